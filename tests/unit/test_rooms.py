@@ -20,7 +20,7 @@ def test_rooms_import_in_one_direction() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_an_import_upward_is_found(tmp_path: Path) -> None:
+def test_an_import_in_the_wrong_direction_is_found(tmp_path: Path) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     config = tmp_path / "pyproject.toml"
     config.write_text(text.replace('  "budget",\n', "").replace('  "files",\n', '  "files",\n  "budget",\n'))

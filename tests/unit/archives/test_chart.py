@@ -18,11 +18,11 @@ def chart(chart_yaml: str, **files: bytes) -> bytes:
     return chart_archive({"web/Chart.yaml": chart_yaml.encode(), **{f"web/{k}": v for k, v in files.items()}})
 
 
-def said_of(archive: bytes) -> str:
+def message_of(archive: bytes) -> str:
     return refusal(lambda: read_chart(archive, describe="chart web"), "bad-chart").message
 
 
-def test_the_metadata_are_what_helm_would_index() -> None:
+def test_the_metadata_is_what_helm_would_write_to_an_index() -> None:
     text = """\
 apiVersion: v2
 name: web
@@ -54,7 +54,7 @@ unknown: {a: b}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name: a/b\nversion: 1.0.0", "'a/b'"),
         ("name: ../x\nversion: 1.0.0", "'../x'"),
@@ -70,17 +70,17 @@ unknown: {a: b}
         ("a: b: c", "has an invalid Chart.yaml"),
     ],
 )
-def test_a_chart_yaml_that_helm_would_not_take_is_refused(text: str, said: str) -> None:
-    assert said in said_of(chart(text))
+def test_a_chart_yaml_that_helm_rejects_is_refused(text: str, message: str) -> None:
+    assert message in message_of(chart(text))
 
 
-def test_a_chart_yaml_of_other_bytes_is_refused() -> None:
-    assert "not valid UTF-8" in said_of(chart_archive({"web/Chart.yaml": b"\xff"}))
-    assert "has no Chart.yaml" in said_of(chart_archive({"web/charts/db/Chart.yaml": b"name: db"}))
+def test_a_chart_yaml_that_is_not_utf_8_or_missing_is_refused() -> None:
+    assert "not valid UTF-8" in message_of(chart_archive({"web/Chart.yaml": b"\xff"}))
+    assert "has no Chart.yaml" in message_of(chart_archive({"web/charts/db/Chart.yaml": b"name: db"}))
 
 
 @pytest.mark.parametrize(
-    ("member", "said"),
+    ("member", "message"),
     [
         (hostile.member("web/../../etc/passwd"), "invalid path"),
         (hostile.member("/etc/passwd"), "invalid path"),
@@ -94,8 +94,8 @@ def test_a_chart_yaml_of_other_bytes_is_refused() -> None:
         (hostile.extended({"size": "1"}) + hostile.member("web/a"), "extended header with 'size'"),
     ],
 )
-def test_an_archive_that_could_do_harm_is_refused(member: bytes, said: str) -> None:
-    assert said in said_of(gzipped(hostile.tar(member)))
+def test_a_harmful_archive_is_refused(member: bytes, message: str) -> None:
+    assert message in message_of(gzipped(hostile.tar(member)))
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
@@ -105,7 +105,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
     assert error.message.startswith("chart web unpacks to more")
 
 
-def test_names_longer_than_tar_has_room_for_are_read() -> None:
+def test_names_longer_than_a_tar_header_are_read() -> None:
     name = f"web/templates/{'long/' * 30}name.yaml"
     for layout in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
         data = gzipped(hostile.with_paths({name: b"x"}, layout))
@@ -113,7 +113,7 @@ def test_names_longer_than_tar_has_room_for_are_read() -> None:
         assert (member.path, member.data) == (name, b"x")
 
 
-def test_the_time_of_a_chart_is_that_of_its_newest_file() -> None:
+def test_a_chart_has_the_time_of_its_newest_file() -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for number, name in enumerate(("web/Chart.yaml", "web/values.yaml", "web/NOTES")):
@@ -125,7 +125,7 @@ def test_the_time_of_a_chart_is_that_of_its_newest_file() -> None:
     assert read_chart(gzipped(packed.getvalue()), describe="chart web").time == 7
 
 
-def test_packing_again_makes_the_same_of_any_order_and_time() -> None:
+def test_repacking_does_not_depend_on_the_order_or_times_of_the_files() -> None:
     files = {"web/values.yaml": b"{}", "web/Chart.yaml": b"name: web\nversion: 1.0.0\n"}
     one = repacked(compressed(tarred(files, 5)), describe="chart web")
     other = repacked(stored(tarred(dict(reversed(files.items())), 6)), describe="chart web")
@@ -133,7 +133,7 @@ def test_packing_again_makes_the_same_of_any_order_and_time() -> None:
     assert one.time == NO_TIME
 
 
-def test_stored_gzip_is_gzip() -> None:
+def test_gzip_reads_stored_and_compressed_data() -> None:
     import gzip
 
     for data in (b"", b"x", bytes(0xFFFF), bytes(0x10000), bytes(200_000)):
@@ -151,5 +151,5 @@ def test_versions_are_compared_as_helm_does(one: str, other: str, same: bool) ->
 
 
 @pytest.mark.parametrize("path", ["", "/a", "a//b", "a/../b", ".", "a/.", "a\\b", "c:a", "a\nb", "a/"])
-def test_a_path_that_is_not_plain(path: str) -> None:
+def test_a_path_that_is_not_plain_is_recognized(path: str) -> None:
     assert not is_plain_path(path)

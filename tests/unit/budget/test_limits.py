@@ -10,7 +10,7 @@ from kubocd_gen.package_data import schema
 MIB = 1 << 20
 
 
-def test_the_limits_are_those_that_are_documented() -> None:
+def test_the_limits_match_the_documentation() -> None:
     assert (
         Limits(
             layer=256 * MIB,
@@ -49,7 +49,7 @@ def test_the_limits_are_those_that_are_documented() -> None:
         ("files", "1000000", 1_000_000),
     ],
 )
-def test_a_limit_is_written_with_a_unit_or_as_a_number(name: str, text: str, value: int) -> None:
+def test_a_limit_is_a_number_with_or_without_a_unit(name: str, text: str, value: int) -> None:
     assert parse_limit(name, text) == value
 
 
@@ -74,19 +74,19 @@ def test_a_limit_is_written_with_a_unit_or_as_a_number(name: str, text: str, val
         ("members", "many", "the limit 'members' must be a number such as 2000, not 'many'"),
     ],
 )
-def test_what_is_no_limit_is_refused_with_a_sentence(name: str, text: str, sentence: str) -> None:
+def test_an_invalid_limit_is_refused(name: str, text: str, sentence: str) -> None:
     with pytest.raises(ValueError, match="limit") as caught:
         parse_limit(name, text)
     assert str(caught.value) == sentence
 
 
-def test_limits_are_moved_by_the_names_of_the_command_line() -> None:
+def test_limits_are_set_by_their_command_line_names() -> None:
     assert moved(LIMITS, {"chart-file": 1, "layer": 2}) == Limits(chart_file=1, layer=2)
     assert moved(LIMITS, {}) == LIMITS
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_error_says_the_limit_and_a_flag_that_is_high_enough(name: str) -> None:
+def test_the_error_names_the_limit_and_a_sufficient_flag(name: str) -> None:
     limit = LIMITS.of(name)
     error = over_limit("it is larger", name, limit, needed=3 * limit, position=Position("x"))
     assert error.code == "package-limit"
@@ -95,14 +95,14 @@ def test_the_error_says_the_limit_and_a_flag_that_is_high_enough(name: str) -> N
     flag, _, value = error.hint.rpartition(": --limit ")[2].partition("=")
     assert flag == name
     assert parse_limit(name, value) == 4 * limit
-    said = error.message.removeprefix("it is larger than the limit of ")
-    assert parse_limit(name, said.replace(" ", "").removesuffix("bytes").removesuffix("seconds")) == limit
+    message = error.message.removeprefix("it is larger than the limit of ")
+    assert parse_limit(name, message.replace(" ", "").removesuffix("bytes").removesuffix("seconds")) == limit
 
 
-def test_without_a_need_the_flag_doubles_the_limit() -> None:
+def test_without_a_known_need_the_suggested_flag_doubles_the_limit() -> None:
     assert str(over_limit("it is larger", "layer", 100).hint).endswith(": --limit layer=200")
 
 
-def test_the_project_file_sets_the_limits_of_packages_and_not_those_of_the_run() -> None:
+def test_a_project_file_can_set_package_limits_but_not_run_limits() -> None:
     properties = schema("kcd-gen/project-v1alpha1")["schema"]["properties"]["packages"]["properties"]
     assert sorted(properties["limits"]["properties"]) == sorted(set(NAMES) - set(RUN_LIMITS))

@@ -16,7 +16,7 @@ def test_many_small_amounts_exhaust_a_budget_as_a_large_one_does() -> None:
     assert budget.left("files") == 0
     with pytest.raises(BudgetExceededError):
         budget.spend("files", 1)
-    with pytest.raises(BudgetExceededError):  # and it stays so
+    with pytest.raises(BudgetExceededError):  # and stays exhausted
         budget.spend("files", 0)
 
 
@@ -45,7 +45,7 @@ def test_threads_share_one_budget() -> None:
     assert budget.left("files") == 0
 
 
-def test_once_a_limit_is_used_up_nothing_else_is_spent_either() -> None:
+def test_after_one_limit_is_exceeded_nothing_can_be_spent() -> None:
     budget = Budget(moved(LIMITS, {"files": 1}))
     with pytest.raises(BudgetExceededError):
         budget.spend("files", 2)
@@ -54,7 +54,7 @@ def test_once_a_limit_is_used_up_nothing_else_is_spent_either() -> None:
     assert (caught.value.name, budget.exhausted, budget.left("rendered")) == ("files", True, 0)
 
 
-def test_what_was_given_back_can_be_spent_again() -> None:
+def test_a_returned_amount_can_be_spent_again() -> None:
     budget = Budget(moved(LIMITS, {"output": 10}))
     budget.spend("output", 8)
     budget.spend("output", -8)
@@ -62,7 +62,7 @@ def test_what_was_given_back_can_be_spent_again() -> None:
     assert budget.left("output") == 0
 
 
-def test_a_meter_notices_within_a_thousand_steps() -> None:
+def test_a_meter_detects_the_limit_within_a_thousand_steps() -> None:
     budget = Budget(moved(LIMITS, {"yaml-values": 5000}))
     meter = budget.meter("yaml-values")
     taken = 0
@@ -73,7 +73,7 @@ def test_a_meter_notices_within_a_thousand_steps() -> None:
     assert 5000 <= taken < 6100
 
 
-def test_a_meter_settles_what_is_less_than_that() -> None:
+def test_a_meter_settles_fewer_than_a_thousand_steps() -> None:
     budget = Budget()
     meter = budget.meter("schema-steps")
     meter(7)
@@ -81,7 +81,7 @@ def test_a_meter_settles_what_is_less_than_that() -> None:
     assert budget.spent("schema-steps") == 7
 
 
-def test_once_one_limit_is_used_up_nothing_else_can_be_spent_and_that_one_is_named() -> None:
+def test_the_first_exhausted_limit_is_the_one_that_is_reported() -> None:
     budget = Budget()
     assert budget.exhaust("memory").name == "memory"
     assert budget.exhaust("cpu-time").name == "memory"

@@ -1,4 +1,4 @@
-"""The two limits that are measured rather than counted. They must hold where nobody counts anything."""
+"""The two limits that are measured rather than counted. They hold even if the code spends nothing from the budget."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kubocd_gen.budget.watchdog import resident, watched
 from kubocd_gen.processes.children import running
 from tests.support.processes import gone
 
-# What computes without end, or takes memory, and never spends from the budget.
+# A program that computes or allocates memory endlessly and never spends from the budget.
 _UNCOUNTED = """
 from kubocd_gen.budget import watchdog
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.processes.children import running, scratch
 watchdog._GRACE = 0.2
-with scratch("watchdog-test-") as folder, running(["sleep", "600"]) as child:
-    print(folder, child.pid, flush=True)
+with scratch("watchdog-test-") as directory, running(["sleep", "600"]) as child:
+    print(directory, child.pid, flush=True)
     with watchdog.watched(Budget(moved(LIMITS, {LIMITS_GIVEN}))):
         held = []
         while True:
@@ -42,20 +42,20 @@ with scratch("watchdog-test-") as folder, running(["sleep", "600"]) as child:
         ),
     ],
 )
-def test_a_run_that_counts_nothing_is_ended_with_its_programs_and_scratch_folders(
+def test_a_run_that_spends_nothing_is_ended_with_its_processes_and_scratch_directories(
     limits: str, step: str, name: str
 ) -> None:
     program = _UNCOUNTED.replace("LIMITS_GIVEN", limits).replace("STEP", step)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    folder, child = done.stdout.split()
+    directory, child = done.stdout.split()
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == f"error[run-limit]: the run {name}"
     assert "--limit " in done.stderr
-    assert not Path(folder).exists()
+    assert not Path(directory).exists()
     assert gone([int(child)])
 
 
-def test_whoever_spends_is_told_that_the_time_is_over() -> None:
+def test_spending_fails_once_the_cpu_time_is_used_up() -> None:
     budget = Budget(moved(LIMITS, {"cpu-time": 1}))
     meter = budget.meter("schema-steps")
     with watched(budget), pytest.raises(BudgetExceededError) as caught:
@@ -65,7 +65,7 @@ def test_whoever_spends_is_told_that_the_time_is_over() -> None:
     assert caught.value.name == "cpu-time"
 
 
-def test_helm_s_time_counts_as_the_run_s() -> None:
+def test_the_cpu_time_of_helm_counts_toward_the_run() -> None:
     budget = Budget(moved(LIMITS, {"cpu-time": 5}))
     budget.spend("helm-time", 6)
     with watched(budget):
@@ -73,7 +73,7 @@ def test_helm_s_time_counts_as_the_run_s() -> None:
             time.sleep(0.01)
 
 
-def test_memory_is_that_of_programs_and_what_they_have_started_too() -> None:
+def test_memory_includes_all_descendant_processes() -> None:
     hungry = "x = 'x' * 100_000_000; import time; print(1, flush=True); time.sleep(600)"
     with running(["sh", "-c", f'"{sys.executable}" -c "{hungry}" & wait'], talk=True) as process:
         assert process.stdout is not None
@@ -81,7 +81,7 @@ def test_memory_is_that_of_programs_and_what_they_have_started_too() -> None:
         assert resident([process.pid]) > 90_000_000
 
 
-def test_a_run_within_its_limits_is_left_alone() -> None:
+def test_a_run_within_its_limits_is_not_ended() -> None:
     budget = Budget()
     with watched(budget):
         time.sleep(0.3)

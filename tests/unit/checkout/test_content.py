@@ -1,4 +1,4 @@
-"""Which content can't be read as YAML, although the file has the name of a manifest."""
+"""Content that can't be read as YAML although the file has the name of a manifest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_text_is_readable(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "named"),
+    ("data", "expected"),
     [
         (POINTER, "Git LFS"),
         (POINTER.replace(b"git-lfs.github.com", b"hawser.github.com"), "Git LFS"),
@@ -62,10 +62,10 @@ def test_text_is_readable(data: bytes) -> None:
         (b"a\0\0b", "NUL bytes"),
     ],
 )
-def test_content_that_is_not_text_is_named(data: bytes, named: str) -> None:
-    assert named in message(data)
+def test_binary_content_is_reported_with_its_format(data: bytes, expected: str) -> None:
+    assert expected in message(data)
 
 
-def test_the_mark_of_utf_32_is_not_that_of_utf_16() -> None:
+def test_the_byte_order_mark_of_utf_32_is_distinguished_from_utf_16() -> None:
     assert is_utf_16("a".encode("utf-16"))
     assert not is_utf_16("a".encode("utf-32"))

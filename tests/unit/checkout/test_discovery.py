@@ -57,18 +57,18 @@ def test_a_source_is_a_file_a_directory_or_a_glob_and_each_file_is_read_once(
     assert found(tree, *sources) == expected
 
 
-def test_the_root_may_hold_the_letters_of_a_glob(tree: Path) -> None:
+def test_the_root_can_contain_glob_characters(tree: Path) -> None:
     assert found(tree / "b" / "[x]", "*.yaml") == ["eight.yaml"]
 
 
-def test_an_absolute_source_is_taken_as_it_is(tree: Path) -> None:
+def test_an_absolute_source_is_used_as_is(tree: Path) -> None:
     sources = [str(tree / "a" / "one.yaml"), str(tree / "a" / "*.json")]
     files, errors, _ = find_files(sources, Path("/nowhere"), [], files=CheckoutFiles(tree))
     assert [file.name for file in files] == ["one.yaml", "three.json"]
     assert errors == []
 
 
-def test_a_source_that_names_nothing_is_an_error_beside_those_that_do(tree: Path) -> None:
+def test_a_source_that_matches_nothing_is_an_error_and_the_others_are_read(tree: Path) -> None:
     files, errors, _ = find_files(["a/deep", "clusters", "c/*"], tree, [])
     assert len(files) == 1
     assert [(error.code, error.message) for error in errors] == [
@@ -78,30 +78,30 @@ def test_a_source_that_names_nothing_is_an_error_beside_those_that_do(tree: Path
     assert "glob" in (errors[0].hint or "")
 
 
-def test_what_kcd_gen_writes_is_no_source(tree: Path) -> None:
+def test_output_of_kcd_gen_is_not_a_source(tree: Path) -> None:
     assert found(tree, "a", ignore=("a/deep/er", "a/dir.yaml")) == ["a/one.yaml", "a/three.json", "a/two.yml"]
     (tree / "link").symlink_to(tree / "a" / "deep")
     assert found(tree, "link", ignore=("a/deep",)) == []
 
 
-def test_a_link_to_a_directory_above_it_is_followed_once(tree: Path) -> None:
+def test_a_symlink_to_a_parent_directory_is_followed_once(tree: Path) -> None:
     (tree / "a" / "deep" / "up").symlink_to(tree / "a")
     assert found(tree, "a") == A
 
 
-def test_a_file_that_is_linked_to_is_read_once(tree: Path) -> None:
+def test_a_file_that_a_symlink_points_to_is_read_once(tree: Path) -> None:
     (tree / "a" / "zero.yaml").symlink_to(tree / "a" / "one.yaml")
     (tree / "a" / "zeros").symlink_to(tree / "a" / "deep")
     assert found(tree, "a") == A
 
 
-def test_a_link_out_of_the_source_is_followed(tree: Path) -> None:
+def test_a_symlink_out_of_the_source_is_followed(tree: Path) -> None:
     (tree / "b" / "out").symlink_to(tree / "a" / "deep")
     assert found(tree, "b") == ["b/[x]/eight.yaml", "b/out/er/four.yaml"]
 
 
 @pytest.mark.parametrize("target", ["nowhere.yaml", "self.yaml"])
-def test_a_link_that_leads_nowhere_is_an_error_when_it_is_read(tree: Path, target: str) -> None:
+def test_a_dangling_symlink_is_an_error_when_it_is_read(tree: Path, target: str) -> None:
     (tree / "a" / "self.yaml").symlink_to(tree / "a" / target)
     assert "a/self.yaml" in found(tree, "a")
     assert "a/self.yaml" in found(tree, "a/self.yaml")
@@ -130,7 +130,7 @@ def test_a_directory_that_cant_be_read_is_an_error_and_the_others_are_read(
     assert error.hint is not None
 
 
-def test_a_path_is_shown_relative_to_the_root_else_to_the_current_directory(
+def test_a_path_is_shown_relative_to_the_root_or_the_current_directory(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tree / "b")
@@ -140,7 +140,7 @@ def test_a_path_is_shown_relative_to_the_root_else_to_the_current_directory(
     assert display_path(Path("/nowhere/x.yaml"), tree) == "/nowhere/x.yaml"
 
 
-def test_a_name_that_is_no_utf_8_can_be_shown(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_can_be_shown(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.yaml")
     assert display_path(tmp_path / name, tmp_path) == "caf\N{REPLACEMENT CHARACTER}.yaml"
 
@@ -158,14 +158,14 @@ TEXT = "é: kubocd.kubotal.io\n"
         b"\xfe\xff" + TEXT.encode("utf-16-be"),
     ],
 )
-def test_a_source_is_utf_8_or_utf_16_with_its_mark(tmp_path: Path, data: bytes) -> None:
+def test_a_source_is_utf_8_or_utf_16_with_a_byte_order_mark(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "f.yaml").write_bytes(data)
     source = read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)
     assert source is not None
     assert source.text == TEXT
 
 
-def test_a_file_that_mentions_nothing_of_interest_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_file_that_does_not_mention_kubocd_is_not_decoded(tmp_path: Path) -> None:
     (tmp_path / "f.yaml").write_bytes(b"caf\xe9: 1")
     assert read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS) is None
 
@@ -178,7 +178,7 @@ def test_a_file_that_mentions_nothing_of_interest_is_not_looked_at(tmp_path: Pat
         (b"\xff\xfea\x00\n\x00b", "the file is not valid UTF-16-LE", (2, 1)),
     ],
 )
-def test_a_file_in_another_encoding_is_an_error_at_its_first_wrong_byte(
+def test_a_file_in_another_encoding_is_an_error_at_its_first_invalid_byte(
     tmp_path: Path, data: bytes, message: str, position: tuple[int, int]
 ) -> None:
     (tmp_path / "f.yaml").write_bytes(data)
@@ -190,7 +190,7 @@ def test_a_file_in_another_encoding_is_an_error_at_its_first_wrong_byte(
     assert error.problem.position == Position("f.yaml", *position)
 
 
-def test_a_file_over_the_limit_is_an_error_only_where_it_mentions_kubocd(tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_an_error_only_if_it_mentions_kubocd(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_bytes(b" " * (MAX_SOURCE_BYTES + 1))
     assert read_source(path, "f.yaml", MENTIONS) is None
@@ -203,7 +203,7 @@ def test_a_file_over_the_limit_is_an_error_only_where_it_mentions_kubocd(tmp_pat
 
 
 @pytest.mark.parametrize("size", [300, MAX_SOURCE_BYTES + 1])
-def test_content_that_is_not_text_is_an_error_in_every_file(tmp_path: Path, size: int) -> None:
+def test_binary_content_is_an_error_in_every_file(tmp_path: Path, size: int) -> None:
     with (tmp_path / "f.yaml").open("wb") as file:
         file.truncate(size)  # to NUL bytes
     with pytest.raises(ProblemsError) as caught:
@@ -211,7 +211,7 @@ def test_content_that_is_not_text_is_an_error_in_every_file(tmp_path: Path, size
     assert (caught.value.problem.code, caught.value.problem.position) == ("unreadable-source", Position("f.yaml"))
 
 
-def test_a_pattern_is_searched_in_large_files_too(tmp_path: Path) -> None:
+def test_a_pattern_is_searched_in_large_files(tmp_path: Path) -> None:
     data = b" " * MAX_SOURCE_BYTES + b"kind: Release"
     (tmp_path / "f.yaml").write_bytes(data)
     mentions = [re.compile(rb"kind: (Release|Context)")]
@@ -220,7 +220,7 @@ def test_a_pattern_is_searched_in_large_files_too(tmp_path: Path) -> None:
     assert read_source(tmp_path / "f.yaml", "f.yaml", [re.compile(rb"kind: Config")]) is None
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_reading_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "f.yaml")
     with pytest.raises(ProblemsError, match="not a regular file"):
         read_source(tmp_path / "f.yaml", "f.yaml", MENTIONS)

@@ -36,12 +36,12 @@ def refused(ask: Callable[[], object]) -> Problem:
     return caught.value.problem
 
 
-def test_the_checkout_is_the_git_working_tree_else_the_directory_itself(checkout: Path, tmp_path: Path) -> None:
+def test_the_checkout_is_the_git_working_tree_or_the_directory_itself(checkout: Path, tmp_path: Path) -> None:
     assert checkout_root(checkout / "apps/deep") == checkout
     assert CheckoutFiles.around(checkout / "apps/deep").root == checkout
     assert CheckoutFiles.around(tmp_path).root == tmp_path
     (tmp_path / "worktree/apps").mkdir(parents=True)
-    (tmp_path / "worktree/.git").write_text("gitdir: /elsewhere\n")  # as `git worktree add` and submodules have it
+    (tmp_path / "worktree/.git").write_text("gitdir: /elsewhere\n")  # as in worktrees and submodules
     assert checkout_root(tmp_path / "worktree/apps") == tmp_path / "worktree"
 
 
@@ -62,14 +62,16 @@ def test_a_symlink_that_leads_out_is_refused(checkout: Path, target: str) -> Non
     assert str(error.position) == "link"
 
 
-def test_a_directory_that_leads_out_is_refused_whatever_is_below(checkout: Path) -> None:
+def test_a_directory_symlink_that_leads_out_is_refused_even_if_the_path_comes_back(checkout: Path) -> None:
     (checkout / "up").symlink_to("..")
     files = CheckoutFiles.around(checkout)
     refused(lambda: files.read(checkout / "up/secret", "up/secret", SMALL))
-    assert files.read(checkout / "up/checkout/apps/a.yaml", "a", SMALL) == b"a: 1\n"  # it comes back
+    assert (
+        files.read(checkout / "up/checkout/apps/a.yaml", "a", SMALL) == b"a: 1\n"
+    )  # the path leads back into the checkout
 
 
-def test_what_is_wrong_with_a_file_elsewhere_is_not_reported(checkout: Path) -> None:
+def test_errors_of_files_outside_the_checkout_are_not_reported(checkout: Path) -> None:
     (checkout / "link").symlink_to("/nowhere/at/all")
     refused(lambda: CheckoutFiles.around(checkout).read(checkout / "link", "link", SMALL))
 
@@ -82,7 +84,7 @@ def test_the_user_can_allow_directories_and_files(checkout: Path, tmp_path: Path
     refused(lambda: CheckoutFiles.around(checkout, [tmp_path / "sec"]).read(checkout / "link", "link", SMALL))
 
 
-def test_the_hint_is_what_allows_it(checkout: Path, tmp_path: Path) -> None:
+def test_the_hint_is_the_flag_that_allows_the_path(checkout: Path, tmp_path: Path) -> None:
     (checkout / "link").symlink_to("../secret")
     error = refused(lambda: CheckoutFiles.around(checkout).read(checkout / "link", "link", SMALL))
     assert error.hint is not None
@@ -90,13 +92,13 @@ def test_the_hint_is_what_allows_it(checkout: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".git/config", ".git", ".GIT/config", "apps/module/.git/config"])
-def test_the_git_directory_is_no_part_of_the_checkout(checkout: Path, name: str) -> None:
+def test_the_git_directory_is_not_part_of_the_checkout(checkout: Path, name: str) -> None:
     files = CheckoutFiles.around(checkout, [checkout, checkout.parent])
     assert not files.holds(checkout / name)
     assert files.holds(checkout / ".github/workflows")
 
 
-def test_what_is_no_regular_file_is_refused_without_waiting(checkout: Path) -> None:
+def test_a_special_file_is_refused_without_blocking(checkout: Path) -> None:
     os.mkfifo(checkout / "fifo")
     (checkout / "zero").symlink_to("/dev/zero")
     (checkout / "terminal").symlink_to("/dev/tty")
@@ -120,14 +122,14 @@ def test_a_file_over_the_limit_of_its_kind_is_refused(checkout: Path) -> None:
         CheckoutFiles.around(checkout).read(checkout / "big", "big", SMALL)
 
 
-def test_a_file_whose_size_is_not_known_is_read_up_to_the_limit() -> None:
+def test_a_file_of_unknown_size_is_read_up_to_the_limit() -> None:
     files = CheckoutFiles(Path("/"))
     with pytest.raises(TooLargeError):
         files.read(Path("/proc/self/environ"), "environ", FileKind("a test's file", 1))
 
 
-def exchanged(monkeypatch: pytest.MonkeyPatch, path: Path, target: Path) -> None:
-    """Put a symlink in the place of `path` after it was looked at, and before it is opened."""
+def exchange_before_opening(monkeypatch: pytest.MonkeyPatch, path: Path, target: Path) -> None:
+    """Replace `path` with a symlink to `target` after it was checked and before it is opened."""
     real = os.open
 
     def swap(opened: Path, flags: int) -> int:
@@ -138,14 +140,16 @@ def exchanged(monkeypatch: pytest.MonkeyPatch, path: Path, target: Path) -> None
     monkeypatch.setattr(os, "open", swap)
 
 
-def test_what_was_opened_is_looked_at_and_not_what_the_path_led_to_before(
+def test_a_symlink_swapped_in_before_opening_is_refused(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchanged(monkeypatch, checkout / "apps/a.yaml", tmp_path / "secret")
+    exchange_before_opening(monkeypatch, checkout / "apps/a.yaml", tmp_path / "secret")
     refused(lambda: CheckoutFiles.around(checkout).read(checkout / "apps/a.yaml", "a", SMALL))
 
 
-def test_the_same_holds_without_proc(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_symlink_swapped_in_before_opening_is_refused_without_proc(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.readlink
 
     def no_proc(path: str) -> str:
@@ -156,11 +160,11 @@ def test_the_same_holds_without_proc(checkout: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "readlink", no_proc)
     files = CheckoutFiles.around(checkout)
     assert files.read(checkout / "apps/a.yaml", "a", SMALL) == b"a: 1\n"
-    exchanged(monkeypatch, checkout / "apps/a.yaml", tmp_path / "secret")
+    exchange_before_opening(monkeypatch, checkout / "apps/a.yaml", tmp_path / "secret")
     refused(lambda: files.read(checkout / "apps/a.yaml", "a", SMALL))
 
 
-def test_the_descriptor_is_closed_where_the_file_is_refused(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_descriptor_of_a_refused_file_is_closed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[int] = []
     real = os.close
 
@@ -174,12 +178,12 @@ def test_the_descriptor_is_closed_where_the_file_is_refused(checkout: Path, monk
     assert len(closed) == 1
 
 
-def test_no_program_and_no_terminal_gets_hold_of_what_is_opened() -> None:
+def test_an_opened_file_is_not_inherited_and_never_becomes_the_terminal() -> None:
     for flag in (os.O_NONBLOCK, os.O_CLOEXEC, os.O_NOCTTY):
         assert checkout_files._FLAGS & flag
 
 
-def test_what_the_command_line_names_is_read_wherever_it_is(checkout: Path, tmp_path: Path) -> None:
+def test_a_path_on_the_command_line_is_read_wherever_it_is(checkout: Path, tmp_path: Path) -> None:
     files = CheckoutFiles.around(checkout).naming(tmp_path / "secret", checkout / "apps", checkout / ".." / "new")
     assert files.read(tmp_path / "secret", "secret", SMALL) == SECRET.encode()
     assert files.allowed == (tmp_path / "secret", tmp_path / "new")
@@ -188,17 +192,17 @@ def test_what_the_command_line_names_is_read_wherever_it_is(checkout: Path, tmp_
 
 
 @pytest.mark.parametrize("name", ["link", "apps/chain", "folder/secret", "apps/deep/../../link", "twice/link"])
-def test_a_name_on_the_command_line_is_not_where_the_checkout_has_it_lead(checkout: Path, name: str) -> None:
+def test_a_path_on_the_command_line_follows_no_symlink_of_the_checkout(checkout: Path, name: str) -> None:
     (checkout / "link").symlink_to("../secret")
     (checkout / "apps/chain").symlink_to("../link")
     (checkout / "folder").symlink_to("..")
-    (checkout / "twice").symlink_to(f"/{checkout}")  # two slashes: for pathlib another root than one
+    (checkout / "twice").symlink_to(f"/{checkout}")  # pathlib distinguishes the root // from /
     error = refused(lambda: CheckoutFiles.around(checkout).naming(checkout / name))
     assert "the symlink '" in error.message
     refused(lambda: CheckoutFiles.of_named(checkout / name))
 
 
-def test_without_a_checkout_a_symlink_is_the_user_s(tmp_path: Path) -> None:
+def test_outside_a_checkout_symlinks_are_followed(tmp_path: Path) -> None:
     (tmp_path / "downloads").mkdir()
     (tmp_path / "secret").write_text(SECRET)
     named = tmp_path / "downloads/link"
@@ -209,7 +213,7 @@ def test_without_a_checkout_a_symlink_is_the_user_s(tmp_path: Path) -> None:
     refused(lambda: CheckoutFiles.of_named(named).read(other / "downloads/../x", "x", SMALL))
 
 
-def test_a_circle_of_symlinks_is_left_to_the_system(checkout: Path) -> None:
+def test_a_symlink_loop_is_an_error_of_the_system(checkout: Path) -> None:
     (checkout / "one").symlink_to("two")
     (checkout / "two").symlink_to("one")
     files = CheckoutFiles.around(checkout).naming(checkout / "one")

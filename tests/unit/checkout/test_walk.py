@@ -61,7 +61,7 @@ def test_a_directory_that_links_to_itself_is_read_once(tmp_path: Path) -> None:
         assert found(tmp_path, source)[0] == ["src/r.yaml"]
 
 
-def test_a_long_chain_of_symlinks_is_no_error(tmp_path: Path) -> None:
+def test_a_long_chain_of_symlinks_is_followed(tmp_path: Path) -> None:
     for one in range(60):  # more than the 40 that Linux follows on one path
         (tmp_path / f"src/d{one:02}").mkdir(parents=True)
         (tmp_path / f"src/d{one:02}/r.yaml").touch()
@@ -80,22 +80,22 @@ PATTERNS = st.lists(
 ).map("/".join)
 
 
-@settings(max_examples=count(10, 40))  # each makes a tree of its own
+@settings(max_examples=count(10, 40))  # each example creates its own tree
 @given(paths=st.lists(NAMES, max_size=12), patterns=st.lists(PATTERNS, min_size=10, max_size=20))
-def test_a_glob_matches_what_python_s_glob_does(paths: list[list[str]], patterns: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        top = Path(os.path.realpath(folder))
-        root = top / "1/2/3/root"  # as many '..' as a pattern has do not lead out
+def test_a_glob_matches_the_same_files_as_python_s_glob(paths: list[list[str]], patterns: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(os.path.realpath(directory))
+        root = top / "1/2/3/root"  # deep enough that the '..' of a pattern stay inside
         root.mkdir(parents=True)
         for path in paths:
             try:
                 root.joinpath(*path[:-1]).mkdir(parents=True, exist_ok=True)
                 root.joinpath(*path).touch()
             except OSError:
-                continue  # a file is in the way
+                continue  # a file in place of a directory
         for pattern in patterns:
             walk = walk_of(top)
-            # Of `file/**` glob says that it matches `file/`, which does not exist.
+            # For `file/**`, glob returns `file/`, which does not exist.
             names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
             wanted = _files(root / name for name in names if os.path.lexists(f"{root}/{name}"))
             assert _files(walk.matches(pattern, root)) == wanted, pattern
@@ -108,7 +108,7 @@ def _files(matches: Iterable[Path]) -> set[str]:
 
 
 @pytest.mark.parametrize("source", ["src", "src/*", "src/**/*.yaml"])
-def test_a_symlink_that_leads_out_is_an_error_at_its_place(tmp_path: Path, source: str) -> None:
+def test_a_symlink_that_leads_out_is_an_error_at_its_path(tmp_path: Path, source: str) -> None:
     (tmp_path / "outside/deep").mkdir(parents=True)
     (tmp_path / "outside/deep/secret.yaml").touch()
     root = tmp_path / "project"
@@ -134,9 +134,9 @@ def test_a_glob_that_leaves_the_checkout_finds_nothing_there(tmp_path: Path, sou
     assert all(one.endswith("outside-checkout") for one in errors)
 
 
-def test_entries_are_counted_and_end_the_walk(tmp_path: Path) -> None:
+def test_too_many_entries_end_the_walk(tmp_path: Path) -> None:
     for one in range(50):
-        (tmp_path / f"d{one}").mkdir()  # an empty directory costs time, too
+        (tmp_path / f"d{one}").mkdir()  # an empty directory takes time as well
     assert list(walk_of(tmp_path, files=101).below(tmp_path)) == []
     with pytest.raises(BudgetExceededError, match="the sources have more files and directories than this run's limit"):
         list(walk_of(tmp_path, files=100).below(tmp_path))
@@ -144,7 +144,7 @@ def test_entries_are_counted_and_end_the_walk(tmp_path: Path) -> None:
         walk_of(tmp_path, files=10).matches("*/x", tmp_path)
 
 
-def test_a_large_directory_is_counted_before_it_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_directory_is_counted_before_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for one in range(2500):
         (tmp_path / f"f{one}").touch()
     spent = []
@@ -176,5 +176,5 @@ def test_a_glob_beyond_the_limits_is_an_error(tmp_path: Path, pattern: str) -> N
     ("source", "fixed"),
     [("a/b", "a/b"), ("a/*/b", "a"), ("*", ""), ("../**", ".."), ("/a/b[c]", "/a"), ("/*", "/"), ("", "")],
 )
-def test_the_fixed_part_of_a_source_ends_before_its_first_wildcard(source: str, fixed: str) -> None:
+def test_the_fixed_part_of_a_glob_ends_before_its_first_wildcard(source: str, fixed: str) -> None:
     assert fixed_part(source) == fixed

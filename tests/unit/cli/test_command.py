@@ -1,4 +1,4 @@
-"""From the words of a command line, or variables, to the typed options of a command."""
+"""Parsing the command line and environment variables into the typed options of a command."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Cook(Shared, MoreShared):
 
 
 class Seen:
-    """The command `cook`, and the options that it was called with."""
+    """The command `cook`, and the options with which it was called."""
 
     options: Cook
 
@@ -76,7 +76,7 @@ def values(made: Cook) -> dict[str, object]:
     return {field.name: getattr(made, field.name) for field in fields(made)}
 
 
-def test_what_is_not_given_has_the_default_of_its_field() -> None:
+def test_an_option_that_is_not_given_has_the_default_of_its_field() -> None:
     seen = Seen()
     assert seen.run("soup", "--pot", "p").exit_code == 0
     assert values(seen.options) == {
@@ -92,7 +92,7 @@ def test_what_is_not_given_has_the_default_of_its_field() -> None:
     }
 
 
-def test_flags_become_values_of_the_types_of_their_fields() -> None:
+def test_flags_are_converted_to_the_types_of_their_fields() -> None:
     seen = Seen()
     several = ["--pair", "a=b", "--pair", "c=d", "--name", "x", "--name", "y"]
     words = ["soup", "--pot", "p", "--size", "large", "--heat", "6", "--output", "out", "-q", *several]
@@ -102,7 +102,7 @@ def test_flags_become_values_of_the_types_of_their_fields() -> None:
     assert (made.output, made.quiet, made.names) == (Path("out"), True, ("x", "y"))
 
 
-def test_every_flag_is_a_variable_and_paths_in_it_are_separated_as_in_path() -> None:
+def test_every_flag_has_a_variable_with_paths_separated_as_in_path() -> None:
     seen = Seen()
     result = seen.run("soup", KCD_GEN_POT="p", KCD_GEN_NAME="x y", KCD_GEN_SOURCE="a b:c", KCD_GEN_HEAT="2")
     assert result.exit_code == 0
@@ -110,7 +110,7 @@ def test_every_flag_is_a_variable_and_paths_in_it_are_separated_as_in_path() -> 
     assert seen.options.sources == ("a b", "c")
 
 
-def test_other_variables_are_looked_at_last() -> None:
+def test_additional_variables_have_the_lowest_precedence() -> None:
     seen = Seen()
     seen.run("soup", OLD_POT="old")
     assert seen.options.pot == "old"
@@ -121,7 +121,7 @@ def test_other_variables_are_looked_at_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["soup"], "Missing option '--pot'"),
         (["--pot", "p"], "Missing argument 'DISH'"),
@@ -131,35 +131,35 @@ def test_other_variables_are_looked_at_last() -> None:
         (["soup", "--pot", "p", "--size", "larg"], "Did you mean 'large'?"),
     ],
 )
-def test_a_mistake_is_a_usage_error(words: list[str], said: str) -> None:
+def test_a_mistake_is_a_usage_error(words: list[str], message: str) -> None:
     seen = Seen()
     result = seen.run(*words)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
     assert not hasattr(seen, "options")
 
 
-def test_help_lists_a_commands_own_flags_first_and_then_the_groups_in_the_order_of_its_bases() -> None:
+def test_help_lists_a_command_s_own_flags_before_the_groups_of_its_bases() -> None:
     assert [one.name for one in parameters(Cook)] == [
         "dish",
         *("pot", "size", "heat", "pairs"),
-        *("output", "quiet"),  # `quiet` is declared again, for another help, and stays where it is elsewhere
+        *("output", "quiet"),  # `quiet` is declared again with another help text and keeps its position
         *("names", "sources"),
     ]
-    said = Seen().run("--help").output
-    assert "Print nothing at all." in said
-    assert "Print errors only." not in said
-    assert "[default: small]" in said
-    assert "default: 4" not in said
+    output = Seen().run("--help").output
+    assert "Print nothing at all." in output
+    assert "Print errors only." not in output
+    assert "[default: small]" in output
+    assert "default: 4" not in output
 
 
-def test_options_do_not_change() -> None:
+def test_options_are_immutable() -> None:
     made = Cook(dish="soup", pot="p")
     with pytest.raises(FrozenInstanceError):
         made.pot = "q"  # type: ignore[misc]
 
 
-def test_a_field_that_is_no_flag_is_refused() -> None:
+def test_a_field_that_is_not_a_flag_is_refused() -> None:
     @options
     class Wrong(Options):
         size: int = 1
@@ -168,7 +168,7 @@ def test_a_field_that_is_no_flag_is_refused() -> None:
         parameters(Wrong)
 
 
-def test_a_switch_that_is_on_by_default_is_refused() -> None:
+def test_a_boolean_flag_that_defaults_to_true_is_refused() -> None:
     @options
     class Wrong(Options):
         color: Annotated[bool, Flag("Print colors.")] = True
@@ -186,14 +186,14 @@ def test_a_type_that_click_does_not_know_needs_a_parser() -> None:
         parameters(Wrong)
 
 
-def test_what_is_given_so_far_has_the_values_of_a_line_that_is_not_complete() -> None:
+def test_an_incomplete_command_line_yields_the_options_given_so_far() -> None:
     @command(Cook)
     def cook(options: Cook) -> int:
         return 0
 
     @options
     class Known(Shared, MoreShared):
-        """The groups alone, as completion reads them of any command."""
+        """Only the groups, as shell completion reads them for any command."""
 
     ctx = cook.make_context("cook", ["--output", "out", "--name", "x", "--size", "huge"], resilient_parsing=True)
     known = partial_options(Known, ctx)
@@ -211,10 +211,10 @@ class Printing(Options):
 
 @options
 class PrintOptions(Printing):
-    """Of a command that prints text or a report."""
+    """The options of a command that prints text or a report."""
 
 
-def test_a_report_for_machines_has_no_colors() -> None:
+def test_a_machine_readable_report_has_no_colors() -> None:
     @command(PrintOptions)
     def show(options: PrintOptions) -> int:
         click.echo(click.style("red", fg="red"))
@@ -226,7 +226,7 @@ def test_a_report_for_machines_has_no_colors() -> None:
 
 
 def kitchen() -> tuple[click.Group, list[str]]:
-    """A command with another below it, and the list of what is called."""
+    """Return a command with a subcommand, and the list of calls."""
     called: list[str] = []
 
     @group(PrintOptions)
@@ -246,13 +246,13 @@ def kitchen() -> tuple[click.Group, list[str]]:
 @pytest.mark.parametrize(
     ("words", "expected"), [([], ["outer False"]), (["--machine"], ["outer True"]), (["inner"], ["inner"])]
 )
-def test_a_group_is_called_without_a_command_below_it(words: list[str], expected: list[str]) -> None:
+def test_a_group_runs_without_a_subcommand(words: list[str], expected: list[str]) -> None:
     outer, called = kitchen()
     assert CliRunner().invoke(outer, words).exit_code == 0
     assert called == expected
 
 
-def test_flags_of_a_group_are_refused_before_a_command_below_it() -> None:
+def test_flags_of_a_group_are_refused_before_a_subcommand() -> None:
     outer, called = kitchen()
     result = CliRunner().invoke(outer, ["--machine", "inner"])
     assert result.exit_code == 2
@@ -260,7 +260,7 @@ def test_flags_of_a_group_are_refused_before_a_command_below_it() -> None:
     assert called == []
 
 
-def test_a_command_passes_its_exit_code_on() -> None:
+def test_a_command_returns_its_exit_code() -> None:
     @command(Options, name="lose", help="Lose.", short_help="Lose it.")
     def run(_: Options) -> int:
         return 3

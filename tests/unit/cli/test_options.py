@@ -1,4 +1,4 @@
-"""The options of all commands, and what is made of their words."""
+"""The options of all commands, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parents[3] / "kubocd_gen" / "cli"
 
 
 def every_class() -> dict[str, type[Options]]:
-    """The classes of options of all commands, by module and name."""
+    """Return the option classes of all commands, by module and name."""
     modules = [import_module(f"kubocd_gen.cli.{path.stem}") for path in FOLDER.glob("[!_]*.py")]
     return {
         f"{module.__name__.rpartition('.')[2]}.{name}": one
@@ -49,7 +49,7 @@ ALL = every_class()
 
 
 def flags(options: type[Options]) -> dict[str, tuple[object, Flag | Argument, object]]:
-    """The type, the flag or argument, and the default of each field."""
+    """Return the type, the flag or argument, and the default of each field."""
     found = {}
     for field in fields(options):  # type: ignore[arg-type]  # is a dataclass
         assert get_origin(field.type) is Annotated, field.name
@@ -58,13 +58,13 @@ def flags(options: type[Options]) -> dict[str, tuple[object, Flag | Argument, ob
     return found
 
 
-def test_the_commands_are_found() -> None:
+def test_every_command_is_found() -> None:
     assert {"build.BuildOptions", "cache.PruneOptions", "migrate.CheckOptions", "schema.SourcesOptions"} <= ALL.keys()
     assert len(ALL) >= 20
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
-def test_a_parser_returns_what_its_field_holds(name: str) -> None:
+def test_a_parser_returns_the_type_of_its_field(name: str) -> None:
     for field, (kind, metadata, default) in flags(ALL[name]).items():
         parse = (metadata.parse or metadata.parse_all) if isinstance(metadata, Flag) else None
         if parse:
@@ -77,7 +77,7 @@ def test_a_parser_returns_what_its_field_holds(name: str) -> None:
                 assert metadata.parse_all(()) == default, field
 
 
-def test_options_are_the_flags_of_a_project() -> None:
+def test_options_become_the_flags_of_a_project() -> None:
     same: dict[str, Any] = {
         "project": Path("p"),
         "sources": ("s",),
@@ -103,17 +103,17 @@ def test_options_are_the_flags_of_a_project() -> None:
     assert forgotten == []
 
 
-def test_an_output_of_another_kind_is_not_that_of_the_project() -> None:
+def test_an_output_of_another_type_is_not_passed_to_the_project() -> None:
     assert ImageOptions(base="nginx", output="layout").flags().output is None
     assert ServerOptions(output=Path("o")).flags() == Flags(output=Path("o"))
 
 
-def test_sources_that_are_named_get_an_output_that_is_not_used() -> None:
+def test_sources_on_the_command_line_get_a_placeholder_output() -> None:
     assert LintOptions(sources=("s",)).flags_without_output(Path("unused")).output == Path("unused")
     assert LintOptions().flags_without_output(Path("unused")).output is None
 
 
-def test_words_are_parsed() -> None:
+def test_option_values_are_parsed() -> None:
     assert parse_hosts(("a=1", ".b=fd00::1")) == (("a", "1"), (".b", "fd00::1"))
     assert parse_limits(("layer=1MiB", "members=3")) == (("layer", 1 << 20), ("members", 3))
     assert parse_hosts_with_port(("registry.lan:5000", "[::1]:80")) == {"registry.lan:5000", "[::1]:80"}
@@ -129,7 +129,7 @@ def test_a_host_without_name_or_address_is_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["layer", "=1MiB", "layer=", "layr=1MiB", "layer=1MB"])
-def test_a_limit_that_is_none_is_refused(word: str) -> None:
+def test_an_invalid_limit_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match=r"NAME=VALUE|'layr'|'layer'"):
         parse_limits((word,))
 
@@ -141,11 +141,11 @@ def test_a_host_with_more_than_a_port_is_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [("true", "variables to expand"), ("1X", "is not a variable name"), ("API_TOKEN", "never expanded")],
 )
-def test_a_variable_that_is_not_expanded_is_refused(word: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_variable_that_kcd_gen_never_expands_is_refused(word: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_variables((f"DOMAIN,{word}",))
 
 
@@ -162,6 +162,6 @@ def test_a_report_without_format_or_file_is_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize("age", ["30", "d", "1y", "-1d", f"{'9' * 400}d", f"{'9' * 5000}d"])
-def test_an_age_of_another_form_is_a_usage_error(age: str, tmp_path: Path) -> None:
+def test_an_invalid_age_is_a_usage_error(age: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(cache, ["prune", "--cache-dir", str(tmp_path), f"--unused-for={age}"])
     assert (result.exit_code, "is not an age such as" in result.output) == (2, True)

@@ -1,4 +1,4 @@
-"""The tools of a command that compiles, here without helm and packages."""
+"""The tools of a command that compiles, without helm and packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WARNING = Problem("unwritable-cache", "cannot write to the cache", severity="war
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_warnings_about_registries_are_reported_with_an_error_too(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+def test_registry_warnings_are_reported_even_with_an_error(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
     closed: list[bool] = []
     packages = SimpleNamespace(warnings=lambda: (WARNING,), close=lambda: closed.append(True))
     monkeypatch.setattr(module, "helm_of", lambda options, budget: SimpleNamespace())

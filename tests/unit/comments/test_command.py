@@ -1,4 +1,4 @@
-"""`kcd-gen-ci`: the commit to compare with in the clones that GitHub and GitLab make, and failures to comment."""
+"""`kcd-gen-ci`: the base commit in clones made by GitHub and GitLab, and failures to comment."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ MISSING = "1" * 40
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
-    """`main` moved on after `change` had left it, and `merge` has both."""
-    folder = tmp_path / "origin"
-    folder.mkdir()
-    git(folder, "init", "--quiet", "--initial-branch=main")
+    """Create a repository in which `main` has commits after `change` was branched off, and `merge` merges both."""
+    directory = tmp_path / "origin"
+    directory.mkdir()
+    git(directory, "init", "--quiet", "--initial-branch=main")
     for branch, name in (("main", "a"), ("change", "b"), ("main", "c")):
-        git(folder, "checkout", "--quiet", "-B", branch)
+        git(directory, "checkout", "--quiet", "-B", branch)
         if name == "c":
-            git(folder, "reset", "--quiet", "--hard", "fork")
-        (folder / name).write_text(name)
-        commit_all(folder)
+            git(directory, "reset", "--quiet", "--hard", "fork")
+        (directory / name).write_text(name)
+        commit_all(directory)
         if name == "a":
-            git(folder, "tag", "fork")
-    git(folder, "checkout", "--quiet", "-b", "merge")
-    git(folder, "merge", "--quiet", "--no-ff", "-m", "merge", "change")
-    return folder
+            git(directory, "tag", "fork")
+    git(directory, "checkout", "--quiet", "-b", "merge")
+    git(directory, "merge", "--quiet", "--no-ff", "-m", "merge", "change")
+    return directory
 
 
 def clone(origin: Path, branch: str, *options: str) -> Path:
-    folder = origin.with_name(f"clone-{branch}")
-    git(origin.parent, "clone", "--quiet", f"--branch={branch}", *options, f"file://{origin}", str(folder))
-    return folder
+    directory = origin.with_name(f"clone-{branch}")
+    git(origin.parent, "clone", "--quiet", f"--branch={branch}", *options, f"file://{origin}", str(directory))
+    return directory
 
 
 def commit(origin: Path, name: str) -> str:
@@ -44,20 +44,20 @@ def commit(origin: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("options", [(), ("--depth=1",)])
-def test_of_github_s_merge_it_is_the_first_parent(origin: Path, options: tuple[str, ...]) -> None:
+def test_for_a_github_merge_commit_the_base_is_the_first_parent(origin: Path, options: tuple[str, ...]) -> None:
     repository = find_repository(clone(origin, "merge", *options), offline=True)
     sides = {"BASE_SHA": commit(origin, "fork"), "HEAD_SHA": commit(origin, "change")}
     assert github_base(repository, sides) == commit(origin, "main")
     assert repository.has_commit(commit(origin, "main"))
 
 
-def test_of_a_branch_it_is_where_it_left_the_target(origin: Path) -> None:
+def test_for_a_branch_the_base_is_the_merge_base_with_the_target(origin: Path) -> None:
     repository = find_repository(clone(origin, "change"), offline=True)
     sides = {"BASE_SHA": commit(origin, "main"), "HEAD_SHA": commit(origin, "change")}
     assert github_base(repository, sides) == commit(origin, "fork")
 
 
-def test_gitlab_names_it(origin: Path) -> None:
+def test_on_gitlab_the_base_comes_from_a_variable(origin: Path) -> None:
     repository = find_repository(clone(origin, "change", "--depth=1"), offline=True)
     main, fork = commit(origin, "main"), commit(origin, "fork")
     assert gitlab_base(repository, {}) is None
@@ -68,10 +68,10 @@ def test_gitlab_names_it(origin: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["--upload-pack=touch x", "main", "", MISSING])
-def test_what_is_no_commit_is_never_fetched(origin: Path, value: str) -> None:
-    folder = clone(origin, "change")
-    git(folder, "remote", "set-url", "origin", str(folder / "nowhere"))
-    repository = find_repository(folder, offline=True)
+def test_an_invalid_commit_is_never_fetched(origin: Path, value: str) -> None:
+    directory = clone(origin, "change")
+    git(directory, "remote", "set-url", "origin", str(directory / "nowhere"))
+    repository = find_repository(directory, offline=True)
     given = {"BASE_SHA": value, "CI_MERGE_REQUEST_DIFF_BASE_SHA": value}
     for base in (github_base, gitlab_base):
         if not value:
@@ -90,7 +90,9 @@ def test_wrong_arguments_print_the_usage(capsys: pytest.CaptureFixture[str], wor
     assert "kcd-gen-ci comment github|gitlab FILE" in capsys.readouterr().err
 
 
-def test_on_gitlab_a_warning_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_gitlab_a_warning_is_one_plain_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CI_MERGE_REQUEST_IID", raising=False)
     assert run(["comment", "gitlab", "nowhere"]) == 0
     assert capsys.readouterr().err == "warning: could not comment: this is not a merge request pipeline\n"

@@ -1,4 +1,4 @@
-"""The comment on a change, where the platform answers with something else than its documentation says."""
+"""Comments on a change if the responses of the platform differ from its documentation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def found(*pages: object) -> list[Comment]:
         return list(github_thread({**GITHUB, "GITHUB_API_URL": server.url}).comments())
 
 
-def test_whose_a_comment_is() -> None:
+def test_the_author_of_a_comment_is_compared_with_the_token_s_user() -> None:
     author = {"id": 1, "body": "a", "user": {"type": "User"}}
     comments = [
         author,
@@ -34,14 +34,14 @@ def test_whose_a_comment_is() -> None:
     assert [one.is_ours for one in found(comments)] == [False, False, True, True, False]
 
 
-def test_what_is_no_comment_is_passed_over() -> None:
+def test_an_entry_that_is_not_a_comment_is_skipped() -> None:
     assert [one.body for one in found([None, {}, {"id": "x"}, {"id": 2, "body": None, "user": 3}])] == [""]
     with pytest.raises(CommentError, match="not a list"):
         found({})
 
 
 @pytest.mark.parametrize("body", [b"null", b"{}", b"[]", b"<html>", b'{"id": "5"}', b"[" * 100_000])
-def test_a_user_of_no_known_form_is_an_error(body: bytes) -> None:
+def test_an_unexpected_user_response_is_an_error(body: bytes) -> None:
     with FaultServer() as server:
         server.script("GET /user", reply(200, body))
         server.script(NOTES, reply(200, b"[]"))
@@ -49,7 +49,7 @@ def test_a_user_of_no_known_form_is_an_error(body: bytes) -> None:
             list(gitlab_thread({**GITLAB, "CI_API_V4_URL": server.url}).comments())
 
 
-def test_the_token_goes_nowhere_else() -> None:
+def test_the_token_is_sent_only_to_the_platform() -> None:
     with FaultServer() as other, FaultServer() as server:
         other.script("GET /there", reply(200, b"[]"))
         server.script(COMMENTS, reply(302, b"", {"Location": f"{other.url}/there"}))
@@ -67,6 +67,6 @@ def test_the_token_goes_nowhere_else() -> None:
         {**GITHUB, "GITHUB_TOKEN": ""},
     ],
 )
-def test_without_a_place_or_a_token_nothing_is_sent(environment: Mapping[str, str]) -> None:
+def test_without_a_pull_request_or_a_token_nothing_is_sent(environment: Mapping[str, str]) -> None:
     with pytest.raises(CommentError):
         github_thread(environment)

@@ -1,4 +1,4 @@
-"""What a Release sees of the cluster's Contexts."""
+"""The merged Context of a Release."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def selected(one: Release, *contexts: Context, configs: tuple[Config, ...] = ())
 
 
 def seen(one: Release, *contexts: Context, configs: tuple[Config, ...] = (), default: Any = None) -> Mapping[str, Any]:
-    """The merged context of a Release; `default` is that of its package's schema."""
+    """Return the merged context of a Release; `default` is the default of its package's schema."""
     trees = ContextTrees(contexts, {})
-    refs, places = select_contexts(one, combine_configs(configs, "kubocd"), trees, configs)
-    return trees.together(refs, places, default or {})
+    refs, positions = select_contexts(one, combine_configs(configs, "kubocd"), trees, configs)
+    return trees.together(refs, positions, default or {})
 
 
 def only_error(found: pytest.ExceptionInfo[ProblemsError]) -> Problem:
@@ -39,7 +39,7 @@ def only_error(found: pytest.ExceptionInfo[ProblemsError]) -> Problem:
     return error
 
 
-def test_a_context_lies_on_top_of_its_parents() -> None:
+def test_a_context_overrides_its_parents() -> None:
     assert effective(context("top", {"a": {"x": 1, "y": 1}}), context("own", {"a": {"y": 2}}, "top"), of="own") == {
         "a": {"x": 1, "y": 2}
     }
@@ -50,7 +50,7 @@ def test_a_later_parent_overrides_an_earlier_one() -> None:
     assert effective(*parents, context("own", {}, "one", "two"), of="own") == {"a": 2, "b": 1}
 
 
-def test_in_a_diamond_the_second_parent_overwrites_with_what_it_inherited() -> None:
+def test_in_a_diamond_the_second_parent_overrides_with_its_inherited_values() -> None:
     diamond = (
         context("base", {"a": "base"}),
         context("left", {"a": "left"}, "base"),
@@ -60,12 +60,12 @@ def test_in_a_diamond_the_second_parent_overwrites_with_what_it_inherited() -> N
     assert effective(*diamond, of="own") == {"a": "base"}
 
 
-def test_a_parent_without_a_namespace_is_one_of_the_contexts_own() -> None:
+def test_a_parent_without_a_namespace_is_in_the_context_s_namespace() -> None:
     trees = ContextTrees([context("p", {"a": 1}, namespace="infra"), context("c", {}, "p", namespace="infra")], {})
     assert trees.effective(ContextRef("infra", "c"), lambda: HERE) == {"a": 1}
 
 
-def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
+def test_a_cycle_is_an_error_that_lists_its_contexts() -> None:
     with pytest.raises(ProblemsError) as found:
         effective(context("a", {}, "b"), context("b", {}, "c"), context("c", {}, "a"), of="a")
     error = only_error(found)
@@ -90,7 +90,7 @@ def test_a_missing_parent_is_an_error_at_the_line_that_names_it() -> None:
     assert (error.position.path, error.position.line) == ("own.yaml", 10)
 
 
-def test_a_missing_context_is_an_error_where_the_release_names_it() -> None:
+def test_a_missing_context_is_an_error_at_the_line_of_the_release_that_names_it() -> None:
     with pytest.raises(ProblemsError) as found:
         seen(release(contexts=[{"name": "a"}, {"name": "b"}]), context("a", {}))
     error = only_error(found)
@@ -98,7 +98,7 @@ def test_a_missing_context_is_an_error_where_the_release_names_it() -> None:
     assert (error.code, error.position.path) == ("missing-context", "web.yaml")
 
 
-def test_a_missing_context_of_another_namespace_is_pointed_out() -> None:
+def test_a_context_of_the_same_name_in_another_namespace_is_suggested() -> None:
     with pytest.raises(ProblemsError) as found:
         seen(release(contexts=[{"name": "shared"}]), context("shared", {}, namespace="infra"))
     assert "infra:shared" in (only_error(found).hint or "")
@@ -111,17 +111,17 @@ def test_a_context_without_a_map_of_variables_is_never_usable(value: Any) -> Non
     assert only_error(found).code == "invalid-context"
 
 
-def test_nor_are_the_children_of_such_a_context() -> None:
+def test_the_children_of_an_unusable_context_are_unusable() -> None:
     with pytest.raises(ProblemsError) as found:
         effective(context("top", None), context("own", {"a": 1}, "top"), of="own")
     assert only_error(found).code == "invalid-context"
 
 
-def test_an_empty_map_of_variables_is_fine() -> None:
+def test_an_empty_map_of_variables_is_valid() -> None:
     assert effective(context("own", {}), of="own") == {}
 
 
-def test_who_names_a_context_that_the_cluster_refuses_gets_its_problems() -> None:
+def test_a_release_that_names_a_refused_context_gets_its_problems() -> None:
     refused = ProblemsError.of("unknown-field", "spec.foo is not a known field")
     trees = ContextTrees([context("child", {}, "bad")], {ContextRef("default", "bad"): refused})
     with pytest.raises(ProblemsError) as found:
@@ -129,7 +129,7 @@ def test_who_names_a_context_that_the_cluster_refuses_gets_its_problems() -> Non
     assert found.value is refused
 
 
-def test_a_chain_of_parents_that_would_end_in_pythons_recursion_limit_is_an_error() -> None:
+def test_a_chain_of_parents_over_the_recursion_limit_is_an_error() -> None:
     chain = [context("c0", {}), *(context(f"c{number}", {}, f"c{number - 1}") for number in range(1, 500))]
     with pytest.raises(ProblemsError, match="more than 100 levels"):
         effective(*chain, of="c499")
@@ -147,7 +147,7 @@ ALL = (
 )
 
 
-def test_contexts_merge_from_the_defaults_over_the_namespaces_to_the_releases_own() -> None:
+def test_contexts_merge_in_the_order_default_then_namespace_then_release() -> None:
     one = release(contexts=[{"name": "own"}])
     assert selected(one, *ALL, configs=(DEFAULTS,)) == (
         "kubocd:cluster",
@@ -159,13 +159,13 @@ def test_contexts_merge_from_the_defaults_over_the_namespaces_to_the_releases_ow
     assert seen(one, *ALL, configs=(DEFAULTS,), default={"who": "schema", "schema": 1}) == everything
 
 
-def test_a_default_context_without_a_namespace_is_one_of_kubocds_and_a_namespace_context_one_of_the_releases() -> None:
+def test_default_contexts_default_to_the_kubocd_namespace_and_namespace_contexts_to_the_release_s() -> None:
     one = release(namespace="apps")
     theirs = context("project", {}, namespace="apps")
     assert selected(one, *ALL, theirs, configs=(DEFAULTS,)) == ("kubocd:cluster", "infra:site", "apps:project")
 
 
-def test_skip_default_context_drops_both_groups_of_config_and_keeps_the_schemas_default() -> None:
+def test_skip_default_context_drops_the_contexts_of_the_config_and_keeps_schema_defaults() -> None:
     one = release(contexts=[{"name": "own"}], skipDefaultContext=True)
     assert selected(one, *ALL, configs=(DEFAULTS,)) == ("default:own",)
     assert seen(one, *ALL, configs=(DEFAULTS,), default={"schema": 1}) == {"who": "own", "own": 1, "schema": 1}
@@ -176,11 +176,11 @@ def test_a_context_named_twice_is_merged_twice() -> None:
     assert selected(one, *ALL) == ("default:own", "default:project", "default:own")
 
 
-def test_a_namespace_context_that_is_absent_is_skipped() -> None:
+def test_a_missing_namespace_context_is_skipped() -> None:
     assert selected(release(namespace="other"), *ALL, configs=(DEFAULTS,)) == ("kubocd:cluster", "infra:site")
 
 
-def test_a_default_context_that_is_absent_is_an_error_in_the_config() -> None:
+def test_a_missing_default_context_is_an_error_in_the_config() -> None:
     with pytest.raises(ProblemsError) as found:
         seen(release(), ALL[0], configs=(DEFAULTS,))
     error = only_error(found)
@@ -189,36 +189,36 @@ def test_a_default_context_that_is_absent_is_an_error_in_the_config() -> None:
     assert error.position.path == "conf.yaml"
 
 
-def test_an_absent_default_context_that_is_wanted_by_namespace_too_is_skipped() -> None:
+def test_a_missing_default_context_that_is_also_a_namespace_context_is_skipped() -> None:
     both = config(defaultContexts=[{"name": "project", "namespace": "default"}], defaultNamespaceContexts=["project"])
     assert selected(release(), configs=(both,)) == ()
 
 
-def test_equal_contexts_are_one_object_so_that_helm_gets_them_once() -> None:
+def test_equal_contexts_are_one_object_and_reach_helm_once() -> None:
     trees = ContextTrees(ALL, {})
     refs = (ContextRef("default", "own"),)
-    places = {refs[0]: lambda: HERE}
-    assert trees.together(refs, places, {"a": 1}) is trees.together(refs, places, {"a": 1})
+    positions = {refs[0]: lambda: HERE}
+    assert trees.together(refs, positions, {"a": 1}) is trees.together(refs, positions, {"a": 1})
 
 
-def test_a_value_is_found_in_the_last_context_that_holds_it() -> None:
+def test_a_value_is_located_in_the_last_context_that_sets_it() -> None:
     trees = ContextTrees(ALL, {})
     refs = [ContextRef("kubocd", "cluster"), ContextRef("infra", "site")]
     for path, file in ((("who",), "site.yaml"), (("cluster",), "cluster.yaml")):
-        place = trees.position_of(refs, path)
-        assert place is not None
-        assert place.path == file
+        position = trees.position_of(refs, path)
+        assert position is not None
+        assert position.path == file
     assert trees.position_of(refs, ("nowhere",)) is None
 
 
-def test_a_value_that_is_inherited_is_found_in_the_parent_that_won() -> None:
+def test_an_inherited_value_is_located_in_the_parent_that_won() -> None:
     family = (context("one", {"a": [1, 2]}), context("two", {"a": [3, None]}), context("own", {"b": 1}, "one", "two"))
-    place = ContextTrees(family, {}).position_of([ContextRef("default", "own")], ("a", 1))
-    assert place is not None
-    assert place.path == "two.yaml"
+    position = ContextTrees(family, {}).position_of([ContextRef("default", "own")], ("a", 1))
+    assert position is not None
+    assert position.path == "two.yaml"
 
 
-def test_each_merged_context_is_counted_whatever_it_shares_with_others() -> None:
+def test_each_merged_context_is_counted_even_if_it_shares_values() -> None:
     own = [context(f"c{number}", {f"k{number}": 1}) for number in range(20)]
     big = context("big", {"list": list(range(400))})
     budget = Budget(moved(LIMITS, {"yaml-values": 4000}))

@@ -1,4 +1,4 @@
-"""The Flux resources of a Release, with specs as Go's types print them."""
+"""The Flux resources of a Release, with specs as serialized by Go."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def oci(one: Release, *redirects: dict[str, Any]) -> dict[str, Any]:
     return oci_repository(one, source, "5m0s", protected=False)
 
 
-def test_the_oci_repository_pulls_the_packages_one_layer() -> None:
+def test_the_oci_repository_selects_the_layer_of_the_package() -> None:
     document = oci(release())
     assert document["apiVersion"] == "source.toolkit.fluxcd.io/v1"
     assert document["metadata"]["name"] == "kcd-web"
@@ -36,7 +36,7 @@ def test_the_oci_repository_pulls_the_packages_one_layer() -> None:
     }
 
 
-def test_flux_own_fields_are_passed_on() -> None:
+def test_fields_of_flux_are_passed_through() -> None:
     fields = {
         "provider": "aws",
         "secretRef": {"name": "s"},
@@ -53,14 +53,14 @@ def test_flux_own_fields_are_passed_on() -> None:
     assert {key: document["spec"][key] for key in fields} == fields
 
 
-def test_fields_that_are_false_or_empty_are_left_out_but_for_the_pointer_ignore() -> None:
+def test_false_and_empty_fields_are_omitted_except_the_pointer_ignore() -> None:
     package = {"insecure": False, "ignore": "", "serviceAccountName": "", "suspend": False}
     assert oci(release(package=package))["spec"].keys() - oci(release())["spec"].keys() == {"ignore"}
     redirect = {"oldPrefix": "registry.example.com/", "newPrefix": "mirror/", "ignore": ""}
     assert oci(release(), redirect)["spec"]["ignore"] == ""
 
 
-def test_after_a_redirect_all_fields_are_its_own_and_the_interval_zero_without_one() -> None:
+def test_a_redirect_replaces_all_fields_and_its_missing_interval_is_zero() -> None:
     given = release(package={"secretRef": {"name": "s"}, "interval": "1m"})
     redirect = {"oldPrefix": "registry.example.com/", "newPrefix": "mirror/"}
     assert oci(given, redirect)["spec"] | {"layerSelector": {}} == {
@@ -72,7 +72,7 @@ def test_after_a_redirect_all_fields_are_its_own_and_the_interval_zero_without_o
     assert oci(given, {**redirect, "interval": "9m0s", "insecure": True})["spec"]["interval"] == "9m0s"
 
 
-def test_what_flux_would_refuse_is_an_error_in_the_release() -> None:
+def test_a_value_that_flux_would_refuse_is_an_error_in_the_release() -> None:
     with pytest.raises(ProblemsError) as found:
         oci(release(package={"secretRef": {"name": "s\x7f"}}))
     (error,) = found.value.problems
@@ -82,17 +82,17 @@ def test_what_flux_would_refuse_is_an_error_in_the_release() -> None:
 
 
 @pytest.mark.parametrize("base", ["http://charts.example.com", "http://charts.example.com/"])
-def test_the_helm_repository_is_where_the_charts_are_served(base: str) -> None:
+def test_the_helm_repository_points_to_the_chart_server(base: str) -> None:
     document = helm_repository(release(namespace="apps"), base, "5m0s", "sha256:1", protected=False)
     assert document["spec"] == {"interval": "5m0s", "url": "http://charts.example.com/hr/apps/web"}
 
 
-def test_a_new_index_makes_flux_read_it_at_once() -> None:
+def test_a_changed_index_makes_flux_reconcile_the_helm_repository_at_once() -> None:
     document = helm_repository(release(), "http://x", "5m0s", "sha256:1", protected=False)
     assert document["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"] == "sha256:1"
 
 
-def test_every_resource_says_whose_it_is() -> None:
+def test_every_resource_is_labelled_with_its_release() -> None:
     document = helm_release(release(namespace="apps"), "web-main", {}, protected=False)
     assert document["metadata"] == {
         "name": "web-main",
@@ -102,7 +102,7 @@ def test_every_resource_says_whose_it_is() -> None:
     }
 
 
-def test_a_protected_release_is_not_pruned() -> None:
+def test_a_protected_release_has_pruning_disabled() -> None:
     document = helm_release(release(), "web-main", {}, protected=True)
     assert document["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/prune"] == "disabled"
 
@@ -122,12 +122,12 @@ def test_providers_are_appended_to_the_dependencies_without_repeats() -> None:
     assert add_depends_on(document, others)["spec"]["dependsOn"] == [*own, {"name": "log-main", "namespace": "ops"}]
 
 
-def test_added_dependencies_stand_where_they_would_have_stood() -> None:
+def test_added_dependencies_keep_the_field_order() -> None:
     document = helm_release(release(), "web-main", {"chart": {}, "values": {}}, protected=False)
     assert [*add_depends_on(document, [{"name": "x", "namespace": "y"}])["spec"]] == ["chart", "dependsOn", "values"]
 
 
-def test_without_dependencies_there_is_no_such_field_and_the_document_is_not_changed() -> None:
+def test_without_dependencies_the_document_is_unchanged() -> None:
     document = helm_release(release(), "web-main", {"values": {}}, protected=False)
     assert "dependsOn" not in add_depends_on(document, [])["spec"]
     add_depends_on(document, [{"name": "x", "namespace": "y"}])
@@ -141,7 +141,7 @@ BASE: Mapping[str, Any] = {
 
 
 def printed(**fields: Any) -> dict[str, Any]:
-    """What becomes of `fields` in an otherwise valid HelmRelease."""
+    """Return `fields` of an otherwise valid HelmRelease as they are printed."""
     spec, violations = typed_spec("helmrelease-v2", {**BASE, **fields})
     assert violations == []
     return {key: value for key, value in spec.items() if key not in BASE}
@@ -160,7 +160,7 @@ def test_two_spellings_of_a_field_merge_as_go_reads_them() -> None:
     assert printed(**fields) == {"install": {"disableHooks": True}}
 
 
-def test_values_are_nobodys_field_names() -> None:
+def test_keys_of_values_are_not_matched_as_field_names() -> None:
     assert printed(values={"Install": None, "a": {}}) == {"values": {"Install": None, "a": {}}}
 
 
@@ -174,11 +174,11 @@ def test_durations_are_printed_in_gos_normal_form_at_every_depth() -> None:
     }
 
 
-def test_false_zero_empty_texts_lists_and_nulls_are_left_out() -> None:
+def test_zero_values_and_nulls_are_omitted() -> None:
     assert printed(suspend=False, storageNamespace="", dependsOn=[], timeout=None, install=None) == {}
 
 
-def test_what_gos_type_holds_by_pointer_is_kept_where_it_is_zero() -> None:
+def test_zero_values_of_pointer_fields_are_kept() -> None:
     fields: dict[str, Any] = {
         "maxHistory": 0,
         "persistentClient": False,
@@ -188,13 +188,13 @@ def test_what_gos_type_holds_by_pointer_is_kept_where_it_is_zero() -> None:
     assert printed(**fields) == fields
 
 
-def test_an_empty_choice_that_gos_type_holds_by_pointer_is_sent_and_refused() -> None:
+def test_an_empty_enum_value_of_a_pointer_field_is_sent_and_refused() -> None:
     for fields in ({"uninstall": {"deletionPropagation": ""}}, {"upgrade": {"remediation": {"strategy": ""}}}):
         (one,) = violations(**fields)
         assert one.code == "invalid-value"
 
 
-def test_a_null_is_left_out_though_it_is_a_pointer_and_a_list_of_the_same_name_when_empty() -> None:
+def test_nulls_of_pointer_fields_and_empty_lists_of_the_same_name_are_omitted() -> None:
     assert printed(maxHistory=None, test={"filters": None}) == {"test": {}}
     assert printed(driftDetection={"mode": "warn", "ignore": []}) == {"driftDetection": {"mode": "warn"}}
 
@@ -223,34 +223,34 @@ def test_a_bad_duration_is_a_violation() -> None:
     assert (one.path, one.code) == (("timeout",), "invalid-duration")
 
 
-def test_a_duration_that_flux_does_not_take_is_a_violation_though_go_reads_it() -> None:
+def test_a_duration_that_go_accepts_but_flux_rejects_is_a_violation() -> None:
     (one,) = violations(timeout="1us")
     assert one.code == "invalid-value"
 
 
-def test_a_release_name_of_53_characters_is_the_longest() -> None:
+def test_a_release_name_has_at_most_53_characters() -> None:
     assert printed(releaseName="x" * 53)
     (one,) = violations(releaseName="x" * 54)
     assert (one.path, one.message) == (("releaseName",), "must have at most 53 characters, not 54")
 
 
-def test_a_target_namespace_of_63_characters_is_the_longest() -> None:
+def test_a_target_namespace_has_at_most_63_characters() -> None:
     assert printed(targetNamespace="x" * 63)
     assert [one.path for one in violations(targetNamespace="x" * 64)] == [("targetNamespace",)]
 
 
 @pytest.mark.parametrize("character", ["\x7f", "\x80", "\x9f", "\ufffe"])
-def test_a_character_that_kubocd_can_not_send_is_a_violation(character: str) -> None:
+def test_a_character_that_kubocd_cannot_send_is_a_violation(character: str) -> None:
     (one,) = violations(values={"a": [{"b": f"x{character}"}]})
     assert one.path == ("values", "a", 0, "b")
 
 
 @pytest.mark.parametrize("text", ["\x85", "\t\n", "é", "日本", "\u2028", "\U0001f600"])
-def test_other_characters_pass(text: str) -> None:
+def test_other_characters_are_accepted(text: str) -> None:
     assert printed(values={"a": text}) == {"values": {"a": text}}
 
 
-def test_the_spec_that_is_given_is_not_changed() -> None:
+def test_the_given_spec_is_not_modified() -> None:
     spec = {**BASE, "Install": {"timeout": "60s"}}
     typed_spec("helmrelease-v2", spec)
     assert spec == {**BASE, "Install": {"timeout": "60s"}}

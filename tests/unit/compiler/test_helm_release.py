@@ -1,4 +1,4 @@
-"""A HelmRelease, layer upon layer."""
+"""The layers of a HelmRelease: module, Config, strategy, overrides and patches."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def error(*configs: Config, one: Release | None = None, **module: Any) -> Proble
     return only
 
 
-def place(found: Problem) -> str:
+def position_of(found: Problem) -> str:
     assert found.position is not None
     return found.position.path
 
 
-def test_the_lowest_layer_names_chart_and_repository() -> None:
+def test_the_base_layer_sets_chart_and_repository() -> None:
     repository = {"kind": "HelmRepository", "name": "kcd-web", "namespace": "default"}
     assert spec() == {
         "chart": {"spec": {"chart": "main", "version": "1.0.0", "sourceRef": repository, "interval": "5m0s"}},
@@ -75,16 +75,16 @@ def test_the_lowest_layer_names_chart_and_repository() -> None:
     }
 
 
-def test_a_helm_release_is_named_after_release_and_module_and_noname_after_the_release_alone() -> None:
+def test_a_helm_release_is_named_release_module_or_just_release_for_noname() -> None:
     made = specs(release(), MODULE, replace(MODULE, name="noname"))
     assert {name: one["releaseName"] for name, one in made.items()} == {"web-main": "web-main", "web": "web"}
 
 
-def test_a_disabled_module_makes_none() -> None:
+def test_a_disabled_module_has_no_helm_release() -> None:
     assert list(specs(release(), replace(MODULE, enabled=False), replace(MODULE, name="side"))) == ["web-side"]
 
 
-def test_modules_depend_on_each_other_in_the_releases_namespace() -> None:
+def test_module_dependencies_are_in_the_release_s_namespace() -> None:
     made = specs(release(namespace="apps"), replace(MODULE, depends_on=("side", "noname")))
     assert made["web-main"]["dependsOn"] == [
         {"name": "web-side", "namespace": "apps"},
@@ -92,18 +92,18 @@ def test_modules_depend_on_each_other_in_the_releases_namespace() -> None:
     ]
 
 
-def test_an_empty_target_namespace_is_left_out() -> None:
+def test_an_empty_target_namespace_is_omitted() -> None:
     assert "targetNamespace" not in spec(target_namespace="")
 
 
-def test_durations_come_from_the_module_else_from_config() -> None:
+def test_durations_come_from_the_module_or_from_the_config() -> None:
     configs = [config(defaultHelmTimeout="3m", defaultHelmInterval="1h")]
     assert (spec(configs)["timeout"], spec(configs)["interval"]) == ("3m0s", "1h0m0s")
     own = spec(configs, None, timeout="7s", interval="8s")
     assert (own["timeout"], own["interval"]) == ("7s", "8s")
 
 
-def test_the_default_strategy_lies_under_the_modules_own() -> None:
+def test_a_module_s_strategy_overrides_the_default_strategy() -> None:
     configs = [config(onFailureStrategies=STRATEGIES, defaultOnFailureStrategy="retry")]
     assert spec(configs)["install"] == {"strategy": {"name": "RetryOnFailure", "retryInterval": "1m0s"}}
     replaced = spec(configs, None, on_failure_strategy="rollback")
@@ -111,7 +111,7 @@ def test_the_default_strategy_lies_under_the_modules_own() -> None:
     assert replaced["upgrade"] == {"remediation": {"retries": 3}}
 
 
-def test_a_strategy_without_anything_leaves_the_two_actions_empty() -> None:
+def test_an_empty_strategy_leaves_install_and_upgrade_empty() -> None:
     both = {"install": {"remediation": {"retries": 1}}, "upgrade": {"remediation": {"retries": 1}}}
     configs = [
         config(
@@ -123,24 +123,24 @@ def test_a_strategy_without_anything_leaves_the_two_actions_empty() -> None:
     assert (stopped["install"], stopped["upgrade"]) == ({}, {})
 
 
-def test_what_else_install_says_stays_when_a_strategy_is_replaced() -> None:
+def test_replacing_a_strategy_keeps_other_fields_of_install() -> None:
     configs = [config(onFailureStrategies=STRATEGIES, specPatch={"install": {"replace": True}})]
     made = overridden(*configs, module={"on_failure_strategy": "retry"}, onFailureStrategy="stop")
     assert made["install"] == {"replace": True}
 
 
 @pytest.mark.parametrize("name", ["retri", "none"])
-def test_a_strategy_that_is_not_defined_is_an_error(name: str) -> None:
+def test_an_undefined_strategy_is_an_error(name: str) -> None:
     assert error(config(onFailureStrategies=STRATEGIES), on_failure_strategy=name).code == "undefined-strategy"
 
 
-def test_a_strategy_that_is_no_map_is_an_error_in_its_config() -> None:
+def test_a_strategy_that_is_not_a_map_is_an_error_in_its_config() -> None:
     found = error(config(onFailureStrategies=STRATEGIES), on_failure_strategy="text")
     assert found.message == "the failure strategy 'text' must be a map, not a string ('hello')"
-    assert place(found) == "conf.yaml"
+    assert position_of(found) == "conf.yaml"
 
 
-def test_configs_patch_lies_under_the_modules_and_that_under_the_overrides() -> None:
+def test_patches_apply_in_the_order_config_then_module_then_override() -> None:
     configs = [config(specPatch={"maxHistory": 1, "suspend": True, "storageNamespace": "a"})]
     made = overridden(
         *configs,
@@ -150,7 +150,7 @@ def test_configs_patch_lies_under_the_modules_and_that_under_the_overrides() -> 
     assert (made["maxHistory"], made["suspend"], made["storageNamespace"]) == (2, True, "c")
 
 
-def test_create_namespace_is_set_over_the_modules_patch_and_under_the_override() -> None:
+def test_create_namespace_is_set_after_the_module_s_patch_and_before_the_override() -> None:
     patch = {"install": {"createNamespace": False, "replace": True}}
     assert spec((), release(createNamespace=True), spec_patch=patch)["install"] == {
         "createNamespace": True,
@@ -160,12 +160,12 @@ def test_create_namespace_is_set_over_the_modules_patch_and_under_the_override()
     assert spec((), release(createNamespace=True, moduleOverrides=override))["install"] == {}
 
 
-def test_create_namespace_over_a_patch_whose_install_is_no_map_replaces_it() -> None:
+def test_create_namespace_replaces_an_install_field_that_is_not_a_map() -> None:
     made = spec((), release(createNamespace=True), spec_patch={"install": "yes"})
     assert made["install"] == {"createNamespace": True}
 
 
-def test_an_overrides_strategy_comes_before_its_patch_and_its_durations_last() -> None:
+def test_an_override_applies_its_strategy_then_its_patch_then_its_durations() -> None:
     made = overridden(
         config(onFailureStrategies=STRATEGIES),
         onFailureStrategy="rollback",
@@ -180,45 +180,45 @@ def test_an_override_of_another_module_changes_nothing() -> None:
     assert spec((), release(moduleOverrides=[{"module": "side", "timeout": "1s"}])) == spec()
 
 
-def test_two_overrides_of_one_enabled_module_are_an_error_and_of_a_disabled_one_are_not() -> None:
+def test_two_overrides_of_a_module_are_an_error_only_if_the_module_is_enabled() -> None:
     twice = release(moduleOverrides=[{"module": "main"}, {"module": "main"}])
     assert error(one=twice).code == "duplicate-override"
     assert specs(twice, replace(MODULE, enabled=False)) == {}
 
 
 @pytest.mark.parametrize("patch", [[1, 2], "text", 5, True])
-def test_an_override_whose_patch_is_no_map_is_an_error(patch: object) -> None:
+def test_an_override_whose_patch_is_not_a_map_is_an_error(patch: object) -> None:
     found = error(one=release(moduleOverrides=[{"module": "main", "specPatch": patch}]))
     assert found.code == "invalid-type"
     assert found.message.startswith("specPatch of the override of module 'main' must be a map, not a")
-    assert place(found) == "web.yaml"
+    assert position_of(found) == "web.yaml"
 
 
-def test_config_patch_that_is_no_map_is_an_error_in_its_config() -> None:
+def test_a_config_patch_that_is_not_a_map_is_an_error_in_its_config() -> None:
     found = error(config(specPatch=[1]))
-    assert (found.message, place(found)) == ("specPatch of Config must be a map, not a list", "conf.yaml")
+    assert (found.message, position_of(found)) == ("specPatch of Config must be a map, not a list", "conf.yaml")
 
 
-def test_patches_may_replace_the_values_and_nulls_in_them_reach_the_output() -> None:
+def test_patches_can_replace_values_and_their_nulls_are_written() -> None:
     made = overridden(config(specPatch={"values": {"a": None}}), specPatch={"values": {"b": {"c": None}}})
     assert made["values"] == {"a": None, "b": {"c": None}}
 
 
-def test_a_patch_may_name_the_helm_release_otherwise() -> None:
+def test_a_patch_can_rename_the_helm_release() -> None:
     assert overridden(specPatch={"releaseName": "other"})["releaseName"] == "other"
 
 
-def test_an_unknown_field_is_an_error_in_the_layer_that_brought_it() -> None:
+def test_an_unknown_field_is_an_error_in_the_layer_that_sets_it() -> None:
     bad = {"install": {"remediation": {"retires": 1}}}
     in_release = error(one=release(moduleOverrides=[{"module": "main", "specPatch": bad}]))
     assert in_release.message == "HelmRelease 'web-main': spec.install.remediation.retires is not a known field"
-    assert (place(in_release), in_release.hint) == ("web.yaml", "did you mean 'retries'?")
+    assert (position_of(in_release), in_release.hint) == ("web.yaml", "did you mean 'retries'?")
     in_config = error(config(specPatch=bad))
     assert in_config.message == "specPatch of Config: install.remediation.retires is not a known field"
-    assert place(in_config) == "conf.yaml"
+    assert position_of(in_config) == "conf.yaml"
     in_package = error(spec_patch=bad)
     assert in_package.message.startswith("package web:1.0.0, module 'main', specPatch: install.remediation.retires")
-    assert place(in_package).startswith("oci://")
+    assert position_of(in_package).startswith("oci://")
     configs = config(onFailureStrategies=[{"name": "s", "strategy": bad}], defaultOnFailureStrategy="s")
     in_strategy = error(configs)
     assert in_strategy.message.startswith("the failure strategy 's': install.remediation.retires")
@@ -238,7 +238,7 @@ def test_a_release_name_over_53_characters_is_an_error_at_the_releases_name() ->
     assert only.position.line == 5
 
 
-def test_a_target_namespace_that_is_too_long_is_an_error_where_the_release_says_it() -> None:
+def test_a_target_namespace_that_is_too_long_is_an_error_at_its_line_in_the_release() -> None:
     long = "x" * 64
     found = error(one=release(targetNamespace=long), target_namespace=long)
     assert found.position is not None

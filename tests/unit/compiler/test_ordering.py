@@ -1,4 +1,4 @@
-"""Roles compiled into order."""
+"""Dependencies between Releases, computed from their roles."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def errors(found: Order) -> dict[str, list[str]]:
     return {key.removeprefix("default/"): [error.code for error in one.problems] for key, one in found.errors.items()}
 
 
-def test_who_depends_on_a_role_waits_for_its_provider() -> None:
+def test_a_release_that_depends_on_a_role_waits_for_its_provider() -> None:
     assert providers(order(party("app", needs=["db"]), party("pg", gives=["db"]))) == {"app": ["pg"]}
 
 
-def test_each_role_brings_its_provider_once() -> None:
+def test_a_provider_of_several_roles_is_listed_once() -> None:
     found = order(
         party("app", needs=["db", "sql", "log"]), party("pg", gives=["db", "sql"]), party("el", gives=["log"])
     )
     assert providers(found) == {"app": ["el", "pg"]}
 
 
-def test_a_role_of_the_cluster_makes_nobody_wait_even_where_a_release_provides_it() -> None:
+def test_a_cluster_role_adds_no_dependency_even_if_a_release_provides_it() -> None:
     assert providers(order(party("app", needs=["db"]), party("pg", gives=["db"]), cluster_roles=["db"])) == {}
 
 
-def test_of_several_providers_the_first_by_name_is_taken_and_a_note_names_the_others() -> None:
+def test_the_first_of_several_providers_by_name_is_used_and_a_note_names_the_others() -> None:
     found = order(
         party("app", needs=["db"]), party("z", gives=["db"]), party("b", gives=["db"]), party("c", gives=["db"])
     )
@@ -57,7 +57,7 @@ def test_of_several_providers_the_first_by_name_is_taken_and_a_note_names_the_ot
     assert note.position == Position("app.yaml", 2)
 
 
-def test_a_role_that_nobody_provides_may_be_that_of_a_release_with_errors() -> None:
+def test_the_hint_for_an_unmet_role_considers_releases_with_errors() -> None:
     def hint(*unread: str) -> str | None:
         found = order_by_roles([party("app", needs=["db"])], frozenset(), {}, unread)
         return found.errors["default/app"].problems[0].hint
@@ -72,7 +72,7 @@ def test_namespaces_are_ordered_before_names() -> None:
     assert order(party("app", needs=["db"]), *there).providers["default/app"] == ("a/z",)
 
 
-def test_a_provider_that_would_close_a_cycle_is_passed_over_for_one_that_does_not() -> None:
+def test_a_provider_without_a_cycle_is_preferred() -> None:
     found = order(
         party("app", needs=["db"], gives=["ui"]),
         party("a", gives=["db"], needs=["ui"]),
@@ -82,13 +82,13 @@ def test_a_provider_that_would_close_a_cycle_is_passed_over_for_one_that_does_no
     assert errors(found) == {}
 
 
-def test_where_there_is_no_choice_is_settled_before_where_there_is() -> None:
-    """`a` comes first by name, and would take `b`, which has nobody else to wait for than `a`."""
+def test_roles_with_a_single_provider_are_resolved_first() -> None:
+    """`a` is first by name and would use `b`, but `a` is the only provider for `b`."""
     found = order(party("a", needs=["x"], gives=["y"]), party("b", gives=["x"], needs=["y"]), party("c", gives=["x"]))
     assert providers(found) == {"a": ["c"], "b": ["a"]}
 
 
-def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
+def test_a_cycle_is_an_error_that_lists_its_releases() -> None:
     found = order(party("a", needs=["x"], gives=["y"]), party("b", needs=["y"], gives=["x"]))
     assert errors(found) == {"a": ["dependency-cycle"], "b": ["dependency-cycle"]}
     (error,) = found.errors["default/b"].problems
@@ -98,7 +98,7 @@ def test_a_cycle_is_an_error_that_shows_the_way_round() -> None:
     assert error.position == Position("b.yaml", 1)
 
 
-def test_a_cycle_is_one_error_for_all_in_it_and_who_waits_for_them_is_told_why() -> None:
+def test_a_cycle_is_one_error_for_its_releases_and_the_reason_of_their_dependents() -> None:
     ring = [party("a", needs=["b"], gives=["a"]), party("b", needs=["c"], gives=["b"])]
     found = order(*ring, party("c", needs=["a"], gives=["c"]), party("d", needs=["b"], gives=["d"]))
     assert len({id(error) for key in "abc" for error in found.errors[f"default/{key}"].problems}) == 1
@@ -112,24 +112,24 @@ def test_a_release_does_not_satisfy_itself() -> None:
     assert "default/a itself provides it" in found.errors["default/a"].problems[0].message
 
 
-def test_a_role_that_nobody_provides_is_an_error_with_the_nearest_one() -> None:
+def test_an_unmet_role_is_an_error_with_the_nearest_role() -> None:
     found = order(party("app", needs=["databse"]), party("pg", gives=["database"]))
     assert errors(found) == {"app": ["unmet-role"]}
     assert found.errors["default/app"].problems[0].hint == "did you mean 'database'?"
 
 
-def test_all_roles_that_nobody_provides_are_reported() -> None:
+def test_all_unmet_roles_are_reported() -> None:
     assert errors(order(party("app", needs=["x", "y"]))) == {"app": ["unmet-role", "unmet-role"]}
 
 
-def test_a_reason_why_a_role_is_absent_is_told() -> None:
+def test_the_reason_why_a_role_is_absent_is_reported() -> None:
     found = order(party("app", needs=["db"]), absent={"db": "default/pg would provide it, but is suspended"})
     assert found.errors["default/app"].problems[0].message == (
         "default/app depends on the role 'db': default/pg would provide it, but is suspended"
     )
 
 
-def test_a_release_that_can_not_be_satisfied_provides_nothing_either() -> None:
+def test_a_release_with_an_unmet_role_provides_no_role() -> None:
     found = order(
         party("a", needs=["none"], gives=["x"]), party("b", needs=["x"], gives=["y"]), party("c", needs=["y"])
     )
@@ -143,7 +143,7 @@ def test_a_failing_provider_is_replaced_by_another() -> None:
     assert errors(found) == {"a": ["unmet-role"]}
 
 
-def test_the_order_in_which_releases_are_given_does_not_matter() -> None:
+def test_the_order_of_the_input_does_not_matter() -> None:
     there = [party("app", needs=["db"], gives=["ui"]), party("a", gives=["db"], needs=["ui"]), party("b", gives=["db"])]
     assert order(*there).providers == order(*reversed(there)).providers
 
@@ -153,7 +153,7 @@ _FLEETS = some.lists(some.tuples(_ROLES, _ROLES), max_size=8)
 
 
 @given(_FLEETS)
-def test_whatever_roles_there_are_every_release_is_satisfied_or_an_error_and_nobody_waits_in_a_circle(
+def test_for_any_roles_every_release_is_satisfied_or_an_error_without_cycles(
     resources: list[tuple[list[str], list[str]]],
 ) -> None:
     parties = [party(f"r{number}", gives=gives, needs=needs) for number, (gives, needs) in enumerate(resources)]

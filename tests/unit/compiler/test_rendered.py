@@ -1,4 +1,4 @@
-"""What a package's templates rendered to, read back."""
+"""Reading the rendered templates of a package."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGE = package(
 
 
 def read(**texts: str) -> RenderedPackage:
-    """The package with the texts that `main__values`, `roles` … rendered to; the others as they are written."""
+    """Read the package with the given rendered templates (`main__values`, `roles` …); the others are unrendered."""
     rendered = {source.path: source.text for _, source in PACKAGE.templates()}
     for name, text in texts.items():
         module, _, field = name.rpartition("__")
@@ -47,29 +47,29 @@ def error(**texts: str) -> Problem:
     return one
 
 
-def test_values_and_spec_patch_are_pruned() -> None:
+def test_nulls_and_empty_maps_of_values_and_spec_patch_are_pruned() -> None:
     module = main(values="a: {b: null}\nc: []\n", specPatch="install: {}\nmaxHistory: 3\n")
     assert (module.values, module.spec_patch) == ({"c": []}, {"maxHistory": 3})
 
 
 @pytest.mark.parametrize("text", ["1", "t", "T", "TRUE", "true", "True", " true\n"])
-def test_enabled_takes_what_go_takes_for_true(text: str) -> None:
+def test_enabled_accepts_what_go_parses_as_true(text: str) -> None:
     assert main(enabled=text).enabled is True
 
 
 @pytest.mark.parametrize("text", ["0", "f", "F", "FALSE", "false", "False", "\nfalse "])
-def test_enabled_takes_what_go_takes_for_false(text: str) -> None:
+def test_enabled_accepts_what_go_parses_as_false(text: str) -> None:
     assert main(enabled=text).enabled is False
 
 
 @pytest.mark.parametrize("text", ["", "yes", "tRUE", "on", "null"])
-def test_enabled_takes_nothing_else(text: str) -> None:
+def test_enabled_accepts_nothing_else(text: str) -> None:
     found = error(enabled=text)
     assert found.code == "bad-rendering"
     assert "module 'main', enabled must render to true or false" in found.message
 
 
-def test_durations_are_as_go_prints_them_and_none_where_there_is_none() -> None:
+def test_durations_are_printed_as_in_go_and_none_if_absent() -> None:
     module = main(timeout=" 90s\n", interval="")
     assert (module.timeout, module.interval) == ("1m30s", None)
 
@@ -87,7 +87,7 @@ def test_the_target_namespace_and_the_strategy_are_trimmed() -> None:
     assert (module.target_namespace, module.on_failure_strategy) == ("apps", "stop")
 
 
-def test_a_module_may_depend_on_another_and_on_itself() -> None:
+def test_a_module_can_depend_on_another_or_itself() -> None:
     assert main(dependsOn="[side, main]").depends_on == ("side", "main")
 
 
@@ -105,24 +105,24 @@ def test_a_module_that_does_not_exist_is_an_error_with_the_nearest_name() -> Non
         ("- 1.10\n- true\n- null\n- 12345678901234567890\n", ("1.1", "true", "", "12345678901234567890")),
     ],
 )
-def test_roles_are_a_list_of_names_in_which_scalars_become_their_text(text: str, roles: tuple[str, ...]) -> None:
+def test_roles_are_a_list_whose_scalars_become_strings(text: str, roles: tuple[str, ...]) -> None:
     assert read(roles=text).roles == roles
 
 
 @pytest.mark.parametrize("text", ["a", "{a: b}", "[[a]]", "[{a: b}]"])
-def test_roles_of_another_form_are_an_error(text: str) -> None:
+def test_roles_of_another_type_are_an_error(text: str) -> None:
     with pytest.raises(ProblemsError, match="roles must render to a list of names"):
         read(roles=text)
 
 
-def test_description_and_usage_are_texts_as_they_rendered() -> None:
+def test_description_and_usage_are_the_rendered_strings() -> None:
     rendered_texts: dict[tuple[Any, ...], str] = {source.path: source.text for _, source in PACKAGE.templates()}
     rendered_texts["description",] = " [no YAML\n"
     found = read_rendered(PACKAGE, rendered_texts)
     assert (found.description, found.usage) == (" [no YAML\n", {"text": "hello"})
 
 
-def test_everything_that_does_not_read_is_reported_disabled_modules_too() -> None:
+def test_every_unreadable_field_is_reported_including_disabled_modules() -> None:
     with pytest.raises(ProblemsError) as found:
         read(main__values="[", main__timeout="x", side__enabled="false", side__interval="5", roles="{}")
     assert [one.code for one in found.value.problems] == [

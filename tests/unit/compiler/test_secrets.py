@@ -1,4 +1,4 @@
-"""What is masked in values and texts, by names and by shapes, and that no text makes it slow."""
+"""Masking secrets in values and strings, by name and by format, in limited time."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def masked(value: Any) -> Any:
     return Masks().value(value)
 
 
-def masked_text(text: str) -> str:
+def masked_string(text: str) -> str:
     return Masks().text(text)
 
 
-def encoded(text: str) -> str:
+def base64_of(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
@@ -69,8 +69,8 @@ def encoded(text: str) -> str:
         ("<a>\n<password>tiger</password>\n</a>", MASK),
     ],
 )
-def test_inside_a_text(text: str, shown: str) -> None:
-    assert masked_text(text) == shown
+def test_a_secret_inside_a_string_is_masked(text: str, shown: str) -> None:
+    assert masked_string(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_inside_a_text(text: str, shown: str) -> None:
         "a-rather-long-name-of-something-that-is-no-secret-at-all",
     ],
 )
-def test_a_text_without_a_secret_is_shown(text: str) -> None:
-    assert masked_text(text) == text
+def test_a_string_without_a_secret_is_shown(text: str) -> None:
+    assert masked_string(text) == text
 
 
 HIDDEN = """
@@ -115,30 +115,30 @@ SHOWN = """
 
 
 @pytest.mark.parametrize("name", HIDDEN.split())
-def test_a_value_under_the_name_of_a_secret_is_masked(name: str) -> None:
+def test_a_value_whose_key_names_a_secret_is_masked(name: str) -> None:
     assert is_hidden(name)
     assert masked({name: SECRET}) == {name: MASK}
-    assert SECRET not in masked_text(f"a: 1\n{name}: {SECRET}\n")
+    assert SECRET not in masked_string(f"a: 1\n{name}: {SECRET}\n")
 
 
 @pytest.mark.parametrize("name", SHOWN.split())
-def test_a_value_under_a_name_that_only_tells_of_a_secret_is_shown(name: str) -> None:
+def test_a_value_whose_key_only_refers_to_a_secret_is_shown(name: str) -> None:
     assert cover(name) in ("", "reference")
     assert masked({name: SECRET}) == {name: SECRET}
-    assert masked_text(f"a: 1\n{name}: {SECRET}\n") == f"a: 1\n{name}: {SECRET}\n"
+    assert masked_string(f"a: 1\n{name}: {SECRET}\n") == f"a: 1\n{name}: {SECRET}\n"
 
 
-def test_under_an_unknown_key_only_a_plain_word_is_shown() -> None:
+def test_with_an_unknown_key_only_a_plain_word_is_shown() -> None:
     assert masked({"fooKey": "name", "barKey": SECRET}) == {"fooKey": "name", "barKey": MASK}
 
 
-def test_fewer_names_are_worth_a_warning() -> None:
+def test_warnings_use_fewer_secret_names_than_masking() -> None:
     assert looks_secret("adminPassword")
     assert not looks_secret("jwtSecret")
     assert is_hidden("jwtSecret")
 
 
-def test_whether_there_is_a_secret_may_be_known() -> None:
+def test_whether_a_secret_is_set_is_shown() -> None:
     value = {"password": None, "token": True, "apiKey": 7, "pw": "", "credentials": {"user": "me", "on": False}}
     assert masked(value) == {
         "password": None,
@@ -161,7 +161,7 @@ def test_whether_there_is_a_secret_may_be_known() -> None:
         {"maxTokens": 4096},
     ],
 )
-def test_where_a_secret_is_and_what_it_is_like_is_shown(value: dict[str, Any]) -> None:
+def test_the_location_and_form_of_a_secret_are_shown(value: dict[str, Any]) -> None:
     assert masked(value) == value
 
 
@@ -210,7 +210,7 @@ def test_a_planted_secret_is_masked(name: str, wrapped: int) -> None:
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_that_it_changed_is_shown_all_the_same(name: str) -> None:
+def test_a_changed_secret_is_shown_as_changed(name: str) -> None:
     new = json.loads(json.dumps(PLANTED[name]).replace(SECRET, "other-" + SECRET))
     found = list(changes({"top": PLANTED[name]}, {"top": new}))
     assert found
@@ -219,15 +219,15 @@ def test_that_it_changed_is_shown_all_the_same(name: str) -> None:
 
 
 ENCODED: dict[str, str] = {
-    "a private key": encoded(PEM),
+    "a private key": base64_of(PEM),
     "for URLs": base64.urlsafe_b64encode(PEM.encode()).decode(),
-    "without its end": encoded(PEM).rstrip("="),
-    "after a line break": encoded("\n" + PEM),
-    "after two letters": encoded("ab" + PEM),
-    "twice": encoded(encoded(PEM)),
-    "a certificate": encoded(PEM.replace("RSA PRIVATE KEY", "CERTIFICATE")),
-    "YAML": encoded(f"a: 1\npassword: {SECRET}\n"),
-    "a registry's login": encoded(json.dumps({"auths": {"registry": {"auth": SECRET}}})),
+    "without its end": base64_of(PEM).rstrip("="),
+    "after a line break": base64_of("\n" + PEM),
+    "after two letters": base64_of("ab" + PEM),
+    "twice": base64_of(base64_of(PEM)),
+    "a certificate": base64_of(PEM.replace("RSA PRIVATE KEY", "CERTIFICATE")),
+    "YAML": base64_of(f"a: 1\npassword: {SECRET}\n"),
+    "a registry's login": base64_of(json.dumps({"auths": {"registry": {"auth": SECRET}}})),
 }
 
 
@@ -240,7 +240,7 @@ def test_a_secret_in_base64_is_masked(name: str, width: int, start: str, end: st
     text = "\n".join(textwrap.wrap(ENCODED[name], width))
     if "|" in start:
         text = textwrap.indent(text, "  ")
-    shown = masked_text(f"{start}{text}{end}")
+    shown = masked_string(f"{start}{text}{end}")
     assert MASK in shown
     for at in range(0, len(ENCODED[name]) - 24, 12):
         assert ENCODED[name][at : at + 12] not in shown
@@ -264,7 +264,7 @@ def test_a_secret_in_base64_is_masked(name: str, width: int, start: str, end: st
         "$2y$10$" + "a" * 53,
     ],
 )
-def test_a_token_is_known_by_its_shape(token: str) -> None:
+def test_a_token_is_recognized_by_its_format(token: str) -> None:
     assert masked({"x": f"see {token}, and"}) == {"x": f"see {MASK}, and"}
     assert token not in json.dumps(masked({"x": json.dumps({"y": token})}))
 
@@ -293,10 +293,10 @@ def test_no_secret_survives(value: Any) -> None:
     assert "hunter2" not in json.dumps(masked({"text": json.dumps(value)}))
 
 
-def test_what_is_parsed_of_all_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_amount_of_parsed_text_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "_MOST", secrets._MOST // 8)
     masks = Masks()
-    for number in range(5):  # each is 60 KB; when nothing more is parsed, all of a text is masked
+    for number in range(5):  # each is 60 KB; beyond the limit, the whole string is masked
         shown = masks.text(f"x: {number}\n" + "a: b\n" * 12_000 + f"password:\n- {SECRET}\n")
         assert SECRET not in shown
     assert shown == MASK
@@ -310,5 +310,5 @@ def test_what_is_parsed_of_all_texts_is_bounded(monkeypatch: pytest.MonkeyPatch)
         *("login a password ", "key: |\n", "eyJaaaaaaaaaaaa.", "\\", "\\n"),
     ],
 )
-def test_no_text_takes_long(part: str) -> None:
-    masked_text(part * (100_000 // len(part)))  # a pattern that took the square of it would not end here
+def test_masking_takes_linear_time(part: str) -> None:
+    masked_string(part * (100_000 // len(part)))  # a pattern of quadratic time would not finish

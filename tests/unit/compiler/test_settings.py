@@ -1,4 +1,4 @@
-"""All Configs of a cluster as one, and the redirects of packages."""
+"""Combining all Configs of a cluster, and redirecting packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def strategies(name: str, body: object) -> dict[str, object]:
     return {"onFailureStrategies": [{"name": name, "strategy": body}]}
 
 
-def test_without_a_config_kubocds_own_defaults_hold() -> None:
+def test_without_a_config_the_defaults_of_kubocd_apply() -> None:
     assert combined() == Settings()
     assert (Settings().helm_timeout, Settings().helm_interval, Settings().package_interval) == (
         "2m0s",
@@ -38,7 +38,7 @@ def test_without_a_config_kubocds_own_defaults_hold() -> None:
     )
 
 
-def test_lists_are_appended_in_the_order_of_the_configs_names() -> None:
+def test_lists_are_appended_in_the_order_of_the_config_names() -> None:
     two = config("b", defaultContexts=[{"name": "x"}], defaultNamespaceContexts=["n1"], clusterRoles=["r"])
     one = config(
         "a", defaultContexts=[{"name": "y", "namespace": "n"}], defaultNamespaceContexts=["n2"], clusterRoles=["s"]
@@ -58,16 +58,16 @@ def test_redirects_are_appended() -> None:
     assert [redirect.image_pull_secrets for redirect in settings.image_redirects] == [None]
 
 
-def test_of_durations_the_last_one_given_counts() -> None:
+def test_the_last_config_that_sets_a_duration_wins() -> None:
     settings = combined(config("a", defaultHelmTimeout="1m"), config("b", defaultHelmTimeout="4m"), config("c"))
     assert settings.helm_timeout == "4m0s"
 
 
-def test_the_spec_patch_is_the_last_configs_even_where_it_has_none() -> None:
+def test_the_spec_patch_is_that_of_the_last_config_even_if_it_has_none() -> None:
     assert combined(config("a", specPatch={"maxHistory": 1}), config("b")).spec_patch is None
 
 
-def test_of_strategies_of_one_name_the_later_wins() -> None:
+def test_the_later_of_two_strategies_of_one_name_wins() -> None:
     settings = combined(config("a", **strategies("s", {"install": {}})), config("b", **strategies("s", {})))
     assert settings.strategies == {"s": {}}
 
@@ -81,18 +81,18 @@ def test_two_default_strategies_of_different_names_are_an_error() -> None:
     assert (error.code, str(error.position).partition(":")[0]) == ("config-conflict", "b.yaml")
 
 
-def test_the_same_default_strategy_in_two_configs_is_fine() -> None:
+def test_the_same_default_strategy_in_two_configs_is_valid() -> None:
     one = config("a", defaultOnFailureStrategy="s", **strategies("s", {}))
     assert combined(one, config("b", defaultOnFailureStrategy="s")).default_strategy == "s"
 
 
-def test_a_default_strategy_may_be_defined_in_another_config() -> None:
+def test_a_default_strategy_can_be_defined_in_another_config() -> None:
     assert (
         combined(config("a", defaultOnFailureStrategy="s"), config("b", **strategies("s", {}))).default_strategy == "s"
     )
 
 
-def test_a_default_strategy_that_nobody_defines_is_an_error_with_the_nearest_name() -> None:
+def test_an_undefined_default_strategy_is_an_error_with_the_nearest_name() -> None:
     with pytest.raises(ProblemsError) as found:
         combined(config(defaultOnFailureStrategy="stopp", **strategies("stop", {})))
     (error,) = found.value.problems
@@ -107,7 +107,7 @@ def test_a_strategy_without_a_body_counts_as_undefined() -> None:
     assert "'strategy: {}'" in (error.hint or "")
 
 
-def test_a_default_context_is_found_where_its_config_names_it() -> None:
+def test_a_default_context_is_located_in_the_config_that_names_it() -> None:
     one = config("a", defaultContexts=[{"name": "x"}, {"name": "site", "namespace": "infra"}])
     other = config("b", defaultContexts=[{"name": "site"}])
     for ref, file, line in (("infra", "a.yaml", 10), ("kubocd", "b.yaml", 9)):
@@ -115,7 +115,7 @@ def test_a_default_context_is_found_where_its_config_names_it() -> None:
         assert (position.path, position.line) == (file, line)
 
 
-def test_a_strategy_is_found_in_the_last_config_that_defines_it() -> None:
+def test_a_strategy_is_located_in_the_last_config_that_defines_it() -> None:
     configs = [config("b", **strategies("s", {"install": 1})), config("a", **strategies("s", {"install": 2}))]
     position = strategy_position(configs, "s", ("install",))
     assert position.path == "b.yaml"
@@ -145,44 +145,44 @@ def test_an_image_is_split_by_its_colons_and_slashes(image: str, parts: tuple[st
 
 
 @pytest.mark.parametrize("image", ["a:b:c:d", "web:1.0"])
-def test_a_name_that_kubocd_can_not_split_is_refused(image: str) -> None:
+def test_an_image_that_kubocd_cannot_split_is_refused(image: str) -> None:
     with pytest.raises(ValueError, match=f"'{image}'"):
         split_image(image)
 
 
-def test_without_a_redirect_the_fields_are_the_releases() -> None:
+def test_without_a_redirect_the_fields_come_from_the_release() -> None:
     source = redirected({"oldPrefix": "docker.io/", "newPrefix": "mirror/"})
     assert (source.repository, source.tag) == ("quay.io/a/web", "1.0")
     assert source.fields is ONE.package
 
 
-def test_a_redirect_swaps_the_prefix_and_brings_all_other_fields() -> None:
+def test_a_redirect_replaces_the_prefix_and_all_other_fields() -> None:
     redirect = {"oldPrefix": "quay.io/", "newPrefix": "mirror:5000/quay/", "insecure": True}
     assert redirected(redirect) == PackageSourceSpec("mirror:5000/quay/a/web", "1.0", redirect)
 
 
-def test_the_first_redirect_that_fits_is_taken() -> None:
+def test_the_first_matching_redirect_is_used() -> None:
     first, second = {"oldPrefix": "quay.io/a", "newPrefix": "one"}, {"oldPrefix": "quay.io/", "newPrefix": "two/"}
     assert redirected(first, second).repository == "one/web"
     assert redirected(second, first).repository == "two/a/web"
 
 
-def test_a_redirect_may_fit_and_replace_the_tag_too() -> None:
+def test_a_redirect_can_match_and_replace_the_tag() -> None:
     assert redirected({"oldPrefix": "quay.io/a/web:1.0", "newPrefix": "r.io/web:2.0"}).tag == "2.0"
 
 
-def test_a_redirect_with_an_empty_new_prefix_keeps_the_image_and_brings_its_fields() -> None:
+def test_a_redirect_with_an_empty_new_prefix_keeps_the_image_and_replaces_the_fields() -> None:
     redirect = {"oldPrefix": "quay.io/", "newPrefix": "", "secretRef": {"name": "s"}}
     assert redirected(redirect) == PackageSourceSpec("quay.io/a/web", "1.0", redirect)
 
 
-def test_a_redirect_to_no_image_is_an_error_that_names_both() -> None:
+def test_a_redirect_to_an_invalid_image_is_an_error_that_names_both() -> None:
     with pytest.raises(ProblemsError, match=r"'quay.io/a/web:1.0'.*'x:y:z:a/web:1.0'") as found:
         redirected({"oldPrefix": "quay.io/", "newPrefix": "x:y:z:"})
     assert found.value.problem.code == "bad-reference"
 
 
-def test_the_interval_is_the_releases_unless_that_is_zero() -> None:
+def test_the_interval_comes_from_the_release_unless_it_is_zero() -> None:
     settings = Settings(package_interval="7m0s")
     assert package_interval(release(), settings) == "5m0s"
     assert package_interval(release(package={"interval": "1m"}), settings) == "1m0s"

@@ -1,4 +1,4 @@
-"""Values against values: what differs, where, and what of it may be shown."""
+"""Comparing values: the differences, their paths, and which of them are shown."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_a_value_does_not_differ_from_itself(value: Any) -> None:
 
 
 @given(JSON, JSON)
-def test_there_is_a_change_exactly_where_two_values_are_not_the_same(old: Any, new: Any) -> None:
+def test_there_are_changes_if_and_only_if_the_values_differ(old: Any, new: Any) -> None:
     found = list(changes(old, new))
     reordered = isinstance(old, list) or isinstance(new, list) or "[" in repr((old, new))
-    assert not found if same(old, new) else (found or reordered)  # named items may change places
+    assert not found if same(old, new) else (found or reordered)  # named items can be reordered
     assert len({path_text(one.path) for one in found}) <= len(found)
 
 
 @given(JSON, JSON)
-def test_what_is_hidden_is_never_shown(old: Any, new: Any) -> None:
+def test_hidden_values_are_never_shown(old: Any, new: Any) -> None:
     for change in changes({"password": old}, {"password": new}):
         for value in (change.old, change.new):
             if value is not ABSENT:
@@ -95,11 +95,11 @@ def test_what_is_hidden_is_never_shown(old: Any, new: Any) -> None:
         ),
     ],
 )
-def test_what_differs(old: Any, new: Any, found: list[tuple[str, Any, Any]]) -> None:
+def test_each_difference_is_listed_with_its_path(old: Any, new: Any, found: list[tuple[str, Any, Any]]) -> None:
     assert [(path_text(one.path), one.old, one.new) for one in changes(old, new)] == found
 
 
-def test_a_path_is_read_back_by_people() -> None:
+def test_a_path_is_printed_readably() -> None:
     path = ("spec", "values", Named("name", "HOST"), "a.b", 3, "")
     assert path_text(path) == 'spec.values[name=HOST]["a.b"][3][""]'
     assert Change(path, 1, 2).path == path

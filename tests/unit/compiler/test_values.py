@@ -41,7 +41,7 @@ def test_a_list_replaces_a_list() -> None:
     assert merge({"a": [1, 2]}, {"a": [3]}) == {"a": [3]}
 
 
-def test_a_null_replaces_what_is_below_it() -> None:
+def test_a_null_replaces_the_overridden_value() -> None:
     assert merge({"a": {"b": 1}}, {"a": None}) == {"a": None}
 
 
@@ -49,28 +49,28 @@ def test_a_map_replaces_a_scalar_and_a_scalar_a_map() -> None:
     assert merge({"a": 1, "b": {"c": 1}}, {"a": {"c": 1}, "b": 1}) == {"a": {"c": 1}, "b": 1}
 
 
-def test_an_empty_map_over_a_map_changes_nothing() -> None:
+def test_merging_a_nested_empty_map_changes_nothing() -> None:
     assert merge({"a": {"b": 1}}, {"a": {}}) == {"a": {"b": 1}}
 
 
 @given(TREES)
-def test_nothing_over_a_tree_and_a_tree_over_nothing_are_the_tree(tree: dict[str, Any]) -> None:
+def test_merging_with_an_empty_map_changes_nothing(tree: dict[str, Any]) -> None:
     assert merge({}, tree) == tree == merge(tree, {})
 
 
 @given(TREES)
-def test_a_tree_over_itself_is_the_tree(tree: dict[str, Any]) -> None:
+def test_merging_a_map_with_itself_changes_nothing(tree: dict[str, Any]) -> None:
     assert merge(tree, tree) == tree
 
 
 @given(TREES, TREES)
-def test_merging_the_same_tree_twice_is_merging_it_once(below: dict[str, Any], above: dict[str, Any]) -> None:
+def test_merging_the_same_map_twice_is_merging_it_once(below: dict[str, Any], above: dict[str, Any]) -> None:
     once = merge(below, above)
     assert merge(once, above) == once
 
 
 @given(TREES, TREES)
-def test_what_the_later_says_holds_unless_both_say_maps(below: dict[str, Any], above: dict[str, Any]) -> None:
+def test_the_later_value_wins_unless_both_are_maps(below: dict[str, Any], above: dict[str, Any]) -> None:
     merged = merge(below, above)
     for key, value in above.items():
         if not (isinstance(value, dict) and isinstance(below.get(key), dict)):
@@ -79,10 +79,8 @@ def test_what_the_later_says_holds_unless_both_say_maps(below: dict[str, Any], a
 
 
 @given(TREES, TREES, TREES)
-def test_maps_of_maps_merge_in_any_grouping_from_the_top(
-    one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]
-) -> None:
-    """Where no map hides below a scalar, a chain of contexts may be merged in parts."""
+def test_merging_maps_is_associative(one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]) -> None:
+    """Contexts can be merged in parts unless a scalar replaces a map."""
     if _has_only_maps_in_common(one, two) and _has_only_maps_in_common(two, three):
         assert merge(merge(one, two), three) == merge(one, merge(two, three))
 
@@ -94,7 +92,7 @@ def _has_only_maps_in_common(one: dict[str, Any], two: dict[str, Any]) -> bool:
 
 
 @given(TREES, TREES)
-def test_merging_changes_neither_tree(below: dict[str, Any], above: dict[str, Any]) -> None:
+def test_merging_modifies_neither_map(below: dict[str, Any], above: dict[str, Any]) -> None:
     before = deepcopy((below, above))
     merge(below, above)
     assert (below, above) == before
@@ -104,23 +102,23 @@ def test_nulls_and_empty_maps_are_dropped_at_every_depth() -> None:
     assert strip_empty({"a": None, "b": {}, "c": {"d": {"e": None}}, "f": {"g": 1, "h": None}}) == {"f": {"g": 1}}
 
 
-def test_a_list_loses_its_nulls_and_the_maps_that_become_empty() -> None:
+def test_nulls_and_maps_that_become_empty_are_dropped_from_lists() -> None:
     assert strip_empty({"a": [None, {}, {"b": None}, 1, [None]]}) == {"a": [1, []]}
 
 
-def test_empty_lists_zeros_and_empty_texts_stay() -> None:
+def test_empty_lists_zeros_and_empty_strings_are_kept() -> None:
     tree = {"a": [], "b": 0, "c": False, "d": "", "e": 0.0}
     assert strip_empty(tree) == tree
 
 
 @given(TREES)
-def test_stripping_twice_is_stripping_once(tree: dict[str, Any]) -> None:
+def test_pruning_twice_is_pruning_once(tree: dict[str, Any]) -> None:
     stripped = strip_empty(tree)
     assert strip_empty(stripped) == stripped
 
 
 @given(TREES)
-def test_stripping_drops_no_scalar_and_changes_not_its_argument(tree: dict[str, Any]) -> None:
+def test_pruning_keeps_scalars_and_does_not_modify_its_argument(tree: dict[str, Any]) -> None:
     before = deepcopy(tree)
     assert _scalars(strip_empty(tree)) == _scalars(tree)
     assert tree == before
@@ -134,29 +132,29 @@ def _scalars(value: Any) -> list[Any]:
     return [] if value is None else [value]
 
 
-def test_a_map_is_compact_json_with_sorted_keys() -> None:
+def test_a_map_is_written_as_compact_json_with_sorted_keys() -> None:
     assert parameters_text({"b": 1, "a": {"d": [True, None], "c": "x"}}) == '{"a":{"c":"x","d":[true,null]},"b":1}'
 
 
-def test_what_could_be_html_is_escaped_as_go_escapes_it() -> None:
+def test_html_characters_are_escaped_as_in_go() -> None:
     assert parameters_text({"a": "<&>\u2028"}) == '{"a":"\\u003c\\u0026\\u003e\\u2028"}'
 
 
-def test_other_characters_stay_as_they_are() -> None:
+def test_other_characters_are_not_escaped() -> None:
     assert go_json({"é": "日本"}) == '{"é":"日本"}'
 
 
-def test_a_quotation_mark_in_braces_becomes_one_that_no_template_takes() -> None:
-    """That is how KuboCD has it: users write back quotes."""
+def test_a_double_quote_in_a_template_action_is_escaped_and_invalid() -> None:
+    """KuboCD behaves the same; users write backquotes."""
     assert parameters_text({"a": '{{ default "x" .b }}'}) == r'{"a":"{{ default \"x\" .b }}"}'
 
 
-def test_a_text_of_several_lines_is_the_template_itself() -> None:
+def test_a_multiline_string_is_the_template_itself() -> None:
     assert parameters_text("a: 1\nb: {{ .Context.b }}\n") == "a: 1\nb: {{ .Context.b }}\n"
 
 
 @pytest.mark.parametrize(("text", "template"), [("", '""'), ("a: 1", '"a: 1"')])
-def test_a_text_of_one_line_is_taken_for_its_quoted_json(text: str, template: str) -> None:
+def test_a_single_line_string_becomes_quoted_json(text: str, template: str) -> None:
     assert parameters_text(text) == template
 
 
@@ -166,15 +164,15 @@ def test_without_parameters_there_is_no_template() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "null", "# nothing\n", "---\n"])
-def test_what_renders_to_nothing_is_an_empty_map(text: str) -> None:
+def test_an_empty_rendering_is_an_empty_map(text: str) -> None:
     assert parse_map(text, "values") == {}
 
 
-def test_of_a_rendered_text_only_the_first_document_counts() -> None:
+def test_only_the_first_rendered_document_counts() -> None:
     assert parse_map("a: 1\n---\nb: 2\n---\n[", "values") == {"a": 1}
 
 
-def test_of_a_key_given_twice_the_last_counts() -> None:
+def test_the_last_of_duplicate_keys_wins() -> None:
     assert parse_map("a: 1\na: 2\n", "values") == {"a": 2}
 
 
@@ -208,12 +206,12 @@ def test_bad_yaml_is_an_error_that_shows_the_rendered_line() -> None:
         ("x" * 130, None, f"line 1 of the rendered template: {'x' * 120}…"),
     ],
 )
-def test_the_rendered_line_of_a_message_is_short(text: str, line: int | None, hint: str) -> None:
+def test_a_rendered_line_in_a_hint_is_truncated(text: str, line: int | None, hint: str) -> None:
     assert rendered_hint(text, line) == hint
 
 
 @pytest.mark.parametrize("value", [[1, 2], 5, True, "x"])
-def test_parameters_of_another_type_render_to_no_map(value: Any) -> None:
+def test_parameters_of_another_type_do_not_render_to_a_map(value: Any) -> None:
     text = parameters_text(value)
     assert text is not None
     with pytest.raises(ProblemsError, match="must render to a map"):
@@ -224,7 +222,7 @@ def test_parameters_of_another_type_render_to_no_map(value: Any) -> None:
     ("mark", "way"),
     [("@1", ("a",)), ("@2", ("b", 1)), ("@3", ("b", 2, "é<")), ("@4", ("z", "y")), ("z", ("z",)), ("{", ())],
 )
-def test_a_place_in_the_json_of_a_map_leads_to_its_parameter(mark: str, way: tuple[str | int, ...]) -> None:
+def test_an_offset_in_the_json_of_a_map_is_resolved_to_its_parameter(mark: str, way: tuple[str | int, ...]) -> None:
     parameters = {"z": {"y": "&@4"}, "b": [None, "@2", {"é<": "@3"}], "a": '"@1'}
     text = go_json(parameters)
     assert way_in_json(parameters, text.index(mark)) == way
@@ -234,6 +232,6 @@ def test_a_place_in_the_json_of_a_map_leads_to_its_parameter(mark: str, way: tup
 @pytest.mark.parametrize(
     ("key", "line"), [("a", 1), ("b", 3), ("c-d", 4), ("e", 5), ("twice", None), ("none", None), ("f", None)]
 )
-def test_the_line_of_a_template_that_sets_a_key_is_found_where_there_is_one(key: str, line: int | None) -> None:
+def test_the_template_line_that_sets_a_key_is_found_if_it_is_unique(key: str, line: int | None) -> None:
     template = """a: 1\n{{- if true }}\n  'b': 2\n - - "c-d":\n- e: b: f:x\n twice: 1\ntwice: 2\n# none: 1"""
     assert line_of_key(template, key) == line

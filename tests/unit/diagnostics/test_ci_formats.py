@@ -1,4 +1,4 @@
-"""Problems in the formats of CI systems, read back by those systems' own rules."""
+"""Problems in the formats of CI systems, parsed by the rules of those systems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, finge
 from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem
 
-# The schema of the OASIS standard, as it is published with it.
+# The schema published with the OASIS standard.
 SARIF = json.loads((Path(__file__).parents[2] / "support/sarif-schema-2.1.0.json").read_text())
 
 UNKNOWN = Annotation(
@@ -39,13 +39,13 @@ def xml(text: str) -> ElementTree.Element:
 
 
 def unescaped(text: str) -> str:
-    """As GitHub's runner does it: each escape once, the percent sign last."""
+    """Unescape like the GitHub runner: each escape once, the percent sign last."""
     for escape, character in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
         text = text.replace(escape, character)
     return text
 
 
-def test_github_reads_back_what_was_said() -> None:
+def test_github_unescapes_the_original_message() -> None:
     read = []
     for line in github_lines(ALL):
         match = re.fullmatch(r"::(error|warning|notice) ([^:]*)::(.*)", line)
@@ -62,7 +62,7 @@ def test_github_reads_back_what_was_said() -> None:
     assert [one[0] for one in read] == ["error", "error", "warning", "notice"]
 
 
-def test_no_text_of_a_source_becomes_a_command_of_github() -> None:
+def test_no_string_of_a_source_becomes_a_workflow_command() -> None:
     hostile = Problem("bad-yaml", "a\n::set-output name=x::y\r::add-mask::z", position=Position("a\n::x"))
     lines = list(github_lines(annotations_of([hostile], Path.cwd())))
     assert len(lines) == 1
@@ -71,7 +71,7 @@ def test_no_text_of_a_source_becomes_a_command_of_github() -> None:
 
 
 @pytest.mark.parametrize("findings", [[], ALL, [UNKNOWN, UNKNOWN]])
-def test_sarif_is_what_its_schema_says(findings: list[Annotation]) -> None:
+def test_sarif_output_is_valid_against_its_schema(findings: list[Annotation]) -> None:
     report = json.loads(sarif_report(findings))
     jsonschema.Draft7Validator(SARIF).validate(report)
     results = report["runs"][0]["results"]
@@ -80,7 +80,7 @@ def test_sarif_is_what_its_schema_says(findings: list[Annotation]) -> None:
     assert all(rules[one["ruleIndex"]]["id"] == one["ruleId"] for one in results)
 
 
-def test_sarif_says_places_as_addresses_below_the_repository() -> None:
+def test_sarif_locations_are_uris_relative_to_the_repository() -> None:
     results = json.loads(sarif_report(ALL))["runs"][0]["results"]
     assert results[0]["locations"][0]["physicalLocation"] == {
         "artifactLocation": {"uri": "clusters/prod/redis.yaml", "uriBaseId": "%SRCROOT%"},
@@ -97,7 +97,7 @@ def test_a_path_that_is_not_valid_unicode_is_reported_by_its_bytes() -> None:
     assert len(fingerprints([annotation])) == 1
 
 
-def test_gitlab_gets_what_it_needs_of_each_problem() -> None:
+def test_gitlab_gets_all_required_fields_of_each_problem() -> None:
     assert json.loads(gitlab_report([])) == []
     entries = json.loads(gitlab_report(ALL))
     assert entries[0] == {
@@ -111,13 +111,13 @@ def test_gitlab_gets_what_it_needs_of_each_problem() -> None:
     assert entries[1]["location"] == {"path": "kcd-gen.yaml", "lines": {"begin": 1}}
 
 
-def test_a_problem_that_moves_to_another_line_is_the_same_and_two_at_once_are_two() -> None:
+def test_fingerprints_do_not_depend_on_the_line_and_are_unique() -> None:
     moved = replace(UNKNOWN, line=99)
     assert fingerprints([UNKNOWN]) == fingerprints([moved])
     assert len({*fingerprints([UNKNOWN, moved, WARNING])}) == 3
 
 
-def test_junit_has_a_case_for_each_release_and_one_for_the_project() -> None:
+def test_junit_has_one_test_case_per_release_and_one_for_the_project() -> None:
     suite = xml(junit_report(["default/redis1", "default/web"], ALL, ["error"])).find("testsuite")
     assert suite is not None
     assert suite.attrib["tests"] == "3"
@@ -135,13 +135,13 @@ def test_junit_has_a_case_for_each_release_and_one_for_the_project() -> None:
     assert len(cases["default/web"]) == 0
 
 
-def test_junit_stays_xml_whatever_a_message_holds() -> None:
+def test_junit_is_valid_xml_for_any_message() -> None:
     hostile = Problem("bad-yaml", "a\x00\x0b\ud800]]><x>&'\"", position=Position("x"))
     suite = xml(junit_report([], annotations_of([hostile], Path.cwd()), ["error"]))
     assert "]]><x>&" in "".join(suite.itertext())
 
 
-def test_paths_are_those_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     top = tmp_path / "checkout"
     project = top / "platform"
     (project / "clusters").mkdir(parents=True)
@@ -162,16 +162,16 @@ def test_paths_are_those_of_the_repository(tmp_path: Path, monkeypatch: pytest.M
         assert repository_path(nothing, project, top) is None
 
 
-def test_a_problem_that_stops_many_releases_is_told_once() -> None:
-    place = Position("oci://quay.io/a/b:1//values.yaml", 3)
+def test_a_problem_of_many_releases_is_reported_once() -> None:
+    position = Position("oci://quay.io/a/b:1//values.yaml", 3)
     diagnostics = [
-        Problem("bad-package", "it is bad", hint="mend it", release=f"default/r{n}", position=place) for n in range(5)
+        Problem("bad-package", "it is bad", hint="fix it", release=f"default/r{n}", position=position) for n in range(5)
     ]
     assert annotations_of(diagnostics, Path.cwd()) == [
         Annotation(
             "error",
             "bad-package",
             "oci://quay.io/a/b:1//values.yaml:3: it is bad",
-            ("mend it", "affects default/r0, default/r1, default/r2 and 2 more"),
+            ("fix it", "affects default/r0, default/r1, default/r2 and 2 more"),
         )
     ]

@@ -16,23 +16,23 @@ from kubocd_gen.diagnostics.problems import MOST, Position, Problem, Problems, P
         (Position("oci://r.example.com/p:1/original.yaml", 1, 1), "oci://r.example.com/p:1/original.yaml:1:1"),
     ],
 )
-def test_a_position_reads_as_editors_and_terminals_take_it(position: Position, text: str) -> None:
+def test_a_position_is_printed_as_path_line_column(position: Position, text: str) -> None:
     assert str(position) == text
 
 
-def test_the_text_of_an_error_is_the_sentence_that_the_user_reads() -> None:
+def test_the_string_of_an_error_is_its_message() -> None:
     problem = Problem("broken", "it is broken", position=Position("a.yaml", 1), hint="fix it")
     assert str(ProblemsError(problem)) == "it is broken"
     assert problem.exit_code == 1
 
 
-def test_several_errors_are_all_named() -> None:
+def test_an_error_with_several_problems_lists_them_all() -> None:
     errors = ProblemsError(*(Problem("x", text) for text in ("one", "two")))
     assert str(errors) == "one; two"
     assert [error.message for error in errors.problems] == ["one", "two"]
 
 
-def test_problems_come_in_reading_order_without_repeats() -> None:
+def test_problems_are_sorted_by_position_without_duplicates() -> None:
     problems = Problems("prod")
     one, two = Problem("a", "one", hint="h", position=Position("f", 1)), Problem("b", "two")
     problems.error(two)
@@ -47,7 +47,7 @@ def test_problems_come_in_reading_order_without_repeats() -> None:
     ]
 
 
-def test_the_order_of_problems_does_not_depend_on_who_finds_one_first() -> None:
+def test_the_order_of_problems_does_not_depend_on_the_order_of_discovery() -> None:
     found = [Problem("b", "x", Position("f", 2)), Problem("a", "y", Position("f", 2)), Problem("c", "z", Position("e"))]
     for order in permutations(found):
         problems = Problems()
@@ -67,15 +67,15 @@ def test_problems_of_one_file_beyond_the_limit_are_counted() -> None:
     assert len([one for one in problems if one.code == "x"]) == MOST + 1
 
 
-def test_a_problem_is_placed_in_a_copy() -> None:
-    """Clusters share what was fetched once, and each names its own file."""
+def test_setting_the_position_of_a_problem_returns_a_copy() -> None:
+    """Clusters share problems of packages, and each cluster reports them in its own file."""
     shared = ProblemsError.of("missing-package", "it is missing")
     here, there = shared.at(Position("a.yaml")), shared.at(Position("b.yaml"))
     assert [one.problem.position for one in (shared, here, there)] == [None, Position("a.yaml"), Position("b.yaml")]
     assert here.at(Position("c.yaml")).problem.position == Position("a.yaml")
 
 
-def test_one_problem_of_two_releases_is_two_problems() -> None:
+def test_the_same_problem_of_two_releases_is_two_problems() -> None:
     problems = Problems()
     for release in ("a/x", "a/y", "a/x"):
         problems.error(Problem("a", "one"), release=release)
@@ -98,5 +98,5 @@ def test_a_problem_keeps_the_exit_code_of_its_error() -> None:
         ("", ["a"], None),
     ],
 )
-def test_the_nearest_name_is_offered_where_one_comes_near(name: str, known: list[str], hint: str | None) -> None:
+def test_the_nearest_name_is_suggested_if_it_is_close(name: str, known: list[str], hint: str | None) -> None:
     assert nearest("did you mean '{}'?", name, known) == hint

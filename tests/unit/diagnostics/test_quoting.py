@@ -19,5 +19,5 @@ from kubocd_gen.diagnostics.problems import shown
         ("a" * 201, "'" + "a" * 200 + "…'"),
     ],
 )
-def test_text_is_quoted_and_what_a_terminal_would_obey_is_escaped(text: str, quoted: str) -> None:
+def test_strings_are_quoted_and_control_characters_are_escaped(text: str, quoted: str) -> None:
     assert shown(text) == quoted

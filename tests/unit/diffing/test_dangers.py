@@ -1,4 +1,4 @@
-"""What is called out of the change of a HelmRelease, and what is not."""
+"""Which changes of a HelmRelease are highlighted as dangerous."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def values(**given: Any) -> dict[str, Any]:
         (values(replicas=3), values(replicas=1), []),
     ],
 )
-def test_of_a_helm_release(old: dict[str, Any], new: dict[str, Any], found: list[str]) -> None:
+def test_dangers_of_a_changed_helm_release(old: dict[str, Any], new: dict[str, Any], found: list[str]) -> None:
     assert codes(old, new) == found
 
 
-def test_of_a_release() -> None:
+def test_dangers_of_a_changed_release() -> None:
     kept = Side("r/p:1", "sha256:0", True, False, {})
     free = Side("r/p:1", "sha256:0", False, False, {})
     assert [code for code, _ in release_dangers(kept, None)] == ["protected-release-removed"]

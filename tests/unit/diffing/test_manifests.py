@@ -1,4 +1,4 @@
-"""The resources that a chart renders to."""
+"""The resources rendered from a chart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diffing.comparison import read_manifests
 
 
-def test_resources_are_known_by_group_kind_namespace_and_name() -> None:
+def test_resources_are_identified_by_group_kind_namespace_and_name() -> None:
     text = (
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n---\n"
         "apiVersion: v1\nkind: List\nitems:\n- {kind: Pod, metadata: {generateName: web-, namespace: other}}\n"
@@ -17,7 +17,7 @@ def test_resources_are_known_by_group_kind_namespace_and_name() -> None:
     ]
 
 
-def test_many_resources_of_one_name_are_numbered() -> None:
+def test_resources_with_the_same_identity_are_numbered() -> None:
     found = read_manifests("kind: Pod\n---\n" * 20_000, "web", "apps", Budget())
     assert len(found) == 20_000
     assert max(found) == ("", ("Pod", "apps", ""), 19_999)

@@ -1,4 +1,4 @@
-"""Nothing that comes from a source acts on the comment that it stands in."""
+"""Values from sources have no effect on the Markdown of the comment that contains them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def comparison(old: Any, new: Any, *, count: int = 1, name: str = "web", revisio
 
 
 def outside_of_code(text: str) -> str:
-    """A comment without its fences, code spans and code elements."""
+    """Return a comment without its fences, code spans and code elements."""
     text = re.sub(r"^(`{3,})[a-z]*\n(?:(?!\1$).*\n)*?\1$", "", text, flags=re.MULTILINE)
     text = re.sub(r"<code>[^<\n]*</code>", "", text)
     return re.sub(r"(?<!`)(`+)(?!`)([^\n]*?[^`\n]|)(?<!`)\1(?!`)", "", text)
@@ -62,7 +62,7 @@ def test_hostile_values_stay_in_code(old: Any, new: Any, count: int) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_every_line_of_a_value_keeps_its_sign(old: str, new: str) -> None:
+def test_every_line_of_a_multiline_value_has_its_diff_marker(old: str, new: str) -> None:
     text = markdown(view(comparison(old, new)))
     for body in re.findall(r"^(`{3,})diff\n(.*?)^\1$", text, re.MULTILINE | re.DOTALL):
         assert all(line[:2] in ("- ", "+ ", "  ") for line in body[1].splitlines())
@@ -80,7 +80,7 @@ class Tags(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("old", HOSTILE)
-def test_hostile_values_are_text_in_the_page(old: str) -> None:
+def test_hostile_values_are_plain_text_in_html(old: str) -> None:
     tags = Tags()
     tags.feed(page(view(comparison(old, "new", count=4, revision="<script>"))))
     assert not tags.seen & {"script", "img", "link", "b", "a"}
@@ -98,7 +98,7 @@ def test_the_limit_holds_for_thousands_of_releases() -> None:
     assert "more" in text
 
 
-def test_what_is_cut_is_counted() -> None:
+def test_omitted_releases_are_counted() -> None:
     releases = comparison("a", "b").releases
     many = Comparison(
         "main",

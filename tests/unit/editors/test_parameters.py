@@ -1,4 +1,4 @@
-"""An editor's schema of parameters against what a build does with them."""
+"""The schema of parameters for editors, compared with the validation of a build."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def loaded(raw: dict[str, Any]) -> PackageSchema:
 
 
 def for_editors(package: PackageSchema) -> dict[str, Any]:
-    """The schema of a Release's spec, as far as it is about parameters."""
+    """Return the part of the schema of a Release's spec that describes parameters."""
     found = parameters_schema(package, lambda name: f"#/definitions/{name}")
     schema: dict[str, Any] = {"properties": {"parameters": found.schema}, "definitions": dict(found.definitions)}
     schema |= {"required": ["parameters"]} if found.required else {}
@@ -38,7 +38,7 @@ def accepts(raw: dict[str, Any], *values: Any) -> list[bool]:
     return [validator.is_valid({"parameters": value}) for value in values]
 
 
-def test_templates_are_accepted_where_a_text_is() -> None:
+def test_templates_are_accepted_in_place_of_strings() -> None:
     raw = {
         "properties": {
             "host": {"type": "string", "pattern": "^[a-z.]+$"},
@@ -53,18 +53,18 @@ def test_templates_are_accepted_where_a_text_is() -> None:
     assert accepts(raw, *bad) == [False] * 5
 
 
-def test_a_template_in_a_map_gives_a_text_and_is_no_number() -> None:
+def test_a_template_in_a_map_is_a_string_and_not_a_number() -> None:
     raw = {"properties": {"replicas": {"type": "integer"}, "on": {"type": "boolean"}}}
     assert accepts(raw, {"replicas": 1, "on": True}) == [True]
     assert accepts(raw, {"replicas": "{{ 3 }}"}, {"on": "{{ true }}"}) == [False, False]
 
 
-def test_a_text_is_a_template_of_the_whole_map() -> None:
+def test_a_string_is_a_template_of_the_whole_map() -> None:
     raw = {"properties": {"host": {"type": "string", "required": True}}}
     assert accepts(raw, "host: {{ .Context.host }}\n", {}, None, ["host"]) == [True, False, False, False]
 
 
-def test_only_what_no_default_gives_is_asked_for() -> None:
+def test_parameters_with_a_default_are_not_required() -> None:
     raw = {
         "properties": {
             "a": {"type": "string", "required": True, "default": "x"},
@@ -77,7 +77,7 @@ def test_only_what_no_default_gives_is_asked_for() -> None:
     assert accepts(raw, {}, None, {"deep": {}}) == [True] * 3
 
 
-def test_what_defaults_bring_about_is_asked_for() -> None:
+def test_parameters_required_because_of_defaults_are_required() -> None:
     raw = {
         "properties": {
             "deep": {
@@ -91,11 +91,11 @@ def test_what_defaults_bring_about_is_asked_for() -> None:
     assert accepts(raw, {"deep": {}, "list": ["z"]}, {"list": ["z"]}, {"deep": {"b": "y"}}) == [False] * 3
 
 
-def test_a_package_without_schema_takes_no_parameter() -> None:
+def test_a_package_without_a_schema_accepts_no_parameter() -> None:
     assert accepts({}, None, {}, {"a": 1}) == [True, True, False]
 
 
-def test_references_lead_into_the_editors_schema() -> None:
+def test_references_point_into_the_schema_for_editors() -> None:
     raw = {
         "$schema": DRAFT7,
         "$id": "https://example.com/parameters.json",
@@ -112,7 +112,7 @@ def test_references_lead_into_the_editors_schema() -> None:
     assert accepts(raw, {"port": 10}, {"self": {"port": "x"}}, {"tree": {"below": 1}}, {"x": 1}) == [False] * 4
 
 
-def test_what_editors_read_otherwise_is_left_to_the_build() -> None:
+def test_keywords_that_editors_interpret_differently_are_left_to_the_build() -> None:
     raw = {
         "$schema": DRAFT7,
         "properties": {
@@ -130,19 +130,19 @@ def test_what_editors_read_otherwise_is_left_to_the_build() -> None:
     assert accepts(raw, value, {"other": "{{ .x }}", "either": "{{ .x }}", "when": "{{ .x }}"}) == [True, True]
 
 
-def test_a_name_may_be_a_template() -> None:
+def test_a_key_can_be_a_template() -> None:
     raw = {"properties": {"labels": {"properties": {"tier": {"type": "string"}}}}}
     assert accepts(raw, {"labels": {"{{ .Context.label }}": "a"}}, {"labels": {"other": "a"}}) == [True, False]
 
 
-def test_remarks_are_kept() -> None:
+def test_titles_descriptions_and_defaults_are_kept() -> None:
     raw = {"properties": {"a": {"type": "string", "title": "A", "description": "What a is.", "default": "x"}}}
     described = for_editors(loaded(raw))["properties"]["parameters"]["properties"]["a"]
     assert described == {"type": "string", "title": "A", "description": "What a is.", "default": "x"}
 
 
 @pytest.mark.parametrize("keyword", ["anyOf", "oneOf", "not", "if", "dependencies", "minProperties"])
-def test_what_judges_the_merged_value_is_left_to_the_build_where_defaults_are_merged(keyword: str) -> None:
+def test_keywords_that_apply_to_merged_values_are_left_to_the_build(keyword: str) -> None:
     rules: dict[str, Any] = {
         "anyOf": [{"required": ["a"]}],
         "oneOf": [{"required": ["a"]}, {"required": ["b"]}],
@@ -247,7 +247,7 @@ def rendered(value: Any, text: str) -> Any:
 
 
 @given(st.dictionaries(st.sampled_from("abc"), SHORT, max_size=3), MAPS)
-def test_of_the_short_form_an_editor_says_what_a_build_says(properties: dict[str, Any], value: dict[str, Any]) -> None:
+def test_for_the_short_form_an_editor_and_a_build_agree(properties: dict[str, Any], value: dict[str, Any]) -> None:
     value = rendered(value, "a")  # no templates
     package = loaded({"properties": properties})
     built = not validate(package, merge(package.defaults, value))
@@ -257,7 +257,7 @@ def test_of_the_short_form_an_editor_says_what_a_build_says(properties: dict[str
 
 
 @given(LONG, LONG, MAPS, TEXTS.filter(lambda text: "{{" not in text))
-def test_an_editor_accepts_all_that_a_build_accepts(
+def test_an_editor_accepts_everything_a_build_accepts(
     node: dict[str, Any], definition: dict[str, Any], value: dict[str, Any], text: str
 ) -> None:
     raw = {**node, "$schema": DRAFT7, "definitions": {"d": definition}}

@@ -1,4 +1,4 @@
-"""Patterns of RE2 for editors, compared with RE2 itself in a real JavaScript engine."""
+"""RE2 patterns translated for editors: matches of a JavaScript engine compared with those of RE2."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Search = Callable[[str, Sequence[str]], list[list[bool]]]
 
 @pytest.fixture(scope="module")
 def javascript() -> Iterator[Search]:
-    """Where a pattern is found, by Node.js, with the flag `u` as editors try first, and without."""
+    """Search with Node.js, with the flag `u`, which editors try first, and without."""
     command = [program("node", "nodejs"), "-e", SCRIPT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         reading, writing = process.stdout, process.stdin
@@ -54,7 +54,7 @@ def javascript() -> Iterator[Search]:
         ("", ""),
     ],
 )
-def test_what_every_engine_has_is_translated(pattern: str, translated: str) -> None:
+def test_syntax_that_every_engine_supports_is_translated(pattern: str, translated: str) -> None:
     assert portable(pattern) == translated
 
 
@@ -74,7 +74,7 @@ def test_what_every_engine_has_is_translated(pattern: str, translated: str) -> N
         "[a&&b]",
     ],
 )
-def test_what_engines_read_differently_is_not(pattern: str) -> None:
+def test_syntax_that_engines_interpret_differently_is_not_translated(pattern: str) -> None:
     compile_pattern(pattern)
     assert portable(pattern) is None
 
@@ -132,7 +132,7 @@ TEXTS = st.lists(st.text("abBc10-/ \n\té{}][^$.|_:&=,#~\\ \v\x00\xa0\u2028", ma
 
 
 @given(pattern=PATTERNS, texts=TEXTS)
-def test_a_translation_finds_what_re2_finds(javascript: Search, pattern: str, texts: list[str]) -> None:
+def test_a_translated_pattern_matches_what_re2_matches(javascript: Search, pattern: str, texts: list[str]) -> None:
     try:
         original = compile_pattern(pattern)
     except PatternError:

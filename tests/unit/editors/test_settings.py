@@ -1,4 +1,4 @@
-"""The texts that make editors use the schemas. That they do is tried in `acceptance/test_editors.py`."""
+"""The settings that make editors use the schemas; `acceptance/test_editors.py` tests them in an editor."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from kubocd_gen.editors.settings import (
         ("releases/*.yml", ["releases/*.yml"]),
     ],
 )
-def test_a_source_as_globs(source: str, globs: list[str]) -> None:
+def test_a_source_becomes_globs(source: str, globs: list[str]) -> None:
     assert source_globs([source, source]) == globs
 
 
-def test_the_project_may_lie_below_the_root_of_the_workspace() -> None:
+def test_the_project_can_be_below_the_root_of_the_workspace() -> None:
     assert vscode_settings(["cluster"], directory="platform") == {
         "yaml.schemas": {
             "./platform/kcd-gen.schema.json": [
@@ -43,5 +43,5 @@ def test_vs_code_recommends_the_extension() -> None:
     assert vscode_extensions() == {"recommendations": ["redhat.vscode-yaml"]}
 
 
-def test_comments_name_a_schema() -> None:
+def test_a_comment_names_a_schema() -> None:
     assert modeline() == "# yaml-language-server: $schema=kcd-gen.schema.json"

@@ -19,7 +19,7 @@ from kubocd_gen.schema.structural import admit
 from kubocd_gen.sources.documents import read_resources
 
 ROOT = Path(__file__).resolve().parents[3]
-# What KuboCD made of some hundred Releases, where it lies beside the checkout.
+# Results of KuboCD for some hundred Releases, if they are available next to the checkout.
 PARITY = ROOT.parent / "shared/parity/cases"
 RESOURCES = ("release", "context", "config")
 FILES = (*RESOURCES, "package", "project", "lock")
@@ -37,8 +37,8 @@ def fields(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
             yield from fields(node[keyword], f"{path}.{keyword}")
 
 
-def resources(folder: Path, *sources: str) -> list[Resource]:
-    found = read_resources(sources, folder, [], Problems()).resources
+def resources(directory: Path, *sources: str) -> list[Resource]:
+    found = read_resources(sources, directory, [], Problems()).resources
     return [one for one in found if one.group == "kubocd.kubotal.io" and one.kind in VALIDATORS]
 
 
@@ -48,8 +48,8 @@ def problems(kind: str, value: Any) -> list[str]:
 
 
 def test_every_shipped_schema_has_a_name() -> None:
-    files = [path for folder in ("kubocd", "kcd-gen") for path in (ROOT / "schemas" / folder).glob("*.json")]
-    assert {f"{place}.json" for place in kinds().values()} == {
+    files = [path for directory in ("kubocd", "kcd-gen") for path in (ROOT / "schemas" / directory).glob("*.json")]
+    assert {f"{path}.json" for path in kinds().values()} == {
         path.relative_to(ROOT / "schemas").as_posix() for path in files
     }
     assert len(kinds()) == len(files)
@@ -59,7 +59,7 @@ def test_every_shipped_schema_has_a_name() -> None:
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_each_is_a_schema_of_draft_7_with_an_address(kind: str) -> None:
+def test_each_shipped_schema_is_draft_7_with_an_id(kind: str) -> None:
     found = document_schema(kind)
     Draft7Validator.check_schema(found)
     assert found["$schema"] == "http://json-schema.org/draft-07/schema#"
@@ -71,14 +71,14 @@ def test_each_is_a_schema_of_draft_7_with_an_address(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_every_field_is_described_and_no_other_is_taken(kind: str) -> None:
+def test_every_field_is_described_and_unknown_fields_are_rejected(kind: str) -> None:
     for path, node in fields(document_schema(kind)):
         assert node.get("description"), path
         if "properties" in node:
             assert node["additionalProperties"] is False, path
 
 
-def test_an_editor_finds_what_the_cluster_refuses() -> None:
+def test_an_editor_reports_fields_the_cluster_rejects() -> None:
     assert problems("release", HEAD | {"spec": {"package": PACKAGE, "rolez": []}}) == [
         "spec: Additional properties are not allowed ('rolez' was unexpected)"
     ]
@@ -93,7 +93,7 @@ def test_an_editor_finds_what_the_cluster_refuses() -> None:
     assert len(problems("config", HEAD | {"kind": "Config", "spec": {"defaultHelmTimeout": "2"}})) == 1
 
 
-def test_null_is_taken_where_it_means_absent() -> None:
+def test_null_is_accepted_if_it_means_absent() -> None:
     spec = {"package": PACKAGE | {"interval": None}, "roles": None, "parameters": None, "moduleOverrides": None}
     assert problems("release", HEAD | {"spec": spec}) == []
     assert problems("release", HEAD | {"spec": {"package": PACKAGE | {"tag": None}}}) == [
@@ -112,7 +112,7 @@ def test_null_is_taken_where_it_means_absent() -> None:
         ({}, 1),
     ],
 )
-def test_a_module_has_one_source_and_all_of_it(source: dict[str, Any], wrong: int) -> None:
+def test_a_module_has_exactly_one_complete_source(source: dict[str, Any], wrong: int) -> None:
     manifest = {"apiVersion": "v1alpha1", "name": "a", "tag": "1", "modules": [{"name": "m", "source": source}]}
     assert len(problems("package", manifest)) == wrong
 
@@ -127,16 +127,16 @@ def test_manifests_of_packages_are_valid(path: Path) -> None:
     assert problems("package", yaml.safe_load(path.read_text())) == []
 
 
-def test_what_fixtures_and_cases_hold_is_valid() -> None:
-    folders = sorted((ROOT / "tests/acceptance/cases").iterdir())
-    found = [one for folder in folders for one in resources(folder, "sources")]
+def test_fixtures_and_acceptance_cases_are_valid() -> None:
+    directories = sorted((ROOT / "tests/acceptance/cases").iterdir())
+    found = [one for directory in directories for one in resources(directory, "sources")]
     found += resources(ROOT / "fixtures", "quickstart/cluster", "mistakes/cluster")
     assert {one.kind for one in found} == set(VALIDATORS)
     for one in found:
         assert list(VALIDATORS[one.kind].iter_errors(one.value)) == [], one.file.path
 
 
-@pytest.mark.skipif(not PARITY.is_dir(), reason="KuboCD's results do not lie beside the checkout")
+@pytest.mark.skipif(not PARITY.is_dir(), reason="the results of KuboCD are not next to the checkout")
 def test_every_release_that_kubocd_compiles_is_valid() -> None:
     compiled = 0
     for case in sorted(PARITY.iterdir()):
@@ -150,8 +150,8 @@ def test_every_release_that_kubocd_compiles_is_valid() -> None:
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_what_the_cluster_refuses_is_refused(kind: str) -> None:
-    """Of the wrong values that fit a field's type least, an editor lets none through that `admit` finds."""
+def test_values_the_cluster_rejects_are_rejected(kind: str) -> None:
+    """Values of a wrong type that `admit` rejects are rejected by an editor as well."""
     structural = schema(f"kubocd/{kind}-v1alpha1")["schema"]
     good: dict[str, Any] = HEAD | {"kind": kind.capitalize(), "spec": {}}
     good["spec"] = {"release": {"package": PACKAGE}, "context": {"context": {}}, "config": {}}[kind]

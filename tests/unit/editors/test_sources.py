@@ -1,4 +1,4 @@
-"""The schema of sources against what KuboCD made of some hundred Releases, where that lies beside the checkout."""
+"""The schema of sources, compared with KuboCD's results for some hundred Releases, if they are next to the checkout."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from kubocd_gen.packages.manifest import read_manifest
 from kubocd_gen.sources.documents import read_resources
 
 PARITY = Path(__file__).resolve().parents[3].parent / "shared/parity/cases"
-pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="KuboCD's results do not lie beside the checkout")
+pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="the results of KuboCD are not next to the checkout")
 
 
 def packages(case: Path) -> dict[tuple[str, str], list[Package]]:
     found = {}
-    for reference, folder in yaml.safe_load((case / "index.yaml").read_text()).items():
+    for reference, directory in yaml.safe_load((case / "index.yaml").read_text()).items():
         repository, _, tag = reference.rpartition(":")
-        path = case / folder / "original.yaml"
+        path = case / directory / "original.yaml"
         try:
             package, _ = read_manifest(path.read_text(encoding="utf-8"), path.name)
         except ProblemsError:
-            continue  # a case of a broken manifest
+            continue  # a case with a broken manifest
         found[repository, tag] = [package]
     return found
 
@@ -41,7 +41,7 @@ def test_every_release_that_kubocd_compiles_is_accepted_with_its_parameters() ->
             result = expected.get(f"{one.namespace or 'default'}/{one.name}")
             if one.group != "kubocd.kubotal.io" or one.kind != "Release" or result is None:
                 continue
-            # An override of a module that the package does not have is marked, and a build warns of it.
+            # An override of a module that is not in the package is an error in an editor and a warning of a build.
             found = [
                 error for error in validator.iter_errors(one.value) if list(error.absolute_path)[-1:] != ["module"]
             ]
@@ -51,4 +51,4 @@ def test_every_release_that_kubocd_compiles_is_accepted_with_its_parameters() ->
                 compiled += 1
                 assert found == [], one.file.path
     assert compiled > 400
-    assert refused > 50  # what is wrong elsewhere, or in templates, an editor can't see
+    assert refused > 50  # an editor can't find errors elsewhere or in templates

@@ -1,4 +1,4 @@
-"""Whatever a checkout puts on the way, and whenever it is put there, an operation stays in the directory or fails."""
+"""An operation stays in its directory or fails, whatever an attacker puts into the path and whenever."""
 
 from __future__ import annotations
 
@@ -42,27 +42,25 @@ OPERATIONS: dict[str, Callable[[Directory], object]] = {
 }
 
 
-def fill(folder: Path) -> None:
+def fill(root: Path) -> None:
     for name in ("tree", "empty"):
-        (folder / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True)
     for name in ("file", "tree/file"):
-        (folder / name).write_text(folder.name)
+        (root / name).write_text(root.name)
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     fill(tmp_path / "root/a/b")
     fill(tmp_path / "root/other")
-    fill(tmp_path / "home/b")  # where a symlink for `a` leads
+    fill(tmp_path / "home/b")  # the target of a symlink that replaces `a`
     fill(tmp_path / "home")
     return tmp_path / "root"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 @pytest.mark.parametrize("victim", ["a", "a/b"])
-def test_a_symlink_that_was_there_before_is_refused(
-    tree: Path, operation: Callable[[Directory], object], victim: str
-) -> None:
+def test_an_existing_symlink_is_refused(tree: Path, operation: Callable[[Directory], object], victim: str) -> None:
     (tree / victim).rename(tree / "aside")
     (tree / victim).symlink_to(tree.parent / "home")
     before = state(tree.parent / "home")
@@ -72,14 +70,14 @@ def test_a_symlink_that_was_there_before_is_refused(
         except SymlinkError as error:
             assert error.filename == str(tree / victim)
         else:
-            # A symlink as such is moved, never what it leads to; and empty directories are left where they can't be.
+            # A symlink itself is moved, never its target; and empty directories that can't be removed are left.
             assert operation in (OPERATIONS["rename a directory"], OPERATIONS["remove what is empty"])
     assert state(tree.parent / "home") == before
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 @pytest.mark.parametrize("victim", ["a", "a/b"])
-def test_a_directory_exchanged_for_a_symlink_at_any_step_leads_nowhere(
+def test_a_directory_replaced_by_a_symlink_at_any_step_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: Callable[[Directory], object], victim: str
 ) -> None:
     for number in range(1, 200):
@@ -104,7 +102,7 @@ def test_a_directory_exchanged_for_a_symlink_at_any_step_leads_nowhere(
     raise AssertionError
 
 
-def test_a_root_exchanged_for_a_symlink_is_still_the_directory_that_was_opened(tree: Path) -> None:
+def test_a_root_replaced_by_a_symlink_is_still_the_opened_directory(tree: Path) -> None:
     with open_directory(tree) as root:
         tree.rename(tree.with_name("aside"))
         tree.symlink_to(tree.parent / "home")
@@ -117,7 +115,7 @@ def test_a_root_exchanged_for_a_symlink_is_still_the_directory_that_was_opened(t
 @pytest.mark.parametrize(
     "path", ["..", "a/../../home/file", "/etc/passwd", "a//b/file", "a/./b", "a/b/", "", "a\0b", ".git/x", "a/.GIT/x"]
 )
-def test_a_path_that_could_lead_elsewhere_is_refused(tree: Path, path: str) -> None:
+def test_a_path_that_could_leave_the_directory_is_refused(tree: Path, path: str) -> None:
     before = state(tree.parent)
     with open_directory(tree) as root:
         for operation in (root.remove_file, root.remove_directory, lambda path: root.write(path, b"x")):
@@ -127,7 +125,7 @@ def test_a_path_that_could_lead_elsewhere_is_refused(tree: Path, path: str) -> N
 
 
 @pytest.mark.parametrize("what", ["symlink", "fifo", "directory", "socket"])
-def test_only_a_regular_file_is_read_or_replaced_and_nobody_is_waited_for(tree: Path, what: str) -> None:
+def test_only_a_regular_file_is_read_or_replaced_without_blocking(tree: Path, what: str) -> None:
     path = tree / "a/b/file"
     path.unlink()
     match what:
@@ -149,7 +147,7 @@ def test_only_a_regular_file_is_read_or_replaced_and_nobody_is_waited_for(tree: 
     assert state(tree.parent) == before
 
 
-def test_a_symlink_can_be_replaced_itself(tree: Path) -> None:
+def test_a_symlink_itself_can_be_replaced(tree: Path) -> None:
     (tree / "a/b/file").unlink()
     (tree / "a/b/file").symlink_to(tree.parent / "home/file")
     with open_directory(tree) as root:
@@ -177,7 +175,7 @@ def test_a_tree_is_removed_without_following_the_symlinks_in_it(tree: Path) -> N
     assert state(tree.parent / "home") == before
 
 
-def test_a_copied_tree_has_symlinks_as_they_are_and_files_under_second_names(tree: Path) -> None:
+def test_a_copied_tree_keeps_symlinks_and_hard_links_its_files(tree: Path) -> None:
     (tree / "a/b/tree/link").symlink_to(tree.parent / "home")
     with open_directory(tree) as root:
         root.copy_tree("a/b", "copy", without=("file",))
@@ -195,7 +193,7 @@ def test_a_tree_that_is_too_deep_is_an_error(tree: Path) -> None:
     assert not (tree / "copy").exists()
 
 
-def test_directories_are_made_and_empty_ones_removed_upward(tree: Path) -> None:
+def test_parent_directories_are_created_and_empty_ones_removed(tree: Path) -> None:
     with open_directory(tree) as root:
         assert root.make("a/x/y") == ["a/x", "a/x/y"]
         assert root.make("a/x/y") == []
@@ -204,7 +202,7 @@ def test_directories_are_made_and_empty_ones_removed_upward(tree: Path) -> None:
         assert (tree / "a").exists()
 
 
-def test_a_directory_is_held_by_one_at_a_time(tree: Path) -> None:
+def test_a_directory_is_locked_by_one_holder_at_a_time(tree: Path) -> None:
     entered, waited = threading.Event(), threading.Event()
 
     def other() -> None:

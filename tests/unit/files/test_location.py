@@ -1,4 +1,4 @@
-"""Which symlinks are followed on the way to a file or directory that is named: the user's, not those of a checkout."""
+"""Which symlinks in a path are followed: those of the user, not those of a checkout."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kubocd_gen.files.walk import SymlinkError
 
 @pytest.fixture(params=[".git", "kcd-gen.yaml", "the current directory"])
 def checkout(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout, by each of the signs of one, and beside it a directory `home`."""
-    folder = tmp_path / "checkout"
-    (folder / "sub").mkdir(parents=True)
+    """Create a checkout, marked in one of three ways, and a directory `home` next to it."""
+    root = tmp_path / "checkout"
+    (root / "sub").mkdir(parents=True)
     (tmp_path / "home").mkdir()
     if request.param == "the current directory":
-        monkeypatch.chdir(folder)
+        monkeypatch.chdir(root)
     else:
-        (folder / request.param).touch()
-    return folder
+        (root / request.param).touch()
+    return root
 
 
 WRITES: list[Callable[[Path], object]] = [
@@ -36,7 +36,7 @@ WRITES: list[Callable[[Path], object]] = [
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("link", ["link", "sub/link"])
 @pytest.mark.parametrize("outside", [True, False])
-def test_a_symlink_in_a_checkout_is_refused_wherever_it_leads(
+def test_a_symlink_in_a_checkout_is_refused_whatever_its_target(
     checkout: Path, write: Callable[[Path], object], link: str, outside: bool
 ) -> None:
     target = checkout.parent / "home" if outside else checkout / "target"
@@ -54,7 +54,7 @@ def test_a_symlink_back_out_of_a_checkout_is_refused(checkout: Path, write: Call
     (checkout.parent / "mine").symlink_to(checkout)
     with pytest.raises(SymlinkError):
         write(checkout.parent / "mine/link")
-    (checkout.parent / "twice").symlink_to(f"/{checkout}")  # two slashes: for pathlib another root than one
+    (checkout.parent / "twice").symlink_to(f"/{checkout}")  # pathlib distinguishes the root // from /
     for path in (checkout / "sub/../link/../home", checkout.parent / "twice/link", Path(f"/{checkout}/link")):
         with pytest.raises(SymlinkError):
             write(path)
@@ -62,7 +62,7 @@ def test_a_symlink_back_out_of_a_checkout_is_refused(checkout: Path, write: Call
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_symlink_outside_is_the_user_s_and_followed(checkout: Path, write: Callable[[Path], object]) -> None:
+def test_a_symlink_outside_the_checkout_is_followed(checkout: Path, write: Callable[[Path], object]) -> None:
     (checkout.parent / "mine").symlink_to("home")
     (checkout.parent / "home/inner").mkdir()
     write(checkout.parent / "mine/inner")
@@ -70,7 +70,7 @@ def test_a_symlink_outside_is_the_user_s_and_followed(checkout: Path, write: Cal
     write(checkout.parent / "again/sub")
 
 
-def test_the_last_component_is_followed_only_if_wanted(tmp_path: Path) -> None:
+def test_the_last_component_is_followed_only_on_request(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "mine").symlink_to("home")
     (tmp_path / "file").symlink_to("home/file")
@@ -83,21 +83,21 @@ def test_the_last_component_is_followed_only_if_wanted(tmp_path: Path) -> None:
     assert not (tmp_path / "home/file").exists()
 
 
-def test_dots_are_taken_as_the_kernel_takes_them(tmp_path: Path) -> None:
+def test_dot_components_are_resolved_as_in_the_kernel(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "link").symlink_to("a/b")
     write_whole(tmp_path / "link/../file", b"x")
     assert (tmp_path / "a/file").exists()
 
 
-def test_symlinks_in_a_circle_are_an_error(tmp_path: Path) -> None:
+def test_a_symlink_loop_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
     with pytest.raises(OSError, match="symbolic links"):
         write_whole(tmp_path / "one/sub/file", b"x")
 
 
-def test_git_s_own_directory_is_not_written_to(tmp_path: Path) -> None:
+def test_the_git_directory_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / ".git/hooks").mkdir(parents=True)
     for path in (".git/hooks/pre-commit", ".git/x", ".git"):
         with pytest.raises(OSError, match="Git's own"):
@@ -105,7 +105,7 @@ def test_git_s_own_directory_is_not_written_to(tmp_path: Path) -> None:
     assert list((tmp_path / ".git").rglob("*")) == [tmp_path / ".git/hooks"]
 
 
-def test_directories_made_for_a_write_that_fails_are_removed_again(tmp_path: Path) -> None:
+def test_directories_created_for_a_failed_write_are_removed(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(OSError, match="Git's own"):
         write_whole(tmp_path / "there/a/b/.git", b"x", make=True)

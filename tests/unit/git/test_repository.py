@@ -1,4 +1,4 @@
-"""Which repository a directory belongs to, whatever is in the checkout and the environment."""
+"""Finding the repository of a directory, whatever the checkout and the environment contain."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from tests.support.git_traps import RecordingGit, look_like_a_repository
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("GIT_CONFIG_COUNT", raising=False)
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    git_repository(folder, {"a/b/x.yaml": b"x", ".gitignore": b"*.log\n"})
-    return folder
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    git_repository(directory, {"a/b/x.yaml": b"x", ".gitignore": b"*.log\n"})
+    return directory
 
 
-def refusal(folder: Path) -> Problem:
+def refusal(directory: Path) -> Problem:
     with pytest.raises(ProblemsError) as caught:
-        find_repository(folder)
+        find_repository(directory)
     assert caught.value.problem.code == "no-repository"
     return caught.value.problem
 
 
-def test_a_directory_that_looks_like_a_repository_is_none(checkout: Path, tmp_path: Path) -> None:
+def test_a_directory_that_looks_like_a_bare_repository_is_not_one(checkout: Path, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    for folder in ("a/b", "a", "."):
-        look_like_a_repository(checkout / folder, mark)
+    for directory in ("a/b", "a", "."):
+        look_like_a_repository(checkout / directory, mark)
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "hostile")
     (checkout / "a/b/new").write_text("")
-    for place in (checkout / "a/b", checkout / "a", checkout, checkout / "a/b/objects"):
-        found = find_repository(place)
+    for start in (checkout / "a/b", checkout / "a", checkout, checkout / "a/b/objects"):
+        found = find_repository(start)
         assert (found.top, found.store) == (checkout, checkout / ".git")
         assert found.base().commit == git(checkout, "rev-parse", "HEAD").strip()
         with pytest.raises(ProblemsError):
@@ -51,22 +51,24 @@ def test_a_directory_that_looks_like_a_repository_is_none(checkout: Path, tmp_pa
     assert not mark.exists()
 
 
-def test_beside_a_broken_git_directory_it_is_none_either(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    look_like_a_repository(folder, tmp_path / "mark")
-    (folder / ".git").mkdir()
-    refusal(folder)
+def test_a_bare_repository_with_a_broken_git_directory_is_not_one(tmp_path: Path) -> None:
+    directory = tmp_path / "folder"
+    look_like_a_repository(directory, tmp_path / "mark")
+    (directory / ".git").mkdir()
+    refusal(directory)
     git(tmp_path, "init", "--quiet")
-    assert find_repository(folder).top == tmp_path
+    assert find_repository(directory).top == tmp_path
     assert not (tmp_path / "mark").exists()
 
 
-def test_a_git_file_that_leads_nowhere_is_not_passed_over(checkout: Path) -> None:
+def test_a_git_file_with_a_missing_target_is_an_error(checkout: Path) -> None:
     (checkout / "a/.git").write_text("gitdir: ../.git/modules/gone\n")
     refusal(checkout / "a/b")
 
 
-def test_variables_of_another_git_move_nothing(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_variables_of_the_environment_are_ignored(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     git_repository(other, {"y": b"y"})
@@ -90,7 +92,7 @@ def test_variables_of_another_git_move_nothing(checkout: Path, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("form", ["relative", "absolute", "elsewhere"])
-def test_the_index_of_the_commit_that_a_hook_is_for_counts(
+def test_in_a_hook_the_index_of_the_commit_is_used(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     (checkout / "new").write_text("")
@@ -116,7 +118,7 @@ def test_worktrees_and_submodules_are_repositories(checkout: Path, tmp_path: Pat
     assert (found.top, found.store) == (checkout / "sub", checkout / ".git/modules/sub")
 
 
-def test_programs_of_the_configuration_are_not_run(checkout: Path, tmp_path: Path) -> None:
+def test_programs_in_the_configuration_are_not_run(checkout: Path, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text(f"#!/bin/sh\n: >{tmp_path}/mark\n")
     script.chmod(0o755)
@@ -131,7 +133,7 @@ def test_programs_of_the_configuration_are_not_run(checkout: Path, tmp_path: Pat
     assert not (tmp_path / "mark").exists()
 
 
-def test_a_repository_of_another_user_is_refused_until_it_is_called_safe(
+def test_a_repository_of_another_user_is_refused_unless_it_is_a_safe_directory(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = RecordingGit(tmp_path / "bin", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
@@ -143,7 +145,7 @@ def test_a_repository_of_another_user_is_refused_until_it_is_called_safe(
     assert find_repository(checkout / "a").revision("HEAD").commit
 
 
-def test_each_process_is_told_where_the_repository_is(
+def test_the_repository_location_is_passed_to_each_process(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording = RecordingGit(tmp_path / "bin")
@@ -156,13 +158,13 @@ def test_each_process_is_told_where_the_repository_is(
         reader.find("HEAD")
     calls = recording.calls()
     assert len(calls) > 4
-    for arguments, variables, folder in calls:
+    for arguments, variables, directory in calls:
         assert "safe.bareRepository=explicit" in arguments
-        assert f"--git-dir={checkout}/.git" in arguments or folder == str(checkout)
+        assert f"--git-dir={checkout}/.git" in arguments or directory == str(checkout)
         assert "GITHUB_TOKEN" not in variables
         assert variables["GIT_ALLOW_PROTOCOL"] == ""
 
 
-def test_outside_of_a_repository_there_is_none(tmp_path: Path) -> None:
+def test_no_repository_is_found_outside_of_one(tmp_path: Path) -> None:
     refusal(tmp_path)
     assert os.environ.get("GIT_DIR") is None

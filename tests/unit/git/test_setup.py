@@ -1,4 +1,4 @@
-"""What a git process is given of the environment, and what is set for it."""
+"""The environment and configuration of git processes."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def setups(environment: dict[str, str]) -> list[Setup]:
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_nothing_passes_that_moves_a_repository_or_runs_a_program(index: int) -> None:
+def test_variables_that_relocate_the_repository_or_run_programs_are_dropped(index: int) -> None:
     given = setups(HOSTILE)[index].variables
     assert not set(LOCAL) & set(given) - {"GIT_NO_REPLACE_OBJECTS"}
     assert not {name for name, value in given.items() if value in ("x", "/x", "secret", "ext", "touch /tmp/x")}
-    assert given["PATH"] == "/usr/bin"  # no directory of the checkout
+    assert given["PATH"] == "/usr/bin"  # no directory in the checkout
     assert (given["GIT_TERMINAL_PROMPT"], given["GIT_NO_LAZY_FETCH"]) == ("0", "1")
 
 
-def test_questions_fetch_nothing_and_fetches_go_over_what_they_are_for() -> None:
+def test_queries_fetch_nothing_and_fetches_use_only_their_protocol() -> None:
     questions, own, fetch = setups(HOSTILE)
     assert [one.variables["GIT_ALLOW_PROTOCOL"] for one in (questions, own, fetch)] == ["", "", "https"]
     assert questions.settings["protocol.allow"] == "never"
@@ -62,7 +62,7 @@ def test_questions_fetch_nothing_and_fetches_go_over_what_they_are_for() -> None
         assert wanted.keys() <= {part.partition("=")[0] for part in one.command("git", ["x"])[2::2]}
 
 
-def test_configuration_in_the_environment_passes_as_far_as_it_is_needed() -> None:
+def test_only_needed_configuration_passes_from_the_environment() -> None:
     entries = [
         ("safe.directory", "/work"),
         ("core.sshCommand", "ssh -i key"),
@@ -88,13 +88,13 @@ def test_configuration_in_the_environment_passes_as_far_as_it_is_needed() -> Non
         assert for_questions({**environment, "GIT_CONFIG_COUNT": count})
 
 
-def test_a_secret_is_in_the_environment_and_shown_nowhere() -> None:
+def test_a_secret_is_passed_in_the_environment_and_never_shown() -> None:
     setup = for_fetch(("https",), {"PATH": "/usr/bin"}, secrets={"http.https://a/.extraHeader": "s3cret"})
     assert "s3cret" not in " ".join(setup.command("git", ["fetch"])) + repr(setup)
     assert "s3cret" in setup.variables.values()
 
 
-def test_a_git_of_the_checkout_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_git_binary_in_the_checkout_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "git").write_text("#!/bin/sh\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.chdir(tmp_path)
@@ -104,7 +104,7 @@ def test_a_git_of_the_checkout_is_not_run(tmp_path: Path, monkeypatch: pytest.Mo
     assert git_binary("", "", {"PATH": str(tmp_path)}) == str(tmp_path / "git")
 
 
-def test_nothing_else_starts_git() -> None:
+def test_git_is_started_only_in_one_module() -> None:
     root = Path(kubocd_gen.__file__).parent
     starters = {"run", "Popen", "running", "check_output", "check_call", "call", "which", "system", "execvp"}
     found = set()
@@ -117,4 +117,4 @@ def test_nothing_else_starts_git() -> None:
             first = first.elts[0] if isinstance(first, ast.List | ast.Tuple) and first.elts else first
             if name in starters and isinstance(first, ast.Constant) and str(first.value).split(" ")[0] == "git":
                 found.add(path.relative_to(root).as_posix())
-    assert found == {"git/setup.py"}  # which looks for it
+    assert found == {"git/setup.py"}  # the module that finds the binary

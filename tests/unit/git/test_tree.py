@@ -1,4 +1,4 @@
-"""The files of a commit, however it was made: bombs, broken objects, names that lead elsewhere, partial clones."""
+"""Reading the files of a hostile commit or partial clone: bombs, broken objects, unsafe names."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FILE, FOLDER, LINK = "100644", "40000", "120000"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    return folder
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    return directory
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def objects(repository: Path) -> Iterator[Objects]:
 
 
 class Counter:
-    """Counts entries, up to a limit."""
+    """Count entries, up to a limit."""
 
     def __init__(self, most: int) -> None:
         self.most, self.seen = most, 0
@@ -51,13 +51,15 @@ def refusal(reader: Objects, root: str, path: str = "") -> str:
     return str(caught.value)
 
 
-def test_a_commit_is_read_as_it_is(tmp_path: Path) -> None:
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    (folder / "a").mkdir()
-    (folder / "a/link").symlink_to("../b/x")
-    git_repository(folder, {"a/x.yaml": b"x\n", "b/ü": b"", ".hidden/y": b"y", ".gitattributes": b"* text eol=crlf\n"})
-    with Objects(folder / ".git", for_questions()) as reader:
+def test_the_files_of_a_commit_are_read(tmp_path: Path) -> None:
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    (directory / "a").mkdir()
+    (directory / "a/link").symlink_to("../b/x")
+    git_repository(
+        directory, {"a/x.yaml": b"x\n", "b/ü": b"", ".hidden/y": b"y", ".gitattributes": b"* text eol=crlf\n"}
+    )
+    with Objects(directory / ".git", for_questions()) as reader:
         read = CommitTree(reader, "HEAD")
         assert [name for name, _ in read.walk("", Counter(99))] == [
             ".gitattributes",
@@ -80,31 +82,31 @@ def test_a_commit_is_read_as_it_is(tmp_path: Path) -> None:
         assert CommitTree(reader, "HEAD^{tree}").names("") == read.names("")
 
 
-def test_ten_objects_that_unfold_to_a_billion_files_are_read_as_ten(repository: Path, objects: Objects) -> None:
+def test_ten_objects_that_expand_to_a_billion_files_are_read_once_each(repository: Path, objects: Objects) -> None:
     read = CommitTree(objects, commit_tree(repository, tree_bomb(repository, 9)))
     assert read.entry("/".join(["f0.yaml"] * 9)) is not None
     count = Counter(1_000)
     with pytest.raises(OverflowError):
         list(read.walk("", count))
     assert count.seen == 1_010
-    assert objects._entries == 90  # what was read of the store
+    assert objects._entries == 90  # the entries read from the store
 
 
-def test_distinct_entries_have_a_limit_too(repository: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distinct_entries_have_a_limit(repository: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_ENTRIES", 85)
     bomb = commit_tree(repository, tree_bomb(repository, 9))
     assert refusal(objects, bomb).endswith("the limit of 85 entries for a revision")
 
 
-def test_a_folder_has_a_limit_in_bytes(repository: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_has_a_size_limit(repository: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_TREE", 100)
     one = blob(repository, b"")
     large = tree(repository, [(b"f%d" % number, FILE, one) for number in range(10)])
     assert "entries" in refusal(objects, large)
-    assert objects.find(one) is not None  # and the reader goes on
+    assert objects.find(one) is not None  # the reader can still be used
 
 
-def test_folders_without_an_end_and_names_that_no_disk_takes(repository: Path, objects: Objects) -> None:
+def test_endless_directories_and_invalid_names_are_refused(repository: Path, objects: Objects) -> None:
     one = blob(repository, b"")
     deep = tree(repository, [(b"f", FILE, one)])
     for _ in range(200):
@@ -117,47 +119,47 @@ def test_folders_without_an_end_and_names_that_no_disk_takes(repository: Path, o
     assert "over the limit" in refusal(objects, long)
 
 
-def test_names_that_would_lead_elsewhere_are_left_out(repository: Path, objects: Objects) -> None:
+def test_names_that_would_leave_the_directory_are_omitted(repository: Path, objects: Objects) -> None:
     one = blob(repository, b"")
     names = (b".", b"..", b".git", b".GIT", b"a/b", b"", b"fine", b"\xff")
     root = tree(repository, [(name, FILE, one) for name in names])
     assert [name for name, _ in CommitTree(objects, root).walk("", Counter(99))] == ["fine", "\udcff"]
 
 
-def test_what_is_broken_is_said_to_be(repository: Path, objects: Objects) -> None:
+def test_a_broken_object_is_reported(repository: Path, objects: Objects) -> None:
     one = blob(repository, b"x")
-    folder = tree(repository, [(b"f", FILE, one)])
+    directory = tree(repository, [(b"f", FILE, one)])
     assert "expected a directory" in refusal(objects, tree(repository, [(b"d", FOLDER, one)]), "d")
     assert "not a valid Git tree" in refusal(objects, tree(repository, [(b"d", "70000", one)]))
     assert "not a valid Git tree" in refusal(objects, tree(repository, [(b"d", FILE, one[:20])]))
     assert refusal(objects, one) == refusal(objects, "0" * 40) == "is not in the repository"
-    for reference, said in ((folder, "expected a file"), ("1" * 40, "not in the repository")):
+    for reference, message in ((directory, "expected a file"), ("1" * 40, "not in the repository")):
         root = tree(repository, [(b"l", LINK, reference)])
-        with pytest.raises(UnreadableObjectError, match=said):
+        with pytest.raises(UnreadableObjectError, match=message):
             CommitTree(objects, root).target("l")
 
 
-def test_a_file_has_a_limit_and_the_next_is_read_all_the_same(repository: Path, objects: Objects) -> None:
+def test_files_after_one_over_the_limit_are_read(repository: Path, objects: Objects) -> None:
     large, small = blob(repository, b"x" * 3_000_000), blob(repository, b"y")
     with pytest.raises(UnreadableObjectError, match="is larger than the limit of 1 MiB"):
         objects.blob(large, 1 << 20)
     link = tree(repository, [(b"l", LINK, large)])
     with pytest.raises(UnreadableObjectError, match="is too long"):
         CommitTree(objects, link).target("l")
-    assert objects.find(large) is not None  # whose content nobody reads
+    assert objects.find(large) is not None  # its content is not read
     found = objects.blob(small, 10)
     assert found is not None
     assert found.whole() == b"y"
 
 
-def test_links_end(repository: Path) -> None:
+def test_symlink_chains_are_limited(repository: Path) -> None:
     assert real_path("a/b", {"a": "c"}.get) == ("c/b", ["a"])
     for links in ({"a": "a"}, {"a": "/etc"}, {"a": "../x"}, {"a": "x/" * 2_000}):
         with pytest.raises(OutsideRepositoryError):
             real_path("a", links.get)
 
 
-def test_a_store_that_is_damaged_has_less(repository: Path, objects: Objects) -> None:
+def test_missing_objects_of_a_damaged_store_are_reported(repository: Path, objects: Objects) -> None:
     one = blob(repository, b"x" * 100)
     path = repository / ".git/objects" / one[:2] / one[2:]
     path.chmod(0o644)
@@ -166,7 +168,7 @@ def test_a_store_that_is_damaged_has_less(repository: Path, objects: Objects) ->
 
 
 @pytest.mark.parametrize("answer", ["", "echo $id blob 100; echo short; ", "echo fatal: out of memory >&2; "])
-def test_a_git_that_ends_in_the_middle_is_an_error(tmp_path: Path, answer: str) -> None:
+def test_a_git_process_that_ends_early_is_an_error(tmp_path: Path, answer: str) -> None:
     setup = instead_of_git(tmp_path, f"read id; {answer}exit 128")
     with Objects(tmp_path, setup) as reader:
         for _ in range(2):
@@ -176,7 +178,7 @@ def test_a_git_that_ends_in_the_middle_is_an_error(tmp_path: Path, answer: str) 
             assert caught.value.problem.code == "git-failed"
 
 
-def test_an_older_git_that_dies_of_what_is_missing_is_understood(tmp_path: Path) -> None:
+def test_an_older_git_that_exits_on_a_missing_object_is_handled(tmp_path: Path) -> None:
     setup = instead_of_git(tmp_path, "read id; echo fatal: could not fetch $id from promisor remote >&2; exit 128")
     asked: list[str] = []
     with Objects(tmp_path, setup, asked.extend) as reader:
@@ -187,7 +189,7 @@ def test_an_older_git_that_dies_of_what_is_missing_is_understood(tmp_path: Path)
 
 @pytest.fixture
 def partial(tmp_path: Path) -> Path:
-    """A clone without blobs, on an older commit's empty working tree; its server has 50 files."""
+    """Create a clone without blobs, with an empty working tree; the server has 50 files."""
     server = tmp_path / "server"
     server.mkdir()
     git_repository(server, {f"sources/f{number}.yaml": b"%d" % number for number in range(50)})
@@ -200,7 +202,7 @@ def partial(tmp_path: Path) -> Path:
     return tmp_path / "partial"
 
 
-def test_what_a_partial_clone_lacks_is_fetched_in_one_go(
+def test_missing_blobs_of_a_partial_clone_are_fetched_at_once(
     partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
@@ -209,14 +211,14 @@ def test_what_a_partial_clone_lacks_is_fetched_in_one_go(
         ids = [entry.id for _, entry in read.walk("sources", Counter(99))]
         assert len(ids) == 50
         reader.fetch_missing(ids)
-        reader.fetch_missing(ids)  # and then there is nothing to fetch
+        reader.fetch_missing(ids)  # nothing is left to fetch
         contents = [found.whole() for one in ids if (found := reader.blob(one, 10)) is not None]
     assert len(contents) == 50
     lines = [line for line in (tmp_path / "trace").read_text().splitlines() if "built-in: git fetch" in line]
     assert len(lines) == 1
 
 
-def test_offline_nothing_is_fetched_and_without_asking_one_is(partial: Path) -> None:
+def test_a_missing_blob_is_not_fetched_offline_and_otherwise_one_by_one(partial: Path) -> None:
     one = git(partial, "rev-parse", "HEAD~1:sources/f1.yaml").strip()
     with find_repository(partial, offline=True).objects() as reader:
         reader.fetch_missing([one])
@@ -227,7 +229,7 @@ def test_offline_nothing_is_fetched_and_without_asking_one_is(partial: Path) -> 
         assert found.whole() == b"1"
 
 
-def test_a_clone_without_trees_gets_them_in_one_go(tmp_path: Path, partial: Path) -> None:
+def test_missing_trees_of_a_partial_clone_are_fetched_at_once(tmp_path: Path, partial: Path) -> None:
     clone = tmp_path / "treeless"
     git(tmp_path, "clone", "--quiet", "--bare", "--filter=tree:0", f"file://{tmp_path}/server", str(clone / ".git"))
     git(clone, "config", "core.bare", "false")
@@ -235,7 +237,7 @@ def test_a_clone_without_trees_gets_them_in_one_go(tmp_path: Path, partial: Path
         assert len(list(CommitTree(reader, git(clone, "rev-parse", "HEAD~1").strip()).walk("", Counter(99)))) == 50
 
 
-def test_a_server_that_does_not_give_is_an_error_with_its_reason(tmp_path: Path, partial: Path) -> None:
+def test_a_server_that_refuses_is_an_error_with_its_reason(tmp_path: Path, partial: Path) -> None:
     (tmp_path / "server").rename(tmp_path / "gone")
     one = git(tmp_path / "gone", "rev-parse", "HEAD~1:sources/f1.yaml").strip()
     with find_repository(partial).objects() as reader, pytest.raises(ProblemsError) as caught:

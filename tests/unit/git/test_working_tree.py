@@ -1,4 +1,4 @@
-"""Sources that Git has and the working tree lacks are errors, so that their Releases do not count as removed."""
+"""Sources in Git that are missing in the working tree are errors; their Releases don't count as removed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def missing(sources: list[str], root: Path, *, empty_directories: bool = False) 
         (["*/x.yaml"], []),
     ],
 )
-def test_files_outside_the_sparse_checkout(sources: list[str], expected: list[str], checkout: Path) -> None:
+def test_files_outside_the_sparse_checkout_are_missing(sources: list[str], expected: list[str], checkout: Path) -> None:
     git(checkout, "sparse-checkout", "set", "--no-cone", "/*", "!/clusters")
     assert missing(sources, checkout) == expected
 
@@ -65,14 +65,14 @@ def test_the_project_can_be_below_the_top_of_the_repository(checkout: Path) -> N
     assert missing(["prod", "../other"], checkout / "clusters") == ["prod/web.yaml"]
 
 
-def test_a_worktree_has_a_sparse_checkout_of_its_own(checkout: Path, tmp_path: Path) -> None:
+def test_a_worktree_has_its_own_sparse_checkout(checkout: Path, tmp_path: Path) -> None:
     git(checkout, "worktree", "add", "--quiet", str(tmp_path / "worktree"))
     git(tmp_path / "worktree", "sparse-checkout", "set", "--no-cone", "/*", "!/clusters/prod")
     assert missing(["clusters"], tmp_path / "worktree") == ["clusters/prod/web.yaml"]
     assert missing(["clusters"], checkout) == []
 
 
-def test_a_submodule_that_is_not_checked_out(checkout: Path, tmp_path: Path) -> None:
+def test_a_submodule_that_is_not_checked_out_is_missing(checkout: Path, tmp_path: Path) -> None:
     team = tmp_path / "team"
     team.mkdir()
     git_repository(team, {"shop.yaml": b"a: 1\n"})
@@ -86,12 +86,12 @@ def test_a_submodule_that_is_not_checked_out(checkout: Path, tmp_path: Path) -> 
     assert missing(["clusters/prod", "other"], clone) == []
     (clone / "clusters/team").rmdir()
     assert missing(["clusters"], clone) == ["clusters/team"]
-    (clone / ".gitmodules").unlink()  # Git still has the submodule, of which an empty directory remains in clones
+    (clone / ".gitmodules").unlink()  # the submodule is still in Git, and clones contain its empty directory
     assert missing(["clusters"], clone) == []
     assert missing(["clusters"], clone, empty_directories=True) == ["clusters/team"]
 
 
-def test_a_symlink_that_was_checked_out_as_a_file(checkout: Path) -> None:
+def test_a_symlink_that_was_checked_out_as_a_file_is_missing(checkout: Path) -> None:
     (checkout / "clusters/link.yaml").symlink_to("prod/web.yaml")
     commit_all(checkout)
     git(checkout, "config", "core.symlinks", "false")
@@ -100,7 +100,7 @@ def test_a_symlink_that_was_checked_out_as_a_file(checkout: Path) -> None:
     assert missing(["clusters"], checkout, empty_directories=True) == ["clusters/link.yaml"]
 
 
-def test_git_that_cannot_answer_is_an_error_only_where_files_can_be_missing(checkout: Path) -> None:
+def test_a_failure_of_git_is_an_error_only_if_files_can_be_missing(checkout: Path) -> None:
     (checkout / ".git/index").write_bytes(b"damaged")
     assert missing_sources(["clusters"], checkout, empty_directories=False) == []
     (checkout / ".gitmodules").write_text('[submodule "docs"]\n\tpath = docs/theme\n')

@@ -1,4 +1,4 @@
-"""These tests run the real helm: what they guard is that it reads rewritten templates as Go reads the originals."""
+"""These tests run the real helm: rewritten templates must behave like the originals in Go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def helm() -> Helm:
 
 @pytest.fixture(scope="session")
 def render_all(helm: Helm) -> Callable[..., list[Outcome]]:
-    """Render texts, each for a Release of its own, in one batch."""
+    """Render templates in one batch, each for a separate Release."""
 
     def render(
         *texts: str,
@@ -43,7 +43,7 @@ def render_all(helm: Helm) -> Callable[..., list[Outcome]]:
 
 @pytest.fixture(scope="session")
 def render(render_all: Callable[..., list[Outcome]]) -> Callable[..., Outcome]:
-    """Render one text."""
+    """Render one template."""
 
     def one(text: str, **options: Any) -> Outcome:
         return render_all(text, **options)[0]
@@ -53,7 +53,7 @@ def render(render_all: Callable[..., list[Outcome]]) -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def render_release(helm: Helm) -> Callable[..., list[Outcome]]:
-    """Render the templates of one Release, in order, on its model."""
+    """Render the templates of one Release, in order, with its model."""
 
     def render(texts: Sequence[str], context: Mapping[str, Any] | None = None) -> list[Outcome]:
         unit = Unit(context or {}, {"Parameters": {}}, tuple(Template("", text) for text in texts))

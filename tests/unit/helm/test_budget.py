@@ -1,4 +1,4 @@
-"""What templates can cost a run: all helm processes together have one budget of time, memory and text."""
+"""The cost of templates: all helm processes of a run share one budget of time, memory and output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.templates import LOOP, units
 
 
 class Counted(Helm):
-    """Knows how many times helm was run."""
+    """Count the runs of helm."""
 
     runs = 0
 
@@ -38,19 +38,19 @@ def helm(**limits: int) -> Counted:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_templates_without_end_share_the_time_of_the_run_and_one_is_named() -> None:
+def test_endless_templates_share_the_time_of_the_run_and_one_is_named() -> None:
     texts = tuple(Template("", f"{LOOP}{{{{/* {number} */}}}}") for number in range(40))
     engine = helm(helm_time=3)
     found = engine.render([Unit({}, {}, texts)], Functions())[0]
     codes = [outcome.code for outcome in found if isinstance(outcome, TemplateFailure)]
     assert len(codes) == len(texts)
     assert codes[0] == "template-timeout"
-    assert set(codes) <= {"template-timeout", "run-limit"}  # after a few the others are not tried
-    assert engine.pool.budget.spent("helm-time") < 5  # of the processor
+    assert set(codes) <= {"template-timeout", "run-limit"}  # after a few, the others are not rendered
+    assert engine.pool.budget.spent("helm-time") < 5  # CPU time
     assert engine.runs < len(texts)
 
 
-def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
+def test_helm_is_not_started_once_the_time_is_used_up() -> None:
     engine = helm()
     engine.pool.budget.exhaust("helm-time")
     (found,) = engine.render(units(["{{ 1 }}"]), Functions())[0]
@@ -61,21 +61,21 @@ def test_once_the_time_is_used_up_helm_is_not_started_again() -> None:
     assert engine.pool.budget.spent("helm-time") == 0
 
 
-def test_a_text_that_is_too_large_is_found_without_a_search() -> None:
+def test_a_template_with_too_much_output_is_found_in_few_runs() -> None:
     engine = helm()
     found = engine.render(units(["{{ 1 }}"] * 200 + ["{{ repeat 5000000 `x` }}"] + ["{{ 2 }}"] * 200), Functions())
     codes = [outcome.code for (outcome,) in found if isinstance(outcome, TemplateFailure)]
     assert codes == ["template-too-large"]
-    assert engine.runs <= 4  # what stood before it and what stood behind it once more
+    assert engine.runs <= 4  # the templates before it and those after it are rendered once more
 
 
-def test_texts_are_counted_over_the_whole_run() -> None:
+def test_rendered_output_is_counted_over_the_whole_run() -> None:
     engine = helm(rendered=3_000_000)
     found = [outcome for (outcome,) in engine.render(units(["{{ repeat 1000000 `x` }}"] * 5), Functions())]
     assert {outcome.code for outcome in found if isinstance(outcome, TemplateFailure)} == {"run-limit"}
 
 
-def test_a_template_of_too_many_tokens_is_not_looked_at() -> None:
+def test_a_template_with_too_many_tokens_is_not_rendered() -> None:
     engine = helm()
     depth = MOST_TOKENS // 2
     text = f"{{{{ {'(' * depth}1{')' * depth} }}}}"
@@ -87,7 +87,7 @@ def test_a_template_of_too_many_tokens_is_not_looked_at() -> None:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Path:
-    """A program in helm's place that says when it begins and ends, and how much memory it was given."""
+    """Create a replacement for helm that prints when it begins and ends, and its memory limit."""
     script = tmp_path / "helm"
     script.write_text('#!/bin/sh\necho "begin $GOMEMLIMIT"\nsleep 0.2\necho end\n')
     script.chmod(0o755)

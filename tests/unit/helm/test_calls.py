@@ -1,4 +1,4 @@
-"""What a template names, found without rendering it."""
+"""Finding the function calls of a template without rendering it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def named(template: str) -> list[tuple[str, int, int, str | None]]:
         ("{{ now }}{{ now ~ }}{{ now }}", [("now", 1, 4, None), ("now", 1, 13, None), ("now", 1, 24, None)]),
     ],
 )
-def test_functions_are_found_where_they_stand(template: str, found: Sequence[tuple[str, int, int, str | None]]) -> None:
+def test_function_calls_are_found_with_their_positions(
+    template: str, found: Sequence[tuple[str, int, int, str | None]]
+) -> None:
     assert named(template) == found
 
 
@@ -49,11 +51,11 @@ def test_a_range_over_a_whole_number_is_found(pipeline: str) -> None:
 
 
 @pytest.mark.parametrize("pipeline", [*OLD_RANGES, ".a", "$x", "1.5", "-3", "(.a).b"])
-def test_other_ranges_are_not(pipeline: str) -> None:
+def test_other_ranges_are_not_found(pipeline: str) -> None:
     assert not list(whole_number_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}"))
 
 
-def test_it_is_as_the_helm_in_use_says(render_all: Callable[..., list[object]]) -> None:
+def test_the_helm_in_use_agrees_about_ranges(render_all: Callable[..., list[object]]) -> None:
     outcomes = render_all(*(f"{{{{ range {pipeline} }}}}x{{{{ end }}}}" for pipeline in (*NEW_RANGES, *OLD_RANGES)))
     rendered = [isinstance(outcome, str) for outcome in outcomes]
     major, minor = map(int, helm_version(find_helm()).split(".")[:2])
@@ -92,5 +94,5 @@ def test_a_list_in_random_order_is_found(template: str) -> None:
         "{{ template `x` (keys .m) }}",
     ],
 )
-def test_a_list_whose_order_does_not_show_is_not(template: str) -> None:
+def test_a_list_whose_order_is_not_visible_is_not_found(template: str) -> None:
     assert not list(unordered_lists(template))

@@ -33,12 +33,12 @@ def test_every_template_that_does_not_parse_is_named(helm: Helm) -> None:
     assert found[2][0].message == 'function "nope" not defined'
 
 
-def test_an_error_in_a_header_is_told_there(helm: Helm) -> None:
+def test_an_error_in_a_header_is_reported_in_the_header(helm: Helm) -> None:
     ((error,),) = helm.check([Template("{{ if }}\n", "{{ .a }}")])
     assert (error.in_header, error.line) == (True, 1)
 
 
-def test_functions_that_are_refused_are_found_where_nothing_reaches_them(helm: Helm) -> None:
+def test_unsupported_functions_are_found_in_unreachable_code(helm: Helm) -> None:
     text = '{{ if false }}\n  {{ readFile "x" }}{{ end }}{{ tpl "a" . }}'
     (errors,) = helm.check([Template("", text)])
     assert [(one.code, one.line, one.column, one.message) for one in errors] == [
@@ -47,12 +47,12 @@ def test_functions_that_are_refused_are_found_where_nothing_reaches_them(helm: H
     ]
 
 
-def test_a_template_that_no_chart_takes_is_too_large(helm: Helm) -> None:
+def test_a_template_larger_than_a_chart_file_is_refused(helm: Helm) -> None:
     ((error,),) = helm.check([Template("", "x" * (5 << 20))])
     assert error.code == "template-too-large"
 
 
-def test_a_helm_that_does_not_work_is_told(tmp_path: Path) -> None:
+def test_a_failing_helm_binary_is_an_error(tmp_path: Path) -> None:
     broken = tmp_path / "helm"
     broken.write_text("#!/bin/sh\necho oops >&2; exit 1\n")
     broken.chmod(0o755)

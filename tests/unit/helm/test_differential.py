@@ -1,7 +1,7 @@
-"""The lexer against helm: what kcd-gen reads in a template is what Go reads in it.
+"""Comparison of the lexer with helm: kcd-gen and Go read the same tokens in a template.
 
-`FUZZ_TEXTS=5000 python -m pytest tests/unit/helm/test_differential.py` looks at so many generated templates. helm
-lints many charts in one process, and says of each which function it does not know, or what else it refuses.
+`FUZZ_TEXTS=5000 python -m pytest tests/unit/helm/test_differential.py` tests that number of generated templates. helm
+lints many charts in one process and reports an unknown function or another error for each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 200
 CHART = "apiVersion: v2\nname: kcd\nversion: 0.0.0\n"
 NAMES = Names("0123456789abcdef01234567")
 
-# What Go's lexer says where it stops. Its numbers are left out, because Go's parser says the same of others.
+# Messages of Go's lexer. Those about numbers are omitted, because Go's parser has the same messages.
 REFUSED_BY_LEXER = re.compile(
     r"\): (?:unclosed (?:comment|action|left paren)|comment ends before closing delimiter|expected :="
     r"|unexpected right paren|(?:unrecognized|bad) character.*U\+00[0-7]|unterminated|U\+00[0-7])"
@@ -39,7 +39,7 @@ Verdicts = Mapping[str, str | None]
 
 @pytest.fixture
 def lint(tmp_path: Path) -> Callable[[Mapping[str, str]], Verdicts]:
-    """What helm says of each chart that has this file as its only template; None where it says nothing."""
+    """Return what helm reports for each chart with this file as its only template, or None."""
     environment = {"HOME": str(tmp_path), "PATH": os.defpath, "TZ": "UTC"}
 
     def run(texts: Mapping[str, str], file: str = "_text.tpl") -> Verdicts:
@@ -48,11 +48,11 @@ def lint(tmp_path: Path) -> Callable[[Mapping[str, str]], Verdicts]:
             templates.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / "Chart.yaml").write_text(CHART)
             (templates / file).write_bytes(text.encode("utf-8", "replace"))
-        said = subprocess.run(
+        output = subprocess.run(
             [find_helm(), "lint", *texts], cwd=tmp_path, env=environment, capture_output=True, check=False
         ).stdout.decode("utf-8", "replace")
         verdicts: dict[str, str | None] = {}
-        for part in re.split(r"^==> Linting (?=[a-z]+\d+$)", said, flags=re.MULTILINE)[1:]:
+        for part in re.split(r"^==> Linting (?=[a-z]+\d+$)", output, flags=re.MULTILINE)[1:]:
             name, _, rest = part.partition("\n")
             error = re.search(r"^\[ERROR\] templates/: (.*?)(?=\n\n|\n\[|\Z)", rest, re.MULTILINE | re.DOTALL)
             verdicts[name] = error[1] if error else None
@@ -77,7 +77,7 @@ def identifiers(text: str) -> list[Token]:
 
 
 def renamed(text: str, rename: Callable[[int], str]) -> str:
-    """`text` with another name for each function that the lexer sees, by its number."""
+    """Rename each function that the lexer finds, by its number."""
     parts: list[str] = []
     position = 0
     for number, token in enumerate(identifiers(text)):
@@ -94,7 +94,7 @@ def batches(texts: Sequence[str]) -> list[Sequence[str]]:
     return [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
 
 
-def test_the_lexer_stops_where_helm_s_stops_and_every_function_is_one_that_it_found(
+def test_the_lexer_stops_where_helm_stops_and_finds_every_function(
     lint: Callable[[Mapping[str, str]], Verdicts],
 ) -> None:
     accepted = 0
@@ -111,20 +111,22 @@ def test_the_lexer_stops_where_helm_s_stops_and_every_function_is_one_that_it_fo
             if (verdict is None and not one.readable) or missed or further:
                 mistakes.append((one.source, verdict))
     assert mistakes == []
-    assert accepted > TEXTS / 5  # or the templates say little
+    assert accepted > TEXTS / 5  # otherwise the templates prove little
 
 
-def test_helm_finds_each_function_where_the_lexer_finds_it_and_no_other(
+def test_helm_finds_exactly_the_functions_that_the_lexer_finds(
     lint: Callable[[Mapping[str, str]], Verdicts],
 ) -> None:
     asked = 0
     mistakes: list[tuple[str, str | None]] = []
     for texts in batches(generated()):
-        # With a known function for each that the lexer finds, one that it does not find is unknown to helm.
+        # Each function that the lexer finds is replaced with a known one, so helm reports any that it does not find.
         sources = {f"text{number}": text for number, text in enumerate(texts) if whole(text)}
         verdicts = lint({name: renamed(text, lambda _: "list") for name, text in sources.items()})
-        mistakes += [(sources[name], said) for name, said in verdicts.items() if said and "function" in said]
-        # With unknown functions from one of them on, this one is the first that helm does not know.
+        mistakes += [
+            (sources[name], message) for name, message in verdicts.items() if message and "function" in message
+        ]
+        # If functions from some number on are replaced with unknown ones, helm reports the first of them.
         probes: dict[str, str] = {}
         expected: dict[str, str] = {}
         for name, text in sources.items():
@@ -135,14 +137,16 @@ def test_helm_finds_each_function_where_the_lexer_finds_it_and_no_other(
                 expected[name] = f'function "unknown{first}" not defined'
         if probes:
             found = lint(probes)
-            mistakes += [(sources[name], said) for name, said in found.items() if expected[name] not in (said or "")]
+            mistakes += [
+                (sources[name], message) for name, message in found.items() if expected[name] not in (message or "")
+            ]
         asked += len(probes)
     assert mistakes == []
     assert asked > TEXTS / 5
 
 
 def silent(text: str) -> str | None:
-    """`text` with functions that do nothing and actions that print nothing; None where that can't be made of it."""
+    """Return `text` with functions without effect and actions that print nothing, or None if that is not possible."""
     parts: list[str] = []
     position = 0
     for number, action in enumerate(actions(text)):
@@ -160,7 +164,7 @@ def silent(text: str) -> str | None:
 
 
 def printed(text: str) -> str:
-    """What is outside of the actions of a text, as Go trims it: by the actions' own trim markers."""
+    """Return the text outside of actions, trimmed as in Go by their trim markers."""
     parts: list[str] = []
     position, trims = 0, False
     for action in _with_comments(text):
@@ -186,7 +190,7 @@ def _with_comments(text: str) -> list[Action]:
     return sorted((*found, *comments), key=lambda action: action.start)
 
 
-def test_helm_prints_what_the_lexer_takes_for_text(tmp_path: Path, lint: Callable[..., Verdicts]) -> None:
+def test_helm_prints_exactly_the_text_that_the_lexer_finds(tmp_path: Path, lint: Callable[..., Verdicts]) -> None:
     compared = 0
     mistakes: list[tuple[str, str, str]] = []
     for texts in batches(generated()):

@@ -1,4 +1,4 @@
-"""A template that fails is named, with the place in the user's own text; the others are rendered."""
+"""A failing template is reported with its position in the user's file; the others are rendered."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Render = Callable[..., Any]
         ),
     ],
 )
-def test_the_cause_is_told_in_go_s_words_and_placed(
+def test_an_execution_error_has_the_message_of_go_and_a_position(
     render: Render, text: str, message: str, line: int, column: int
 ) -> None:
     error = render(text)
@@ -90,7 +90,7 @@ def test_the_cause_is_told_in_go_s_words_and_placed(
         ('{{ "a" @ "\\q" }}', 'unexpected "@" in operand', 1, 8),
     ],
 )
-def test_what_does_not_parse_has_a_line_and_a_column_where_that_is_sure(
+def test_a_parse_error_has_a_line_and_if_certain_a_column(
     render: Render, text: str, message: str, line: int, column: int | None
 ) -> None:
     error = render(text)
@@ -107,7 +107,7 @@ def test_what_does_not_parse_has_a_line_and_a_column_where_that_is_sure(
         ('{{ define "a" }}\n', "define", 1, 1),
     ],
 )
-def test_what_is_not_closed_is_told_where_it_begins(
+def test_an_unclosed_block_is_reported_where_it_begins(
     render: Render, text: str, keyword: str, line: int, column: int
 ) -> None:
     error = render(text)
@@ -119,7 +119,7 @@ def test_what_is_not_closed_is_told_where_it_begins(
 @pytest.mark.parametrize(
     "text", ["{{ else", "{{ 1\n\n", "{{ (1", "{{ `a\n", '{{ template "a"\n', "{{ if 1 }}{{ end }}{{ end }}\n"]
 )
-def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> None:
+def test_no_error_is_reported_after_the_last_line(render: Render, text: str) -> None:
     assert 1 <= render(text).line <= len(text.splitlines())
 
 
@@ -141,11 +141,11 @@ def test_no_error_is_told_behind_the_last_line(render: Render, text: str) -> Non
         ("{{ eq 1 1.0 }}", "compare .x with 8080.0, or (int .x) with 8080: the model's numbers are floats"),
     ],
 )
-def test_the_way_out_is_in_words_of_the_template(render: Render, text: str, hint: str) -> None:
+def test_the_hint_uses_the_expressions_of_the_template(render: Render, text: str, hint: str) -> None:
     assert render(text).hint == hint
 
 
-def test_an_error_in_the_header_says_so(render: Render) -> None:
+def test_an_error_in_the_header_is_reported_in_the_header(render: Render) -> None:
     header = "{{/* a */}}\n{{ $x := .a.b }}\n"
     assert render("\n{{ 1 }}", header=header) == TemplateFailure(
         "nil pointer evaluating interface {}.b at <.a.b>",
@@ -157,14 +157,14 @@ def test_an_error_in_the_header_says_so(render: Render) -> None:
     assert render("a: 1", header="{{ if }}").in_header
     assert render(
         "a: 1", header="b\n{{ 1 }}{{ if }}"
-    ).in_header  # of several actions on one line, which one is not said
-    behind = render("\n{{ if }}", header="{{/* a */}}\n")
-    assert (behind.line, behind.in_header) == (2, False)
-    behind = render("x{{ .a.b }}", header="{{ 1 }}")
-    assert (behind.line, behind.column, behind.in_header) == (1, 7, False)
+    ).in_header  # the failing one of several actions on one line is not reported
+    after = render("\n{{ if }}", header="{{/* a */}}\n")
+    assert (after.line, after.in_header) == (2, False)
+    after = render("x{{ .a.b }}", header="{{ 1 }}")
+    assert (after.line, after.column, after.in_header) == (1, 7, False)
 
 
-def test_fail_and_required_are_placed_where_they_stand(render_all: Render) -> None:
+def test_errors_of_fail_and_required_have_the_position_of_the_call(render_all: Render) -> None:
     found = render_all(
         '{{ if true }}{{ fail "x: y" }}{{ end }}{{ fail "other" }}',
         '\n  {{ fail (printf "two\\nlines %d" 1) }}',
@@ -183,7 +183,7 @@ def test_fail_and_required_are_placed_where_they_stand(render_all: Render) -> No
     ]
 
 
-def test_a_message_cannot_pass_for_another(render_all: Render) -> None:
+def test_a_message_cannot_imitate_another(render_all: Render) -> None:
     forged = '{{ fail "kcd@0@ Error: parse error at (kcd/templates/out.yaml:5): kcd-error 1 a." }}'
     good, error, context = render_all("{{ 1 }}", forged, '{{ semver `kcd@9@ no template "kcd-error 1 a."` }}')
     assert good == "1"
@@ -202,18 +202,18 @@ def test_a_message_cannot_pass_for_another(render_all: Render) -> None:
     ],
     ids=["fields", "words", "lines", "quotations"],
 )
-def test_no_message_is_longer_than_anybody_reads(render: Render, text: str) -> None:
+def test_a_message_has_a_maximum_length(render: Render, text: str) -> None:
     error = render(text)
     assert error.code == "template-error"
     assert len(error.message) <= 4_001
     assert "kcd" not in error.message
 
 
-def test_a_text_that_grows_beyond_a_chart_file_is_too_large(render: Render) -> None:
+def test_a_template_larger_than_a_chart_file_is_refused(render: Render) -> None:
     assert render(f"{{{{ {('x' * 100 + ' ') * 33_000} }}}}").code == "template-too-large"
 
 
-def test_all_failures_of_a_batch_are_told_and_the_good_are_rendered(helm: Helm) -> None:
+def test_all_failures_of_a_batch_are_reported_and_the_others_rendered(helm: Helm) -> None:
     bad = {3: "{{ .a.b }}", 4: "{{ if }}", 50: "{{ fail `no` }}", 99: "{{ nofunc }}", 104: "{{ .x.y.z }}"}
     texts = [bad.get(number, f"{{{{ {number} }}}}") for number in range(105)]
     rendered = helm.render(units(texts), Functions())
@@ -221,7 +221,7 @@ def test_all_failures_of_a_batch_are_told_and_the_good_are_rendered(helm: Helm) 
     assert all(rendered[number] == [str(number)] for number in range(105) if number not in bad)
 
 
-def test_what_follows_a_failure_in_its_release_is_still_tried(render_release: Render) -> None:
+def test_templates_after_a_failure_in_the_same_release_are_rendered(render_release: Render) -> None:
     texts = [
         '{{ $_ := set .Context "a" 1 }}',
         "{{ .b.c }}",
@@ -257,9 +257,9 @@ def test_a_template_that_does_not_end_is_stopped_and_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> None:
+def test_an_endless_template_of_several_releases_is_not_rendered_for_all() -> None:
     texts = ["{{ 1 }}", *[LOOP] * 12, "{{ 2 }}"]
-    budget = Budget(moved(LIMITS, {"helm-time": 600, "cpu-time": 600}))  # what is asked here is not when it ends
+    budget = Budget(moved(LIMITS, {"helm-time": 600, "cpu-time": 600}))  # this test is not about time limits
     rendered = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units(texts), Functions())]
     assert [rendered[0], rendered[-1]] == ["1", "2"]
     errors = [outcome for outcome in rendered if isinstance(outcome, TemplateFailure)]
@@ -271,7 +271,7 @@ def test_a_text_that_does_not_end_in_several_releases_is_not_tried_in_all() -> N
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> None:
+def test_a_release_with_many_endless_templates_leaves_time_for_others() -> None:
     helm = Helm(find_helm())
     endless = tuple(Template("", f"{LOOP}{{{{/* {number} */}}}}") for number in range(10))
     found, (good,) = helm.render([Unit({}, {}, endless), *units(["{{ 1 }}"])], Functions())
@@ -284,7 +284,7 @@ def test_a_release_with_many_texts_that_do_not_end_leaves_time_for_others() -> N
 
 
 @pytest.mark.usefixtures("impatient")
-def test_the_templates_around_one_that_does_not_end_keep_their_order() -> None:
+def test_templates_around_an_endless_one_keep_their_order() -> None:
     texts = ('{{ $_ := set .Context "a" 1 }}', LOOP, "{{ .Context.a }}", "{{ if }}")
     unit = Unit({}, {}, tuple(Template("", text) for text in texts))
     found = Helm(find_helm()).render([unit], Functions())[0]
@@ -305,13 +305,13 @@ def test_a_template_that_prints_too_much_is_named(render_all: Render, text: str)
     assert error.code == "template-too-large"
 
 
-def test_templates_that_call_themselves_for_ever_are_an_error(render_all: Render) -> None:
+def test_endless_recursion_is_an_error(render_all: Render) -> None:
     endless, good = render_all('{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}', "{{ 1 }}")
     assert endless.message == 'exceeded maximum template depth (100000) at <{{template "a"}}>'
     assert good == "1"
 
 
-def test_a_map_that_contains_itself_is_an_error_before_it_fills_the_stack(render_all: Render) -> None:
+def test_a_map_that_contains_itself_is_an_error_before_the_stack_overflows(render_all: Render) -> None:
     endless, good = render_all('{{ $_ := set .Context "self" .Context }}{{ . }}', "{{ 1 }}")
     assert (endless.code, endless.message) == (
         "template-too-large",
@@ -320,17 +320,17 @@ def test_a_map_that_contains_itself_is_an_error_before_it_fills_the_stack(render
     assert good == "1"
 
 
-def test_deep_nesting_is_read(render: Render) -> None:
+def test_deep_nesting_is_accepted(render: Render) -> None:
     assert render("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}") == "1"
 
 
-def test_no_helm_runs_for_texts_without_actions(tmp_path: Path) -> None:
+def test_helm_does_not_run_for_templates_without_actions(tmp_path: Path) -> None:
     helm = Helm(tmp_path / "none")
     assert helm.render([*units(["a<no value>", ""]), Unit({}, {}, ())], Functions()) == [["a"], [""], []]
     assert helm.render([], Functions()) == []
 
 
-def test_a_full_disk_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_user_error(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -341,7 +341,7 @@ def test_a_full_disk_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -
     assert "No space left on device" in caught.value.problem.message
 
 
-def test_a_missing_directory_for_temporary_files_is_no_defect(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_temporary_directory_is_a_user_error(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     with pytest.raises(ProblemsError, match="cannot write helm's input to '/nowhere'") as caught:
         helm.render(units(["{{ 1 }}"]), Functions())
@@ -349,7 +349,7 @@ def test_a_missing_directory_for_temporary_files_is_no_defect(helm: Helm, monkey
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$", "echo hello"])
-def test_a_helm_that_does_not_work_is_told_at_once(tmp_path: Path, script: str) -> None:
+def test_a_failing_helm_binary_is_reported_at_once(tmp_path: Path, script: str) -> None:
     binary = tmp_path / "helm"
     binary.write_text(f"#!/bin/sh\n{script}\n")
     binary.chmod(0o755)
@@ -358,14 +358,14 @@ def test_a_helm_that_does_not_work_is_told_at_once(tmp_path: Path, script: str) 
     assert caught.value.problem.code == "helm-failed"
 
 
-def test_what_helm_logs_at_every_start_is_not_taken_for_its_failure() -> None:
+def test_log_lines_of_helm_are_not_part_of_the_error() -> None:
     log = "2026/01/01 00:00:00 Starlark failed to allocate 4GB address space: cannot allocate memory. Slower.\n"
     crashed = Run(2, b"", f"{log}fatal error: stack overflow\n", None)
     assert (crashed.out_of_memory, crashed.summary) == (False, "fatal error: stack overflow")
     assert Run(2, b"", f"{log}fatal error: runtime: out of memory\n", None).out_of_memory
 
 
-def test_helm_sees_nothing_of_the_user_s(tmp_path: Path) -> None:
+def test_helm_sees_no_files_or_variables_of_the_user(tmp_path: Path) -> None:
     binary = tmp_path / "helm"
     binary.write_text(f'#!/bin/sh\nenv > {tmp_path}/seen; exec {find_helm()} "$@"\n')
     binary.chmod(0o755)
@@ -381,7 +381,7 @@ def test_helm_sees_nothing_of_the_user_s(tmp_path: Path) -> None:
     }
 
 
-def test_scratch_charts_are_removed_unless_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scratch_charts_are_removed_unless_debugging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch, debug = tmp_path / "scratch", tmp_path / "debug"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -389,5 +389,5 @@ def test_scratch_charts_are_removed_unless_they_are_asked_for(tmp_path: Path, mo
     assert list(scratch.iterdir()) == []
     Helm(find_helm(), debug_dir=debug).render(units(["{{ 1 }}"]), Functions())
     (chart,) = debug.glob("*/chart")
-    said = subprocess.run([find_helm(), "template", str(chart)], capture_output=True, text=True, check=True)
-    assert "# MQ==" in said.stdout
+    done = subprocess.run([find_helm(), "template", str(chart)], capture_output=True, text=True, check=True)
+    assert "# MQ==" in done.stdout

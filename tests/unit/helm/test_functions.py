@@ -1,4 +1,4 @@
-"""`imageRedirect`, `resolveDNS`, `getHostByName`, and what is refused."""
+"""`imageRedirect`, `resolveDNS`, `getHostByName`, and unsupported functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kubocd_gen.helm.template import Functions, ImageRedirect, TemplateFailure
 Render = Callable[..., Any]
 
 
-def test_the_first_redirect_whose_prefix_starts_the_image_is_taken(render: Render) -> None:
+def test_the_first_redirect_with_a_matching_prefix_is_used(render: Render) -> None:
     assert json.loads(render('{{ toJson (imageRedirect "docker.io/x/redis:7.0" $) }}')) == {
         "url": "mirror.local:5000/hub/x/redis:7.0",
         "repository": "mirror.local:5000/hub/x/redis",
@@ -25,7 +25,7 @@ def test_the_first_redirect_whose_prefix_starts_the_image_is_taken(render: Rende
     }
 
 
-def test_a_redirect_with_an_empty_new_prefix_keeps_the_image_and_brings_its_policy_and_secrets(render: Render) -> None:
+def test_a_redirect_with_an_empty_new_prefix_keeps_the_image_and_sets_policy_and_secrets(render: Render) -> None:
     kept = Functions(
         image_redirects=(
             ImageRedirect("quay.io/a", "", "Never", ("s",)),
@@ -36,12 +36,12 @@ def test_a_redirect_with_an_empty_new_prefix_keeps_the_image_and_brings_its_poli
     assert render(f'{{{{ with imageRedirect "quay.io/a:1" $ }}}}{look}', functions=kept) == "quay.io/a:1 Never [s]"
 
 
-def test_an_image_that_no_redirect_fits_is_taken_apart_as_it_is(render: Render) -> None:
+def test_an_image_without_a_matching_redirect_is_split_unchanged(render: Render) -> None:
     look = "{{ .url }}|{{ .repository }}|{{ .tag }}|{{ .imagePullPolicy }}|{{ .imagePullSecrets }}{{ end }}"
     assert render(f'{{{{ with imageRedirect "gcr.io/a:1" $ }}}}{look}') == "gcr.io/a:1|gcr.io/a|1||[]"
 
 
-def test_an_image_is_split_as_kubocd_splits_it(render_all: Render) -> None:
+def test_an_image_is_split_as_in_kubocd(render_all: Render) -> None:
     expected = {
         "nginx": "nginx latest nginx ",
         "a/b:c": "a/b c a b",
@@ -55,7 +55,7 @@ def test_an_image_is_split_as_kubocd_splits_it(render_all: Render) -> None:
     assert render_all(*texts) == list(expected.values())
 
 
-def test_pull_secrets_are_a_list_of_strings_and_nil_where_there_are_none(render_all: Render) -> None:
+def test_pull_secrets_are_a_list_of_strings_or_nil(render_all: Render) -> None:
     look = "{{ typeOf .imagePullSecrets }} {{ .imagePullSecrets }} {{ toYaml .imagePullSecrets }}"
     assert render_all(
         f'{{{{ with imageRedirect "docker.io/a" . }}}}{look}{{{{ end }}}}',
@@ -83,16 +83,16 @@ def test_pull_secrets_are_a_list_of_strings_and_nil_where_there_are_none(render_
         '{{(\n\timageRedirect\n\t"a/b:c"\n\t$\n).tag}}',
     ],
 )  # fmt: skip
-def test_a_function_is_answered_wherever_a_command_may_stand(render: Render, text: str) -> None:
+def test_a_function_is_replaced_in_every_command_position(render: Render, text: str) -> None:
     assert render(text) == "c"
 
 
-def test_a_function_s_name_elsewhere_is_no_call(render: Render) -> None:
+def test_a_function_name_elsewhere_is_not_a_call(render: Render) -> None:
     text = '{{ .Parameters.imageRedirect }} {{ "resolveDNS" }} {{/* tpl */}}imageRedirect{{ $tpl := 1 }}{{ $tpl }}'
     assert render(text, parameters={"imageRedirect": "x"}) == "x resolveDNS imageRedirect1"
 
 
-def test_the_most_specific_host_answers(render_all: Render) -> None:
+def test_the_most_specific_host_entry_is_used(render_all: Render) -> None:
     names = ["a.example.com", "A.Example.com.", "w.example.com", "x.y.w.example.com", "b.example.com", "v6.example.org"]
     names += ["10.1.2.3", "fd00::2", "::1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}{{{{ "{name}" | getHostByName }}}}' for name in names)) == [
@@ -126,7 +126,7 @@ def test_the_most_specific_host_answers(render_all: Render) -> None:
         ("fe80::1%eth0", "fe80::1"),
     ],
 )
-def test_an_address_is_printed_as_go_prints_it(render: Render, written: str, printed: str) -> None:
+def test_an_address_is_printed_as_in_go(render: Render, written: str, printed: str) -> None:
     assert render(f'{{{{ resolveDNS "{written}" }}}} {{{{ getHostByName "{written}" }}}}') == f"{printed} {written}"
 
 
@@ -137,11 +137,11 @@ def test_an_address_is_printed_as_go_prints_it(render: Render, written: str, pri
         *("::1%", "::256.1.1.1", "1.2.3.4%eth0", "::g", "1.2.3", "01.2.3.4"),
     ],
 )
-def test_what_only_looks_like_an_address_is_an_unknown_host(render: Render, text: str) -> None:
+def test_an_invalid_address_is_an_unknown_host(render: Render, text: str) -> None:
     assert render(f'{{{{ resolveDNS "{text}" }}}}').message == f"no address is known for the host '{text}'"
 
 
-def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Render) -> None:
+def test_an_unknown_host_is_an_error_with_a_hint_where_to_add_it(render_all: Render) -> None:
     hint = "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
@@ -149,7 +149,7 @@ def test_an_unknown_host_is_an_error_that_says_where_to_add_it(render_all: Rende
     ]
 
 
-def test_a_wrong_argument_is_pointed_at(render_all: Render) -> None:
+def test_a_wrong_argument_is_an_error_at_its_position(render_all: Render) -> None:
     found = render_all(
         "{{ imageRedirect 5 $ }}",
         '{{ imageRedirect "a" .Parameters }}',
@@ -172,7 +172,7 @@ def test_a_wrong_argument_is_pointed_at(render_all: Render) -> None:
     ]
 
 
-def test_what_is_not_supported_is_refused_where_it_is_reached(render_all: Render) -> None:
+def test_an_unsupported_function_is_an_error_when_it_is_reached(render_all: Render) -> None:
     found = render_all(
         '{{ include "x" . }}',
         '\n{{ "x" | tpl . }}',
@@ -188,7 +188,7 @@ def test_what_is_not_supported_is_refused_where_it_is_reached(render_all: Render
     assert found[3] == "ok"
 
 
-def test_the_functions_that_kubocd_adds_to_sprig_are_there(render_all: Render) -> None:
+def test_the_functions_that_kubocd_adds_to_sprig_are_available(render_all: Render) -> None:
     texts = {
         "{{ (fromYaml `a: [1]`).a }}": "[1]",
         "{{ fromYamlArray `[1, a]` | len }}": "2",
@@ -207,5 +207,5 @@ def test_a_function_that_kubocd_lacks_is_undefined(render: Render, name: str) ->
     assert (error.message, error.line, error.code) == (f'function "{name}" not defined', 2, "template-parse")
 
 
-def test_a_misspelled_function_is_recognized(render: Render) -> None:
+def test_the_right_name_of_a_misspelled_function_is_suggested(render: Render) -> None:
     assert render("{{ toYml . }}").hint == "did you mean 'toYaml'?"

@@ -1,6 +1,6 @@
-"""The invariant: what a package's templates print is the same alone and next to any other package.
+"""The invariant: a package's templates render the same alone and together with any other package.
 
-`FUZZ_TEXTS=5000 python -m pytest tests/unit/helm/test_isolation.py` looks at so many generated templates.
+`FUZZ_TEXTS=5000 python -m pytest tests/unit/helm/test_isolation.py` tests that number of generated templates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support.thorough import count
 TEXTS = int(os.environ.get("FUZZ_TEXTS") or count(10, 50))
 BATCH = 50
 
-# One object for all, as Releases of a cluster share a Context.
+# One object for all, because Releases of a cluster share a Context.
 CONTEXT: dict[str, Any] = {
     "domain": "good.example.com",
     "tree": {"leaf": "good", "deep": {"list": [1, 2]}},
@@ -52,7 +52,7 @@ def unit(*templates: Template) -> Unit:
 
 
 def together(helm: Helm, texts: Sequence[str]) -> list[Outcome]:
-    """What each text renders to, with a victim's Release before, between and after them."""
+    """Render each template, with a victim's Release before, between and after them."""
     units: list[Unit] = [unit(*VICTIM)]
     for number, text in enumerate(texts):
         units.append(unit(Template("", text)))
@@ -76,8 +76,8 @@ def batches(count: int, seed: int) -> Iterator[list[str]]:
 def test_no_generated_template_changes_another_release() -> None:
     changed: list[str] = []
     for texts in batches(TEXTS, seed=13):
-        there = together(Helm(find_helm()), texts)  # each batch is a run, with the limits of one
-        # In another company, and in the opposite order: what a text prints is its own.
+        there = together(Helm(find_helm()), texts)  # each batch is one run with its own limits
+        # With other templates and in the opposite order, each template renders the same.
         back = together(Helm(find_helm()), texts[::-1])[::-1]
         changed += [text for text, one, other in zip(texts, there, back, strict=True) if one != other]
     assert changed == []
@@ -85,7 +85,7 @@ def test_no_generated_template_changes_another_release() -> None:
 
 @settings(max_examples=count(2, 6))
 @given(st.lists(st.integers(0, 1 << 32), min_size=1, max_size=8))
-def test_a_template_prints_alone_what_it_prints_next_to_others(seeds: list[int]) -> None:
+def test_a_template_renders_the_same_alone_and_next_to_others(seeds: list[int]) -> None:
     texts = [Hostile(seed).text() for seed in seeds]
     helm = Helm(find_helm())
     alone = [helm.render([unit(Template("", text))], FUNCTIONS)[0][0] for text in texts]

@@ -1,4 +1,4 @@
-"""What templates render to: the language as KuboCD has it, and nothing of the chart around it."""
+"""The template language of KuboCD, without access to the chart that contains the templates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 Render = Callable[..., Any]
 
 
-def test_the_model_is_all_that_a_template_sees(render: Render) -> None:
+def test_a_template_sees_only_the_model(render: Render) -> None:
     text = (
         "{{ keys . | sortAlpha | join `,` }}|{{ .Values }}{{ .Chart }}{{ .Files }}{{ .Capabilities }}{{ .Template }}|"
     )
@@ -29,54 +29,54 @@ def test_numbers_are_floats_and_keep_their_values(render: Render) -> None:
     )
 
 
-def test_strings_arrive_as_they_are(render: Render) -> None:
+def test_strings_are_passed_unchanged(render: Render) -> None:
     nasty = "\u2028 \x00\x1f\x7f é 😀 </script> {{ .x }} \" ' ` \\ --- \n# x\r\n\ufeff"
     assert render("{{ .Parameters.s }}", parameters={"s": nasty}) == nasty
 
 
-def test_a_lone_surrogate_is_the_replacement_character(render_all: Render) -> None:
+def test_a_lone_surrogate_becomes_the_replacement_character(render_all: Render) -> None:
     assert render_all("{{ .Parameters.s }}", "\ud800{{ `\udfff` }}", parameters={"s": "a\ud800b"}) == [
         "a\ufffdb",
         "\ufffd\ufffd",
     ]
 
 
-def test_no_value_is_removed(render_all: Render) -> None:
+def test_the_marker_no_value_is_removed(render_all: Render) -> None:
     assert render_all("a{{ .x }}b", "a<no value>b", "{{ `<no value>` }}") == ["ab", "ab", ""]
 
 
-def test_a_text_keeps_its_white_space(render_all: Render) -> None:
+def test_a_template_keeps_its_whitespace(render_all: Render) -> None:
     texts = ["", "\n", "  {{/**/}} \n\n", "\ufeff{{ 1 }}", "a\r\n{{ 1 }}\r\n", "--- {{ 1 }}\n---\n"]
     assert render_all(*texts) == ["", "\n", "   \n\n", "\ufeff1", "a\r\n1\r\n", "--- 1\n---\n"]
 
 
-def test_a_template_finds_what_its_own_text_and_header_define(render: Render) -> None:
+def test_a_template_can_use_definitions_of_its_own_and_its_header(render: Render) -> None:
     assert (
         render('{{ template "h" . }}{{ template `t` }}{{ define "t" }}T{{ end }}', header='{{ define "h" }}H{{ end }}')
         == "HT"
     )
 
 
-def test_no_template_sees_or_replaces_what_another_text_defines(render_all: Render) -> None:
-    mine, other, stranger = render_all(
+def test_no_template_sees_or_replaces_definitions_of_another(render_all: Render) -> None:
+    mine, other, undefined = render_all(
         '{{ define "x" }}mine{{ end }}{{ template "x" }}',
         '{{ define "x" }}other{{ end }}{{ template "x" }}',
         '{{ template "x" }}',
     )
     assert (mine, other) == ("mine", "other")
     hint = "define it in the template itself or in the package's templateHeader"
-    assert stranger == TemplateFailure('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
+    assert undefined == TemplateFailure('template "x" not defined at <{{template "x"}}>', 1, 13, hint=hint)
 
 
-def test_an_unknown_name_is_an_error_only_where_it_is_reached(render: Render) -> None:
+def test_an_unknown_template_name_is_an_error_only_when_it_is_reached(render: Render) -> None:
     assert render('{{ if false }}{{ template "x" }}{{ end }}ok') == "ok"
 
 
-def test_the_empty_name_is_the_text_itself(render: Render) -> None:
+def test_the_empty_template_name_is_the_template_itself(render: Render) -> None:
     assert render('{{ if kindIs "map" . }}{{ template "" 2 }}{{ else }}{{ . }}{{ end }}') == "2"
 
 
-def test_an_empty_definition_may_be_made_again_and_another_not(render_all: Render) -> None:
+def test_only_an_empty_definition_can_be_redefined(render_all: Render) -> None:
     good, bad = render_all(
         '{{ define "x" }} {{ end }}{{ define "x" }}{{ (imageRedirect "a/b" .).tag }}{{ end }}{{ template "x" . }}',
         '{{ define "x" }}1{{ end }}{{ define `x` }}2{{ end }}',
@@ -90,7 +90,7 @@ def test_a_block_is_defined_and_rendered(render: Render) -> None:
     assert render(text) == "[1][1]"
 
 
-def test_functions_answer_as_kubocd_s(render_all: Render) -> None:
+def test_functions_return_the_same_values_as_in_kubocd(render_all: Render) -> None:
     assert render_all(
         "{{ lookup `v1` `Pod` `a` `b` }}", "{{ toJson `<a>` }}", "{{ print nil }}", "{{ now.Location }}"
     ) == [
@@ -101,21 +101,21 @@ def test_functions_answer_as_kubocd_s(render_all: Render) -> None:
     ]
 
 
-def test_a_number_is_a_float_to_printf_and_to_eq(render_all: Render) -> None:
+def test_numbers_are_floats_in_printf_and_eq(render_all: Render) -> None:
     text, error = render_all('{{ printf "%d" .Parameters.n }}', "{{ eq .Parameters.n 8080 }}", parameters={"n": 8080})
     assert text == "%!d(float64=8080)"
     assert isinstance(error, TemplateFailure)
     assert "incompatible types for comparison" in error.message
 
 
-def test_a_field_of_a_missing_value_is_an_error_and_in_parentheses_it_is_not(render_all: Render) -> None:
+def test_a_field_of_a_missing_value_is_an_error_unless_in_parentheses(render_all: Render) -> None:
     error, text = render_all("{{ .missing.foo }}", "{{ (.missing).foo }}")
     assert isinstance(error, TemplateFailure)
     assert "nil pointer evaluating interface {}.foo" in error.message
     assert text == ""
 
 
-def test_templates_of_one_release_share_a_model_and_no_other_release_sees_it(helm: Helm) -> None:
+def test_templates_of_one_release_share_a_model_that_no_other_release_sees(helm: Helm) -> None:
     context = {"tree": {"a": 1}}
     model: dict[str, Any] = {"Parameters": {}}
     change = Template("", '{{ $_ := set .Context.tree "b" 2 }}{{ $_ := set .Parameters "p" 3 }}')
@@ -134,40 +134,38 @@ def test_templates_of_one_release_share_a_model_and_no_other_release_sees_it(hel
     assert (context, model) == ({"tree": {"a": 1}}, {"Parameters": {}})
 
 
-def test_what_the_image_redirector_points_to_is_each_release_s_own(render_all: Render) -> None:
+def test_each_release_has_its_own_image_redirector(render_all: Render) -> None:
     changed, seen = render_all('{{ $_ := .ImageRedirector.Scan "9.9.9" }}{{ . }}', "{{ .ImageRedirector }}")
     assert "9.9.9" in changed
     assert "9.9.9" not in seen
 
 
-def test_a_range_over_a_number_and_the_int_of_a_fraction_follow_the_helm_in_use(
-    render_all: Render, tmp_path: Path
-) -> None:
+def test_ranges_over_numbers_and_int_of_fractions_depend_on_the_helm_in_use(render_all: Render, tmp_path: Path) -> None:
     texts = ["{{ range 3 }}{{ . }}{{ end }}", '{{ int "1.9" }}']
     found = render_all(*texts)
     (tmp_path / "templates").mkdir()
     (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 0.0.0\n")
     for text, outcome in zip(texts, found, strict=True):
         (tmp_path / "templates" / "plain.yaml").write_text(f"# <{text}>")
-        said = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
+        done = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
         if isinstance(outcome, TemplateFailure):
-            assert outcome.message.partition(" at <")[0] in said.stderr
+            assert outcome.message.partition(" at <")[0] in done.stderr
         else:
-            assert f"# <{outcome}>" in said.stdout
+            assert f"# <{outcome}>" in done.stdout
 
 
-def test_a_model_may_be_without_an_image_redirector(helm: Helm) -> None:
+def test_a_model_can_be_without_an_image_redirector(helm: Helm) -> None:
     unit = Unit({}, {"Parameters": None}, (Template("", "{{ toJson . }}"),), image_redirector=False)
     assert helm.render([unit], Functions()) == [['{"Context":{},"Parameters":null}']]
 
 
-def test_data_larger_than_a_chart_file_arrives_whole(helm: Helm) -> None:
+def test_data_larger_than_a_chart_file_is_passed_completely(helm: Helm) -> None:
     context = {"large": "é" * (1 << 20), "after": 1}  # 6 MiB of JSON
     template = Template("", "{{ len .Context.large }} {{ .Context.after }}")
     assert helm.render([Unit(context, {}, (template,))], Functions()) == [["2097152 1"]]
 
 
-def test_yaml_is_printed_as_kubocd_dumps_it(helm: Helm) -> None:
+def test_yaml_is_printed_as_in_kubocd(helm: Helm) -> None:
     values = [{"b": 1.0, "a10": "true", "a9": None, "B": [1.5, "x\n"]}, [], "{{ .x }}", "k\n\n"]
     assert helm.to_yaml(values) == [
         'B:\n- 1.5\n- |\n  x\na9: null\na10: "true"\nb: 1\n',
@@ -178,14 +176,14 @@ def test_yaml_is_printed_as_kubocd_dumps_it(helm: Helm) -> None:
     assert helm.to_yaml([]) == []
 
 
-def test_a_list_of_words_is_printed_as_helm_prints_it(helm: Helm) -> None:
+def test_a_list_of_words_is_printed_as_in_helm(helm: Helm) -> None:
     words = ["pg-operator", "certManager", "a_b", "E1", "x0x1F", "Yes-man", "nullable", "A" * 41, "e3", "o-"]
     lists: list[list[str]] = [[], words, *([word] for word in words)]
-    # One tree that is none of words sends everything through helm.
+    # One tree that is not a list of words sends everything through helm.
     asked = [{"list": value} for value in lists]
     assert [text.removeprefix("list:").lstrip("\n ") for text in helm.to_yaml(asked)] == helm.to_yaml(lists)
 
 
-def test_a_list_with_a_word_that_yaml_reads_as_something_else_is_left_to_helm(helm: Helm) -> None:
+def test_a_list_with_an_ambiguous_word_is_printed_by_helm(helm: Helm) -> None:
     reserved = ["y", "NO", "on", "True", "null", "NaN", "inf", "1", "", "a b"]
     assert helm.to_yaml([[word] for word in reserved])[:3] == ['- "y"\n', '- "NO"\n', '- "on"\n']

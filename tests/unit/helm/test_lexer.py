@@ -1,4 +1,4 @@
-"""What counts as an action, and as a token in it: Go's own rules."""
+"""Actions and tokens of templates, by the rules of Go."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def words(text: str) -> list[list[str]]:
         ("{{-\u00a0a}}", [[]]),
     ],
 )
-def test_actions_are_what_go_reads_between_delimiters(text: str, expected: list[list[str]]) -> None:
+def test_actions_are_found_as_in_go(text: str, expected: list[list[str]]) -> None:
     assert words(text) == expected
 
 
@@ -59,18 +59,18 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_the_lexer_stops_where_go_refuses_the_text(text: str) -> None:
+def test_the_lexer_stops_where_go_reports_an_error(text: str) -> None:
     *_, last = found = list(actions("{{ ok }}" + text))
     assert [action.broken for action in found] == [False, True]
     assert last.start == len("{{ ok }}")
     assert not any(token.text == "hidden" for action in actions(text + "{{ hidden }}") for token in action.tokens)
 
 
-def test_an_action_that_trims_says_so() -> None:
+def test_trim_markers_of_an_action_are_found() -> None:
     assert [action.trims for action in actions("{{ a }}{{ a -}}{{ a - }}{{a\n-}}")] == [False, True, False, True]
 
 
-# Letters, digits and marks of all kinds, what Unicode added after version 14, what it has not assigned, and spaces.
+# Letters, digits and marks of all kinds, characters added after Unicode 14, unassigned characters, and spaces.
 @pytest.mark.parametrize(
     "character",
     "é\u0661\u2167\u0301\u02c6\u20ac\x80\x85\xa0\u1680\u2028\u200b\u3000\ufeff\ufffd\uffff\U00011f04\U000323af\U0010ffff",
@@ -81,7 +81,7 @@ def test_every_character_beyond_ascii_is_a_letter(character: str) -> None:
 
 
 @given(st.text(alphabet="{}-/* \"`'\\\n()|.$:=ax1é", max_size=60))
-def test_any_text_is_read_and_tokens_are_where_they_say(text: str) -> None:
+def test_any_string_is_read_and_token_positions_are_correct(text: str) -> None:
     for action in actions(text):
         assert action.broken or text[: action.end].endswith("}}")
         for token in action.tokens:

@@ -1,4 +1,4 @@
-"""The helm binary, and its runs: what they see, how long they last, and how many there are at once."""
+"""The helm binary and its runs: their environment, time limits and concurrency."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from tests.support.templates import LOOP
 
 
-def test_the_helm_beside_this_python_is_taken_before_the_one_on_the_path(
+def test_the_helm_next_to_the_python_executable_precedes_the_path(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for folder in ("venv", "elsewhere"):
-        binary = tmp_path / folder / "helm"
+    for directory in ("venv", "elsewhere"):
+        binary = tmp_path / directory / "helm"
         binary.parent.mkdir()
         binary.write_text("#!/bin/sh\n")
         binary.chmod(0o755)
@@ -37,11 +37,11 @@ def test_the_helm_beside_this_python_is_taken_before_the_one_on_the_path(
     assert find_helm(str(tmp_path / "elsewhere" / "helm")) == tmp_path / "elsewhere" / "helm"
 
 
-def test_a_relative_path_names_a_file_and_is_not_looked_up_on_the_path(
+def test_a_relative_path_is_a_file_and_not_looked_up_on_the_path(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for folder in ("here", "here/sub", "elsewhere"):
-        binary = tmp_path / folder / "helm"
+    for directory in ("here", "here/sub", "elsewhere"):
+        binary = tmp_path / directory / "helm"
         binary.parent.mkdir(exist_ok=True)
         binary.write_text("#!/bin/sh\n")
         binary.chmod(0o755)
@@ -57,24 +57,24 @@ def test_a_relative_path_names_a_file_and_is_not_looked_up_on_the_path(
         find_helm("./helm")
 
 
-def test_a_helm_that_is_named_and_not_there_is_an_error_that_says_how_to_get_one() -> None:
+def test_a_missing_helm_is_an_error_that_links_to_the_installation() -> None:
     with pytest.raises(ProblemsError, match="'/nowhere/helm' is not an executable helm binary") as caught:
         find_helm("/nowhere/helm")
     assert caught.value.problem.code == "helm-missing"
     assert "https://helm.sh" in (caught.value.problem.hint or "")
 
 
-def test_the_version_has_no_v() -> None:
+def test_the_version_has_no_v_prefix() -> None:
     assert re.fullmatch(r"\d+\.\d+.*", helm_version(find_helm()))
 
 
-def test_a_binary_that_is_no_helm_has_no_version() -> None:
+def test_the_version_of_a_binary_that_is_not_helm_is_an_error() -> None:
     with pytest.raises(ProblemsError) as caught:
         helm_version(Path("/bin/false"))
     assert caught.value.problem.message == "'/bin/false' did not report its version: it exited with code 1"
 
 
-def test_a_binary_of_another_machine_has_no_version(tmp_path: Path) -> None:
+def test_the_version_of_a_binary_that_cannot_run_is_an_error(tmp_path: Path) -> None:
     binary = tmp_path / "helm"
     binary.write_bytes(b"\x00\x01")
     binary.chmod(0o755)
@@ -83,7 +83,7 @@ def test_a_binary_of_another_machine_has_no_version(tmp_path: Path) -> None:
     assert caught.value.problem.message == f"'{binary}' did not report its version: Exec format error"
 
 
-def test_a_helm_that_nobody_ends_is_ended_by_the_system(tmp_path: Path) -> None:
+def test_helm_has_a_cpu_limit_of_the_system(tmp_path: Path) -> None:
     helm = tmp_path / "helm"
     helm.write_text("#!/bin/sh\nwhile [ $(ulimit -t) = unlimited ]; do :; done\nulimit -t\n")
     helm.chmod(0o755)
@@ -91,7 +91,7 @@ def test_a_helm_that_nobody_ends_is_ended_by_the_system(tmp_path: Path) -> None:
 
 
 class Runs:
-    """In place of helm: what runs at once, and the memory that it was given."""
+    """A replacement for helm that records concurrent runs and their memory limits."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -120,24 +120,24 @@ def in_threads(helm: HelmPool, **how: Any) -> None:
         list(threads.map(lambda _: helm.run([], Path(), 1, **how), range(24)))
 
 
-def test_all_who_share_a_pool_run_no_more_than_its_processes(runs: Runs, tmp_path: Path) -> None:
+def test_a_shared_pool_limits_the_number_of_processes(runs: Runs, tmp_path: Path) -> None:
     in_threads(HelmPool(tmp_path, jobs=2))
     assert runs.most <= 2
 
 
 @pytest.mark.parametrize("size", [0, 1 << 20, 100 << 20])
-def test_no_more_run_at_once_than_fit_into_memory(runs: Runs, tmp_path: Path, size: int) -> None:
+def test_concurrent_runs_fit_into_memory(runs: Runs, tmp_path: Path, size: int) -> None:
     helm = HelmPool(tmp_path, jobs=12)
     in_threads(helm, size=size)
     assert 0 < runs.most_memory <= helm.memory < LIMITS.memory
 
 
-def test_one_that_gets_all_memory_runs_alone(runs: Runs, tmp_path: Path) -> None:
+def test_a_run_with_the_whole_memory_runs_alone(runs: Runs, tmp_path: Path) -> None:
     in_threads(HelmPool(tmp_path, jobs=12), whole=True)
     assert runs.most == 1
 
 
-def test_nothing_is_started_once_the_budget_is_used_up(runs: Runs, tmp_path: Path) -> None:
+def test_no_process_is_started_once_the_budget_is_used_up(runs: Runs, tmp_path: Path) -> None:
     budget = Budget()
     budget.exhaust("memory")
     with pytest.raises(BudgetExceededError):
@@ -145,7 +145,7 @@ def test_nothing_is_started_once_the_budget_is_used_up(runs: Runs, tmp_path: Pat
     assert runs.most == 0
 
 
-def test_the_time_of_all_runs_comes_from_one_budget() -> None:
+def test_all_runs_share_one_time_budget() -> None:
     budget = Budget(moved(LIMITS, {"helm-time": 1}))
     texts = [f"{LOOP}{number}" for number in range(30)]
     units = [Unit({}, {}, (Template("", text),)) for text in texts]
@@ -156,7 +156,7 @@ def test_the_time_of_all_runs_comes_from_one_budget() -> None:
     assert {error.hint for error in errors} == {"if you trust the input, raise the limit: --limit helm-time=2"}
 
 
-def test_what_templates_print_is_counted_for_all_of_them() -> None:
+def test_all_rendered_output_counts_toward_one_budget() -> None:
     budget = Budget(moved(LIMITS, {"rendered": 1000}))
     units = [Unit({}, {}, (Template("", f"{{{{ repeat 90 `x` }}}}{number}"),)) for number in range(20)]
     outcomes = [outcome for (outcome,) in Helm(find_helm(), budget=budget).render(units, Functions())]

@@ -1,4 +1,4 @@
-"""A text that the lexer does not read to its end is never rendered, and always an error."""
+"""A template that the lexer can't read to the end is never rendered and always an error."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ UNREADABLE = [
 
 @pytest.fixture
 def charts(tmp_path: Path) -> tuple[Helm, Path]:
-    """A helm that keeps the charts that it was run on."""
+    """Return a helm that keeps its charts, and their directory."""
     return Helm(find_helm(), debug_dir=tmp_path), tmp_path
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_helm_sees_it_in_a_chart_of_its_own_and_renders_nothing(charts: tuple[Helm, Path], text: str) -> None:
-    helm, folder = charts
+def test_an_unreadable_template_is_checked_in_a_separate_chart_and_not_rendered(
+    charts: tuple[Helm, Path], text: str
+) -> None:
+    helm, directory = charts
     outcomes = [one for (one,) in helm.render(units(["{{ 1 }}", text, "{{ 2 }}", text]), Functions())]
     assert (outcomes[0], outcomes[2]) == ("1", "2")
     assert isinstance(outcomes[1], TemplateFailure)
     assert (outcomes[1], outcomes[1].code) == (outcomes[3], "template-parse")
     alone, shared = sorted(
-        (sorted(folder.glob(f"{one.name}/chart/templates/**/*.*")) for one in folder.iterdir()), key=len
+        (sorted(directory.glob(f"{one.name}/chart/templates/**/*.*")) for one in directory.iterdir()), key=len
     )
-    assert [path.parent.name for path in alone] == ["_p"]  # and no document that renders it
+    assert [path.parent.name for path in alone] == ["_p"]  # no file that renders it
     assert alone[0].name not in {path.name for path in shared}
 
 
-def test_texts_that_are_read_cost_no_run_more(charts: tuple[Helm, Path]) -> None:
-    helm, folder = charts
+def test_readable_templates_need_no_additional_run(charts: tuple[Helm, Path]) -> None:
+    helm, directory = charts
     helm.render(units([f"{{{{ {number} }}}}" for number in range(50)]), Functions())
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(directory.iterdir())) == 1
 
 
-def test_what_helm_does_not_refuse_is_an_error_of_kcd_gen(tmp_path: Path) -> None:
+def test_an_unreadable_template_that_helm_accepts_is_an_error(tmp_path: Path) -> None:
     binary = tmp_path / "helm"
     binary.write_text("#!/bin/sh\n")
     binary.chmod(0o755)
@@ -71,7 +73,7 @@ def test_what_helm_does_not_refuse_is_an_error_of_kcd_gen(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 3", "kill -9 $$"])
-def test_a_helm_that_does_not_work_refuses_nothing(tmp_path: Path, script: str) -> None:
+def test_a_failing_helm_binary_is_an_error(tmp_path: Path, script: str) -> None:
     binary = tmp_path / "helm"
     binary.write_text(f"#!/bin/sh\n{script}\n")
     binary.chmod(0o755)
@@ -80,13 +82,13 @@ def test_a_helm_that_does_not_work_refuses_nothing(tmp_path: Path, script: str) 
     assert caught.value.problem.code == "helm-failed"
 
 
-def test_no_chart_with_a_document_takes_it() -> None:
+def test_an_unreadable_template_cannot_be_part_of_a_rendering_chart() -> None:
     names = Names()
     for text in UNREADABLE:
         with pytest.raises(AssertionError):
             rendering_chart([Job(0, "{}", "{}", True, ((0, rewrite(text, names)),))], "", names)
 
 
-def test_lint_names_it_beside_texts_that_are_fine() -> None:
+def test_check_reports_an_unreadable_template_among_valid_ones() -> None:
     found = Helm(find_helm()).check([Template("", text) for text in ("{{ .a }}", "{{ 1x }}", "{{ tpl }}")])
     assert [[error.code for error in errors] for errors in found] == [[], ["template-parse"], ["unsupported-function"]]

@@ -1,4 +1,4 @@
-"""The chart file that a text becomes, and the way back for positions."""
+"""Rewriting a template into a chart file, and mapping positions back."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def rewrite(text: str) -> Rewritten:
     return rewrite_as(text, NAMES)
 
 
-def test_a_text_that_needs_nothing_is_left_alone() -> None:
+def test_a_template_without_special_functions_is_unchanged() -> None:
     text = '{{- range $i, $x := .l -}} {{ $x.imageRedirect | upper }} {{ .resolveDNS "x" }} {{ "tpl" }}{{/* fail */}}'
     assert rewrite(text).text == text
 
 
-def test_names_begin_with_the_path_of_their_text() -> None:
+def test_template_names_are_prefixed_with_the_path_of_the_template() -> None:
     rewritten = rewrite('{{ define "a" }}{{ end }}{{ template `a` . }}{{ block "b" $ }}{{ end }}{{ template "" }}')
     assert rewritten.text == (
         f'{{{{ define "{rewritten.path}a" }}}}{{{{ end }}}}{{{{ template `{rewritten.path}a` . }}}}'
@@ -33,7 +33,7 @@ def test_names_begin_with_the_path_of_their_text() -> None:
     )
 
 
-def test_an_inserted_action_trims_where_the_one_before_it_does() -> None:
+def test_an_inserted_action_has_the_trim_marker_of_the_previous_action() -> None:
     texts = {
         trim: rewrite(f'{{{{ define "a" {trim}}}}}  {{{{ imageRedirect "x" $ }}}}{{{{ end }}}}').text
         for trim in ("", "-")
@@ -42,25 +42,25 @@ def test_an_inserted_action_trims_where_the_one_before_it_does() -> None:
     assert f"-}}}}{{{{ {NAMES.holder} := dict -}}}}  {{{{ list" in texts["-"]
 
 
-def test_only_the_body_that_needs_a_holder_gets_one() -> None:
+def test_only_a_body_that_needs_a_holder_variable_gets_one() -> None:
     text = '{{ define "a" }}{{ end }}{{ if 1 }}{{ imageRedirect "x" $ }}{{ end }}{{ define "b" }}{{ end }}'
     rewritten = rewrite(text).text
     assert rewritten.startswith(f"{{{{ {NAMES.holder} := dict }}}}")
     assert rewritten.count(":= dict") == 1
 
 
-def test_functions_that_only_helm_has_are_made_undefined() -> None:
+def test_functions_that_only_helm_has_become_undefined() -> None:
     assert f"{NAMES.undefined}toYamlPretty" in rewrite("{{ toYamlPretty .x }}").text
     assert NAMES.undefined not in rewrite("{{ toYaml .toYamlPretty | $x.mustToYaml }}").text
 
 
-def test_what_changes_maps_is_known_by_its_calls() -> None:
+def test_templates_that_modify_maps_are_recognized_by_their_calls() -> None:
     assert rewrite('{{ $_ := set .Context "a" 1 }}').mutates
     assert rewrite("{{ (merge .a .b) | toYaml }}").mutates
     assert not rewrite("{{ .set }} {{ $set }} {{ .preset.set_ }} {{ upset }}").mutates
 
 
-def test_positions_lead_back_to_the_text() -> None:
+def test_positions_are_mapped_back_to_the_template() -> None:
     text = 'a {{ imageRedirect "x" $ | upper }} {{ resolveDNS .y }} {{ required "m" .z }}'
     rewritten = rewrite(text)
     for word in ("upper", ".y", ".z", '"x"', '"m"'):
@@ -91,7 +91,7 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
-def test_every_character_that_stays_is_found_again(text: str) -> None:
+def test_every_unchanged_character_is_mapped_back_to_its_position(text: str) -> None:
     rewritten = rewrite(text)
     offsets = [rewritten.source_offset(offset) for offset in range(len(rewritten.text))]
     assert all(0 <= offset <= len(text) for offset in offsets)
@@ -111,11 +111,11 @@ def test_every_character_that_stays_is_found_again(text: str) -> None:
         "{{/* a }} {{ set }}",
     ],
 )
-def test_no_word_that_can_change_maps_is_hidden_by_what_is_around_it(text: str) -> None:
+def test_a_function_that_modifies_maps_is_found_in_any_surroundings(text: str) -> None:
     assert rewrite(text).mutates
 
 
-def test_names_of_what_is_put_in_are_new_with_each_run_and_as_long_as_ever() -> None:
+def test_inserted_names_differ_between_runs_but_not_in_length() -> None:
     one, other = Names(), Names()
     text = '{{ define "a" }}{{ (imageRedirect "x" $).tag | required "m" }}{{ env }}{{ tpl "" . }}{{ end }}'
     here, there = rewrite_as(text, one), rewrite_as(text, other)
@@ -127,7 +127,7 @@ def test_names_of_what_is_put_in_are_new_with_each_run_and_as_long_as_ever() -> 
     assert not [line for line in fixed if '"kcd' in line]
 
 
-def test_what_is_read_again_names_nothing_but_what_is_allowed() -> None:
+def test_a_rewritten_template_calls_only_allowed_functions() -> None:
     text = (
         '{{ define "a" }}{{ env `x` | tpl }}{{ end }}{{ block `b` . }}{{ end }}{{ template "a" }}{{ include "b" . }}'
         "{{ fail `x` }}{{ toYamlPretty (readFile `x`) }}{{ getHostByName `a` }}{{ lookup }}{{ $env.tpl }}"

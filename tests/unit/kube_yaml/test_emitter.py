@@ -15,9 +15,9 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from tests.support.yaml_readers import READERS, read
 
-# A busy machine is no reason to fail.
+# Deadlines would fail on a busy machine.
 
-# What YAML gives a meaning to, and what it can't hold as it is.
+# Characters with a meaning in YAML, and those that must be escaped.
 NASTY = [
     *" \t\n\r-?:,[]{}#&*!|>'\"%@`~.+=<_/\\0123456789eExXobByYnNtf",
     *"\x00\x07\x1b\x7f\x80\x85\x9f\xa0\u2028\u2029\ufeff\ufffe\uffff\u202e\u200bé日😀\U0010ffff",
@@ -48,7 +48,7 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.di
 
 
 def assert_same(got: Any, want: Any) -> None:
-    """Equal as a cluster compares: a float64 by value and sign, a 64-bit integer exactly, every other type as it is."""
+    """Compare like a cluster: a float64 by value and sign, a 64-bit integer exactly, other types with their type."""
     if isinstance(want, dict):
         assert isinstance(got, dict)
         assert list(got) == list(want)
@@ -79,7 +79,7 @@ def assert_reads_back(document: dict[str, Any]) -> None:
 
 
 def line(value: Any) -> str:
-    """How `value` is written after a key."""
+    """Return how `value` is written after a key."""
     return emit_documents([{"key": value}]).removeprefix("---\nkey: ").removesuffix("\n")
 
 
@@ -89,7 +89,7 @@ def line(value: Any) -> str:
 @example("k" * 1000)
 @example("k" * 1001 + ": #\n")
 @example("x" * 100_000 + " y" * 1000)
-def test_every_text_reads_back_as_value_as_key_and_as_item(text: str) -> None:
+def test_every_string_reads_back_as_value_key_and_item(text: str) -> None:
     assert_reads_back({"value": text, "list": [text, [text, {text: text}], {text: {text: [text]}}]})
 
 
@@ -144,7 +144,7 @@ def test_python_s_own_parser_agrees(text: str) -> None:
         *["sha256:0a1b", "1Gi", "2024-01-01-rc1", "a:b", "a#b", "=x", "<<x", "-x", "kustomize.toolkit.fluxcd.io/prune"],
     ],
 )
-def test_a_harmless_text_is_plain(text: str) -> None:
+def test_a_harmless_string_is_not_quoted(text: str) -> None:
     assert line(text) == text
 
 
@@ -192,7 +192,7 @@ def test_a_harmless_text_is_plain(text: str) -> None:
         *["#a", "[a", "{{ .x }}", "&a", "*a", "!a", "|", ">", "'a", '"a', "%a", "@a", "`a", ",a"],
     ],
 )
-def test_a_text_that_some_reader_takes_for_something_else_is_in_single_quotes(text: str) -> None:
+def test_a_string_that_readers_could_misinterpret_is_in_single_quotes(text: str) -> None:
     assert line(text) == "'" + text.replace("'", "''") + "'"
 
 
@@ -211,7 +211,7 @@ def test_a_text_that_some_reader_takes_for_something_else_is_in_single_quotes(te
         ("user\u202etxt.exe", r'"user\u202Etxt.exe"'),
     ],
 )
-def test_what_can_t_be_shown_is_escaped(text: str, written: str) -> None:
+def test_unprintable_characters_are_escaped(text: str, written: str) -> None:
     assert line(text) == written
 
 
@@ -224,7 +224,7 @@ def test_what_can_t_be_shown_is_escaped(text: str, written: str) -> None:
         ("\n\na\n  b: c\n\n# d\n---\n...\n", "|\n\n\n  a\n    b: c\n\n  # d\n  ---\n  ..."),
     ],
 )
-def test_a_text_of_several_lines_is_a_literal_block(text: str, written: str) -> None:
+def test_a_multiline_string_is_a_literal_block(text: str, written: str) -> None:
     assert line(text) == written
 
 
@@ -244,11 +244,11 @@ def test_a_text_of_several_lines_is_a_literal_block(text: str, written: str) -> 
         *[(2**64, "18446744073709552000"), (-(2**63) - 1, "-9223372036854776000"), (10**30, "1.0e+30")],
     ],
 )
-def test_a_number_is_written_as_go_prints_it_with_a_dot_before_an_exponent(number: float, written: str) -> None:
+def test_a_number_is_written_as_in_go_with_a_dot_before_an_exponent(number: float, written: str) -> None:
     assert line(number) == written
 
 
-def test_documents_are_in_block_style_with_lists_below_their_key() -> None:
+def test_documents_are_in_block_style_with_unindented_lists() -> None:
     documents: list[dict[str, Any]] = [
         {
             "kind": "HelmRelease",
@@ -270,7 +270,7 @@ def test_documents_are_in_block_style_with_lists_below_their_key() -> None:
     assert emit_documents([]) == ""
 
 
-def test_a_key_too_long_for_one_line_of_lookahead_is_written_out() -> None:
+def test_a_key_longer_than_the_lookahead_of_yaml_is_an_explicit_key() -> None:
     assert emit_documents([{"k" * 1001: {"a": [1]}}]) == f"---\n? {'k' * 1001}\n:\n  a:\n  - 1\n"
 
 
@@ -282,14 +282,14 @@ def test_a_lone_surrogate_is_an_error_that_names_the_resource() -> None:
 
 
 @pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan"), 10**400])
-def test_a_number_that_json_can_t_hold_is_an_error(number: float) -> None:
+def test_a_number_that_json_cannot_represent_is_an_error(number: float) -> None:
     with pytest.raises(ProblemsError) as caught:
         emit_documents([{"kind": "A", "x": number}])
     assert caught.value.problem.code == "not-finite"
 
 
 @pytest.mark.parametrize("wrap", [lambda value: {"a": value}, lambda value: [value], lambda value: [{"a": value}]])
-def test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash(wrap: Any) -> None:
+def test_a_deeply_nested_value_is_written_or_is_an_error(wrap: Any) -> None:
     value: Any = "x"
     for _ in range(90):
         value = wrap(value)
@@ -301,8 +301,8 @@ def test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash(wrap: An
     assert caught.value.problem.code == "too-deep"
 
 
-def test_a_scalar_of_5_mb_takes_little_time_and_memory() -> None:
-    """A pattern whose alternatives repeat takes a hundred bytes for each character, and seconds."""
+def test_a_scalar_of_5_mb_needs_little_time_and_memory() -> None:
+    """A pattern with repeated alternatives would need a hundred bytes per character, and seconds."""
     script = """
 import resource
 resource.setrlimit(resource.RLIMIT_CPU, (15, 15))

@@ -61,7 +61,9 @@ spec:
         (("spec", "twice"), 25, 3),
     ],
 )
-def test_a_value_is_found_at_its_key_or_at_itself_in_a_list(way: tuple[str | int, ...], line: int, column: int) -> None:
+def test_the_position_of_a_value_is_its_key_or_its_list_item(
+    way: tuple[str | int, ...], line: int, column: int
+) -> None:
     assert find_position(TEXT, "f.yaml", 1, way) == Position("f.yaml", line, column)
 
 
@@ -77,28 +79,28 @@ def test_a_value_is_found_at_its_key_or_at_itself_in_a_list(way: tuple[str | int
         (("nothing",), 4, 1),
     ],
 )
-def test_a_way_that_leads_to_nothing_ends_at_the_last_value_on_it(
+def test_a_missing_path_has_the_position_of_its_last_existing_value(
     way: tuple[str | int, ...], line: int, column: int
 ) -> None:
     assert find_position(TEXT, "f.yaml", 1, way) == Position("f.yaml", line, column)
 
 
 @pytest.mark.parametrize("text", ["", "]", "a: [", "a: 1\n"])
-def test_a_document_that_is_not_there_is_the_file(text: str) -> None:
+def test_a_missing_document_has_the_position_of_the_file(text: str) -> None:
     assert find_position(text, "f.yaml", 3, ("a",)) == Position("f.yaml")
 
 
 @pytest.mark.parametrize("rest", ["]\n", "a: *nowhere\n", "a: 1\n\tb: 2\n", "[" * 60_000, "%YAML 1.2\n---\n"])
-def test_what_comes_after_a_document_does_not_hide_its_places(rest: str) -> None:
+def test_errors_after_a_document_do_not_hide_its_positions(rest: str) -> None:
     assert find_position(f"a:\n  b: 1\n---\n{rest}", "f.yaml", 0, ("a", "b")) == Position("f.yaml", 2, 3)
 
 
-def test_an_anchor_defined_anew_hides_no_place() -> None:
+def test_a_redefined_anchor_hides_no_position() -> None:
     assert find_position("a: &x 1\nb: &x 2\nc:\n  d: *x\n", "f.yaml", 0, ("c", "d")) == Position("f.yaml", 4, 3)
 
 
 @pytest.mark.parametrize("text", ["&a {<<: *a, b: 1}", "&a {<<: [*a, *a], b: 1}"])
-def test_a_merge_of_itself_is_looked_at_once(text: str) -> None:
+def test_a_merge_of_itself_is_visited_once(text: str) -> None:
     assert find_position(text, "f.yaml", 0, ("nothing",)) == Position("f.yaml", 1, 1)
 
 
@@ -107,12 +109,12 @@ def test_a_long_chain_of_merges_is_followed() -> None:
     assert find_position(text, "f.yaml", 0, ("m2999", "deep")) == Position("f.yaml", 1, 10)
 
 
-def test_many_merges_of_one_map_are_looked_at_once() -> None:
+def test_a_map_that_is_merged_many_times_is_visited_once() -> None:
     text = "m0: &m0 {}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 60))
     assert find_position(text, "f.yaml", 0, ("m59", "nothing")) == Position("f.yaml", 60, 1)
 
 
-def test_a_mark_of_the_byte_order_is_no_column() -> None:
+def test_a_byte_order_mark_does_not_count_as_a_column() -> None:
     assert find_position("\ufeffa: 1\nb: 2\n", "f.yaml", 0, ("a",)) == Position("f.yaml", 1, 1)
 
 
@@ -146,7 +148,7 @@ list: [x]
         ("nothing", 1, 1, (1, 1)),
     ],
 )
-def test_a_line_of_a_literal_block_is_a_line_of_the_file(
+def test_a_line_of_a_literal_block_is_mapped_to_a_line_of_the_file(
     key: str, line: int | None, column: int | None, expected: tuple[int, int | None]
 ) -> None:
     assert find_in_text(BLOCKS, "f.yaml", 0, (key,), line, column) == Position("f.yaml", *expected)
@@ -154,7 +156,7 @@ def test_a_line_of_a_literal_block_is_a_line_of_the_file(
     assert find_in_text(crlf, "f.yaml", 0, (key,), line, column) == Position("f.yaml", *expected)
 
 
-def test_a_file_of_many_documents_is_parsed_once_for_all_its_places() -> None:
+def test_a_file_of_many_documents_is_parsed_once_for_all_positions() -> None:
     text = "---\n".join(f"a:\n  b: {number}\n" for number in range(2000))
     with mock.patch.object(locations, "events", wraps=events) as parsed:
         for number in range(2000):
@@ -162,14 +164,14 @@ def test_a_file_of_many_documents_is_parsed_once_for_all_its_places() -> None:
     assert parsed.call_count == 1
 
 
-def test_positions_in_a_huge_file_are_found_as_far_as_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_positions_of_a_huge_file_are_found_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locations, "_MOST_NODES", 100)
     text = "a:\n" + "".join(f"  k{number}: 1\n" for number in range(1000))
     assert find_position(text, "a.yaml", 0, ("a", "k3")) == Position("a.yaml", 5, 3)
     assert find_position(text, "a.yaml", 0, ("a", "k900")) == Position("a.yaml", 1, 1)
 
 
-def test_the_nodes_of_few_files_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_nodes_of_recent_files_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locations, "_MOST_KEPT", 50)
     for number in range(100):
         find_position(f"a: {number}\n", "a.yaml", 0, ("a",))

@@ -1,4 +1,4 @@
-"""What holds of any text: the reader and the finder of positions say yes or say why not, and never take long."""
+"""Properties of any string: reading and locating succeed or fail with a reason, in limited time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ keys = st.lists(st.one_of(st.integers(-2, 3), st.sampled_from(["a", "A", "b", "t
 
 
 def normalized(value: Any) -> Any:
-    """As JSON through Go's float64."""
+    """Return JSON values with numbers converted to float64."""
     if isinstance(value, dict):
         return {key: normalized(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -41,7 +41,7 @@ def normalized(value: Any) -> Any:
 
 
 @given(texts, st.booleans())
-def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
+def test_any_string_is_read_or_refused_in_limited_time(text: str, exact: bool) -> None:
     with processor_limit(10):
         try:
             for document in read_documents(text, "f.yaml", exact_integers=exact):
@@ -54,7 +54,7 @@ def test_any_text_is_read_or_refused_in_time(text: str, exact: bool) -> None:
 
 
 @given(texts, st.integers(0, 3), keys, st.none() | st.integers(1, 3))
-def test_a_position_is_found_in_any_text(text: str, document: int, way: list[str | int], line: int | None) -> None:
+def test_a_position_is_found_in_any_string(text: str, document: int, way: list[str | int], line: int | None) -> None:
     for position in (
         find_position(text, "f.yaml", document, way),
         find_in_text(text, "f.yaml", document, way, line, line),
@@ -64,10 +64,12 @@ def test_a_position_is_found_in_any_text(text: str, document: int, way: list[str
 
 
 @given(json_values, st.sampled_from([None, 2]), st.booleans())
-def test_json_is_read_as_its_values_in_float64(value: Any, indent: int | None, ascii_only: bool) -> None:
+def test_json_is_read_with_float64_numbers(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    control = any(ord(char) in (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF, 0xFEFF) for char in text)  # JSON's, but not YAML's
-    surrogates = ascii_only and "\\ud" in text  # YAML's \u escapes are no UTF-16
+    control = any(
+        ord(char) in (*range(0x7F, 0xA0), 0xFFFE, 0xFFFF, 0xFEFF) for char in text
+    )  # valid in JSON but not in YAML
+    surrogates = ascii_only and "\\ud" in text  # \u escapes of YAML are not UTF-16
     if control or surrogates or may_have_a_long_key(text) or overflows(value):
         return
     (document,) = read_documents(text, "f.json")
@@ -76,7 +78,7 @@ def test_json_is_read_as_its_values_in_float64(value: Any, indent: int | None, a
 
 
 def may_have_a_long_key(text: str) -> bool:
-    """Whether a key of the JSON text, as it is escaped, may be over the 1024 characters that a key of YAML has."""
+    """Whether a key of the JSON document, with escapes, can exceed the 1024 characters of a YAML key."""
     return any(len(part) > 1000 for part in text.split(":")[:-1])
 
 
@@ -89,7 +91,7 @@ def overflows(value: Any) -> bool:
 
 
 @given(json_values)
-def test_the_way_to_every_value_of_a_json_text_is_found(value: Any) -> None:
+def test_every_value_of_a_json_document_is_located(value: Any) -> None:
     text = json.dumps(value, indent=1)
     if "\\ud" in text or may_have_a_long_key(text):
         return
@@ -109,5 +111,5 @@ def test_the_way_to_every_value_of_a_json_text_is_found(value: Any) -> None:
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_go_s_own_limits_are_no_crash(exact: bool) -> None:
+def test_values_at_the_limits_of_go_do_not_crash(exact: bool) -> None:
     assert read_document("a: " + "9" * 10_000, "f.yaml", exact_integers=exact) == {"a": "9" * 10_000}

@@ -1,4 +1,4 @@
-"""What is read here was checked against sigs.k8s.io/yaml v1.6.0, `YAMLToJSON` and `YAMLToJSONStrict`."""
+"""The expected values were verified with sigs.k8s.io/yaml v1.6.0, `YAMLToJSON` and `YAMLToJSONStrict`."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def refusal(text: str, **options: Any) -> YamlError:
         ("{! <<: {a: 1}}", {"a": 1}),
     ],
 )
-def test_a_merge_overrides_the_keys_before_it_and_the_first_of_a_list_wins(text: str, value: Any) -> None:
+def test_a_merge_overrides_earlier_keys_and_the_first_map_of_a_list_wins(text: str, value: Any) -> None:
     assert read_document(text, "f.yaml") == value
 
 
 @pytest.mark.parametrize("value", ["1", "null", "[1]", "*list", "[[{a: 1}]]"])
-def test_a_merge_takes_a_map_or_a_list_of_maps_and_no_alias_of_a_list(value: str) -> None:
+def test_a_merge_accepts_a_map_or_a_list_of_maps_but_no_alias_of_a_list(value: str) -> None:
     error = refusal(f"list: &list [{{a: 1}}]\nb:\n  <<: {value}\n")
     assert (error.problem.code, "'<<'" in error.problem.message) == ("bad-yaml", True)
     assert error.problem.position == Position("f.yaml", 3, 7)
@@ -68,16 +68,16 @@ def test_a_merge_takes_a_map_or_a_list_of_maps_and_no_alias_of_a_list(value: str
         "{<<: [{a: 1}, {a: 2}]}",
     ],
 )
-def test_a_key_given_twice_is_an_error_where_reading_is_strict_and_else_the_last_one_counts(text: str) -> None:
+def test_a_duplicate_key_is_an_error_only_when_reading_is_strict(text: str) -> None:
     assert refusal(text, strict=True).problem.code == "duplicate-key"
     assert isinstance(read_document(text, "f.yaml"), dict)
 
 
-def test_the_last_of_two_keys_counts_where_reading_is_lenient() -> None:
+def test_the_last_of_duplicate_keys_wins_when_reading_is_lenient() -> None:
     assert read_document("a: 1\na: {b: 2}\n", "f.yaml") == {"a": {"b": 2}}
 
 
-def test_a_second_key_is_found_at_itself_with_the_way_to_its_map() -> None:
+def test_a_duplicate_key_is_reported_at_its_second_position_with_the_path_of_its_map() -> None:
     (document,) = read_documents("a:\n  - b: 1\n  - c:\n      d: 1\n      d:\n        e: 1\n", "f.yaml")
     (fault,) = document.faults
     assert fault.keys == ("a", 1, "c")
@@ -85,14 +85,14 @@ def test_a_second_key_is_found_at_itself_with_the_way_to_its_map() -> None:
     assert (fault.error.problem.code, "'d'" in fault.error.problem.message) == ("duplicate-key", True)
 
 
-def test_two_documents_that_nothing_separates_are_told_as_such() -> None:
+def test_a_missing_document_separator_is_suggested() -> None:
     (document,) = read_documents(
         "apiVersion: v1\nkind: A\napiVersion: v1\nspec: {apiVersion: 1, apiVersion: 2}", "f.yaml"
     )
     assert ["'---'" in (fault.error.problem.hint or "") for fault in document.faults] == [True, False]
 
 
-def test_an_anchor_stands_for_its_value_and_may_be_defined_anew() -> None:
+def test_an_alias_is_its_anchor_s_value_and_anchors_can_be_redefined() -> None:
     text = "a: &x 1\nb: *x\nc: &z {d: *x}\nd: &x 2\ne: [*x, *z]\nf: &y y\n*y : *x"
     assert read_document(text, "f.yaml") == {
         "a": 1,
@@ -119,14 +119,14 @@ def test_an_anchor_whose_value_contains_itself_is_an_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [BOMB, MERGE_BOMB, "- &a " + "[" * 90 + "]" * 90 + "\n- *a" * 4000])
-def test_aliases_and_merges_stand_for_a_limited_number_of_values(text: str) -> None:
+def test_aliases_and_merges_expand_to_a_limited_number_of_values(text: str) -> None:
     with processor_limit(10):
         error = refusal(text)
         assert error.problem.code == "yaml-limit"
         assert f"more than {MAX_EXPANSION} values" in error.problem.message
 
 
-def test_as_many_aliases_as_a_large_context_needs_are_fine() -> None:
+def test_the_aliases_of_a_large_context_are_within_the_limit() -> None:
     text = "a: &a {" + ", ".join(f"k{n}: {n}" for n in range(50)) + "}\nb:\n" + "  - *a\n" * 1000
     assert len(read_document(text, "f.yaml")["b"]) == 1000
 
@@ -135,18 +135,18 @@ def test_as_many_aliases_as_a_large_context_needs_are_fine() -> None:
     "nest",
     ["[", "{a: ", "- ", '"k": {', "? ", "? [ ", '{"a":[', "[[{a: "],
 )
-def test_values_nested_too_deeply_are_an_error_at_once(nest: str) -> None:
+def test_values_nested_too_deeply_are_refused_quickly(nest: str) -> None:
     with processor_limit(10):
         assert refusal(nest * 60_000).problem.code in ("yaml-limit", "bad-yaml")
 
 
-def test_brackets_in_a_quoted_text_or_key_are_no_nest() -> None:
+def test_brackets_in_quoted_strings_do_not_count_as_nesting() -> None:
     brackets = "[" * 60_000
     assert read_document(f"a: '{brackets}'\nb: \"{brackets}\"\n", "f.yaml") == {"a": brackets, "b": brackets}
     assert read_document(f"? '{brackets}'\n: 1\n", "f.yaml") == {brackets: 1}
 
 
-def test_a_nest_up_to_the_limit_is_read() -> None:
+def test_nesting_up_to_the_limit_is_accepted() -> None:
     assert read_document("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f.yaml")
     problem = refusal("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).problem
     assert (problem.code, "more than 100 levels" in problem.message) == ("yaml-limit", True)
@@ -163,7 +163,7 @@ def test_a_nest_up_to_the_limit_is_read() -> None:
         ("a: &l [1]\n*l : 2\n", "not a map or a list", 2, 1),
     ],
 )
-def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, column: int) -> None:
+def test_a_key_that_is_not_a_string_is_an_error(text: str, words: str, line: int, column: int) -> None:
     error = refusal(text)
     assert error.problem.message == f"a key must be a string, {words}"
     assert (error.problem.position, error.problem.hint is not None) == (Position("f.yaml", line, column), True)
@@ -184,7 +184,7 @@ def test_a_key_that_is_no_text_is_an_error(text: str, words: str, line: int, col
         'x: y\r\nz: "\\/"\r\n',
     ],
 )
-def test_the_escape_of_a_slash_is_an_error(text: str) -> None:
+def test_an_escaped_slash_is_an_error(text: str) -> None:
     error = refusal(text)
     assert error.problem.code == "bad-yaml"
     assert "'\\/'" in error.problem.message
@@ -204,11 +204,11 @@ def test_the_escape_of_a_slash_is_an_error(text: str) -> None:
         ('["\\\\", \\/ , "b"]', ["\\", "\\/", "b"]),
     ],
 )
-def test_a_backslash_before_a_slash_elsewhere_is_text(text: str, value: Any) -> None:
+def test_a_backslash_before_a_slash_outside_double_quotes_is_accepted(text: str, value: Any) -> None:
     assert read_document(text, "f.yaml") == value
 
 
-def test_a_large_file_of_escapes_takes_no_longer_than_another() -> None:
+def test_a_large_file_of_escapes_is_read_quickly() -> None:
     with processor_limit(10):
         read_document("[" + ",\n".join(['"a\\\\/b"'] * 20_000) + "]", "f.yaml")
 
@@ -237,15 +237,15 @@ def test_a_large_file_of_escapes_takes_no_longer_than_another() -> None:
         ("a: 'b: c'", {"a": "b: c"}),
     ],
 )
-def test_a_text_is_read_as_kubernetes_reads_it(text: str, value: Any) -> None:
+def test_documents_are_read_as_in_kubernetes(text: str, value: Any) -> None:
     assert read_document(text, "f.yaml") == value
 
 
-def test_only_the_first_document_counts_and_errors_after_it_do_not() -> None:
+def test_only_the_first_document_is_read_and_later_errors_are_ignored() -> None:
     assert read_document("a: 1\n---\n]\n", "f.yaml") == {"a": 1}
 
 
-def test_the_documents_before_a_syntax_error_are_still_had() -> None:
+def test_documents_before_a_syntax_error_are_read() -> None:
     documents = read_documents("a: 1\n---\nb: 2\n---\n]\n", "f.yaml")
     assert [(next(documents).value, line) for line in (1, 2)] == [({"a": 1}, 1), ({"b": 2}, 2)]
     with pytest.raises(YamlError) as caught:
@@ -253,7 +253,7 @@ def test_the_documents_before_a_syntax_error_are_still_had() -> None:
     assert caught.value.problem.position == Position("f.yaml", 5, 1)
 
 
-def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
+def test_documents_after_an_invalid_document_are_read() -> None:
     documents = list(read_documents("a: 1\n---\n~: 2\nx: [1]\n---\nb: 3\n", "f.yaml"))
     assert [document.value for document in documents] == [{"a": 1}, None, {"b": 3}]
     assert "~: 2" in documents[1].source
@@ -291,7 +291,7 @@ def test_an_error_that_is_a_document_s_own_leaves_those_after_it() -> None:
         ("{a?: 1}\n", (1, 2), "'?'", "quote"),
     ],
 )
-def test_an_error_says_what_is_wrong_where_and_what_to_do(
+def test_an_error_has_a_message_a_position_and_a_hint(
     text: str, position: tuple[int, int], words: str, hint: str | None
 ) -> None:
     error = refusal(text)
@@ -300,7 +300,7 @@ def test_an_error_says_what_is_wrong_where_and_what_to_do(
     assert error.problem.hint is None if hint is None else hint in (error.problem.hint or "")
 
 
-def test_numbers_stay_as_they_are_written_where_a_typed_field_may_want_their_text() -> None:
+def test_integers_are_exact_on_request() -> None:
     text = "{a: 123456789012345678, b: 1.0, c: 0755}"
     exact = read_document(text, "f.yaml", exact_integers=True)
     assert exact == {"a": 123456789012345678, "b": 1.0, "c": 493}
@@ -308,13 +308,13 @@ def test_numbers_stay_as_they_are_written_where_a_typed_field_may_want_their_tex
     assert read_document(text, "f.yaml") == {"a": 123456789012345680, "b": 1, "c": 493}
 
 
-def test_a_large_file_is_read_in_time() -> None:
+def test_a_large_file_is_read_in_limited_time() -> None:
     text = "".join(f"k{n}:\n  name: v{n}\n  list: [1, 'b']\n" for n in range(20_000))
     with processor_limit(25):
         assert len(read_document(text, "f.yaml")) == 20_000
 
 
-def test_a_hostile_number_of_second_keys_is_counted_only_so_far() -> None:
+def test_the_number_of_reported_duplicate_keys_is_limited() -> None:
     (document,) = read_documents("a: 1\n" * 5000, "f.yaml")
     assert len(document.faults) == 100
 
@@ -333,23 +333,23 @@ def test_a_hostile_number_of_second_keys_is_counted_only_so_far() -> None:
         ('{a: &x b:, c: *x, "d":[e]}', {"a": "b:", "c": "b:", "d": ["e"]}),
     ],
 )
-def test_a_colon_before_a_comma_or_a_bracket_is_text(text: str, value: Any) -> None:
+def test_a_colon_before_a_comma_or_bracket_is_part_of_a_string(text: str, value: Any) -> None:
     assert read_document(text, "f.yaml") == value
 
 
 @pytest.mark.parametrize("text", ["[a:[b]]", "{a:{b: 1}}", "[:]", "[:a]", "[a:?b]", "[a:, ]]]: {", "{a:, b"])
-def test_a_colon_that_go_refuses_too_is_an_error(text: str) -> None:
+def test_a_colon_that_go_also_refuses_is_an_error(text: str) -> None:
     assert refusal(f"x:\n  {text}\n").problem.code == "bad-yaml"
 
 
-def test_many_such_colons_are_refused_in_time() -> None:
+def test_many_such_colons_are_refused_in_limited_time() -> None:
     with processor_limit(10):
         assert read_document("[" + "a:," * 30 + "]", "f.yaml") == ["a:"] * 30
         assert refusal("[" + "a:," * 50_000 + "]").problem.hint == "quote the string"
 
 
 @pytest.mark.parametrize("text", ["a: 1\n\ufeffb: 2\n", "---\n\ufeffa: 1\n", "\ufeff\ufeff\n\ufeffa: 1\n"])
-def test_a_byte_order_mark_that_begins_a_line_is_an_error(text: str) -> None:
+def test_a_byte_order_mark_at_the_start_of_a_later_line_is_an_error(text: str) -> None:
     assert "byte order mark" in refusal(text).problem.message
 
 
@@ -366,12 +366,12 @@ def test_a_key_beyond_63_bits_is_an_error(key: str) -> None:
     }
 
 
-def test_an_anchor_defined_anew_within_its_own_value_keeps_the_inner_one() -> None:
+def test_an_anchor_redefined_within_its_own_value_keeps_the_inner_one() -> None:
     assert read_document("a: &x [&x 1, 2]\nb: *x\n", "f.yaml") == {"a": [1, 2], "b": 1}
     assert read_document("a: &x {c: &x [1]}\nb: *x\n", "f.yaml") == {"a": {"c": [1]}, "b": [1]}
 
 
-def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
+def test_values_are_counted_over_all_documents_and_files_of_a_run() -> None:
     budget = Budget(moved(LIMITS, {"yaml-values": 2000}))
     text = "---\n".join(f"a{number}: [b, c, d]\n" for number in range(50))
     for _ in range(2):
@@ -383,7 +383,7 @@ def test_values_are_counted_over_all_documents_and_texts_of_a_run() -> None:
     assert caught.value.problem.position.path == "g.yaml"
 
 
-def test_what_aliases_stand_for_is_counted_each_time() -> None:
+def test_values_of_aliases_are_counted_for_each_alias() -> None:
     budget = Budget(moved(LIMITS, {"yaml-values": 2000}))
     with pytest.raises(BudgetExceededError):
         list(read_documents(f"a: &a [{', '.join('x' * 100)}]\nb: [{', '.join(['*a'] * 30)}]\n", "f", budget=budget))

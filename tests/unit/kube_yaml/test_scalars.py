@@ -1,4 +1,4 @@
-"""The table's values were checked against sigs.k8s.io/yaml v1.6.0."""
+"""The values of the table were verified with sigs.k8s.io/yaml v1.6.0."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ VALUES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("text", "value"), VALUES)
-def test_a_scalar_is_what_kubernetes_reads(text: str, value: Any) -> None:
+def test_a_scalar_is_read_as_in_kubernetes(text: str, value: Any) -> None:
     read = read_document(text, "f.yaml")
     assert (read, type(read) is bool) == (value, type(value) is bool)
 
@@ -136,7 +136,7 @@ def test_a_scalar_is_what_kubernetes_reads(text: str, value: Any) -> None:
         ("''", ""),
     ],
 )
-def test_a_key_is_the_text_of_its_value(key: str, name: str) -> None:
+def test_a_key_is_the_string_of_its_value(key: str, name: str) -> None:
     assert read_document(f"{{{key}: 1}}", "f.yaml") == {name: 1}
 
 
@@ -188,12 +188,12 @@ def test_a_scalar_that_kubernetes_refuses_is_an_error(text: str, words: str) -> 
         (1e-300, "0"),
     ],
 )
-def test_a_number_where_a_string_is_wanted_is_the_shortest_text_of_its_float32(number: float, text: str) -> None:
+def test_a_number_in_a_string_field_is_the_shortest_string_of_its_float32(number: float, text: str) -> None:
     assert number_text(number) == text
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_the_text_of_a_float32_reads_back_as_itself(number: float) -> None:
+def test_the_string_of_a_float32_reads_back_as_itself(number: float) -> None:
     (back,) = struct.unpack("f", struct.pack("f", float(number_text(number))))
     assert back == number
 
@@ -211,24 +211,24 @@ def test_the_text_of_a_float32_reads_back_as_itself(number: float) -> None:
         (0.1, 0.1),
     ],
 )
-def test_a_number_in_a_template_is_a_float64_that_json_writes_as_go_does(number: float, value: float) -> None:
+def test_a_number_in_a_template_is_a_float64_written_as_in_go(number: float, value: float) -> None:
     result = float64(number)
     assert (result, type(result)) == (value, type(value))
 
 
 @given(st.integers(-(2**80), 2**80))
-def test_an_integer_is_the_float64_nearest_to_it(number: int) -> None:
+def test_an_integer_becomes_the_nearest_float64(number: int) -> None:
     assert float(float64(number)) == float(number)
 
 
 @given(st.text())
-def test_a_plain_text_that_is_no_number_stays_itself(text: str) -> None:
+def test_a_plain_scalar_that_is_not_a_number_is_a_string(text: str) -> None:
     value = resolve_plain(text)
     assert value == text or isinstance(value, (bool, int, float, type(None)))
 
 
 @given(st.sampled_from(["str", "int", "float", "bool", "null", "binary", "timestamp", "map", "x"]), st.text())
-def test_a_tagged_scalar_is_a_value_or_a_sentence(kind: str, text: str) -> None:
+def test_a_tagged_scalar_is_a_value_or_an_error(kind: str, text: str) -> None:
     try:
         json.dumps(resolve_tagged(TAG + kind, text)).encode()
     except ValueError as error:

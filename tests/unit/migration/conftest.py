@@ -1,4 +1,4 @@
-"""The cluster that the tests of this directory change."""
+"""The cluster that the tests in this directory modify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From step to step, on a cluster where nothing is wrong; each step's commands are what the guide says."""
+"""The steps of a migration without problems; the commands of each step are those of the guide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLEAN: list[tuple[str, Callable[[Scene], list[Object]], str, int | None]] = [
 
 
 @pytest.mark.parametrize(("made", "step", "number"), [case[1:] for case in CLEAN], ids=[case[0] for case in CLEAN])
-def test_a_clean_cluster_at_each_step(
+def test_a_clean_cluster_passes_through_every_step(
     scene: Scene, made: Callable[[Scene], list[Object]], step: str, number: int | None
 ) -> None:
     checked = scene.check(made(scene))
@@ -35,7 +35,7 @@ def test_a_clean_cluster_at_each_step(
     assert checked.step.lines
 
 
-def test_the_controller_goes_last_and_then_all_is_done(scene: Scene) -> None:
+def test_removing_the_controller_is_the_last_step(scene: Scene) -> None:
     objects = [*scene.without_releases(), cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]
     last = scene.check(objects)
     assert (last.step.name, last.step.number) == ("remove-controller", 7)
@@ -50,12 +50,12 @@ def test_the_controller_goes_last_and_then_all_is_done(scene: Scene) -> None:
     assert not done.findings
 
 
-def test_crds_that_are_left_are_told(scene: Scene) -> None:
+def test_remaining_crds_are_reported(scene: Scene) -> None:
     objects = [*scene.without_releases(), cluster.crd("contexts.kubocd.kubotal.io")]
     assert scene.check(objects).step.name == "delete-crds"
 
 
-def test_the_controller_and_its_webhooks_are_named_as_they_are(scene: Scene) -> None:
+def test_commands_use_the_actual_names_of_controller_and_webhooks(scene: Scene) -> None:
     objects = scene.kubocd()
     found(objects, "Deployment", "kubocd-ctrl-controller")["metadata"].update(name="cd", namespace="tools")
     lines = scene.check(objects).step.lines
@@ -66,7 +66,7 @@ def test_the_controller_and_its_webhooks_are_named_as_they_are(scene: Scene) -> 
     assert "a dump that includes Deployments" not in scene.check(objects).step.title
 
 
-def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_applied(scene: Scene) -> None:
+def test_without_deployments_in_the_dump_the_controller_is_assumed_to_run(scene: Scene) -> None:
     bare = [one for one in scene.kubocd() if one["kind"] not in ("Deployment", "ValidatingWebhookConfiguration")]
     checked = scene.check(bare)
     assert checked.step.name == "stop-controller"
@@ -77,13 +77,13 @@ def test_without_deployments_the_controller_is_taken_to_run_until_flux_has_appli
     assert scene.check([one for one in scene.applied() if one["kind"] != "Deployment"]).step.name == "transfer-fields"
 
 
-def test_webhooks_go_before_any_release_does(scene: Scene) -> None:
+def test_webhooks_are_deleted_before_releases(scene: Scene) -> None:
     checked = scene.check([*scene.transferred(), cluster.webhook("MutatingWebhookConfiguration")])
     assert checked.step.name == "stop-controller"
     assert "kubectl delete mutatingwebhookconfiguration kubocd-wh-webhook" in checked.step.lines
 
 
-def test_what_flux_has_not_applied_yet_is_waited_for(scene: Scene) -> None:
+def test_resources_flux_has_not_applied_are_waited_for(scene: Scene) -> None:
     objects = scene.applied()
     late = found(objects, "HelmRelease", "shop-main")["metadata"]
     late["labels"] = {}
@@ -116,7 +116,7 @@ def test_a_suspended_kustomization_is_resumed_before_it_is_waited_for(
     assert next(words[3] for words in lines[at + 1 :] if words[0] == "kubectl") == before
 
 
-def test_the_chart_server_is_looked_at_when_the_old_chart_is_gone(scene: Scene) -> None:
+def test_the_chart_server_is_checked_after_the_old_chart_is_uninstalled(scene: Scene) -> None:
     objects = [*scene.without_releases(), cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]
     releases = found(objects, "Kustomization", "releases")
     releases["spec"]["dependsOn"] = [{"name": "charts"}]
@@ -133,7 +133,7 @@ def test_the_chart_server_is_looked_at_when_the_old_chart_is_gone(scene: Scene) 
     [("", "", True), ("crd/x", "", True), ("crd/x", "release/web", False)],
     ids=["no CRD", "no Releases", "a Release that the dump did not show"],
 )
-def test_no_crd_is_deleted_under_a_release(
+def test_no_crd_is_deleted_while_a_release_exists(
     scene: Scene, tmp_path: Path, shell: str, crd: str, releases: str, deletes: bool
 ) -> None:
     kubectl = tmp_path / "kubectl"
@@ -151,7 +151,7 @@ def test_no_crd_is_deleted_under_a_release(
     assert (tmp_path / "called").exists() is deletes
 
 
-def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
+def test_flux_must_reconcile_after_managers_are_renamed(scene: Scene) -> None:
     objects = scene.applied()
     for one in objects:
         for entry in one["metadata"].get("managedFields", ()):
@@ -163,21 +163,21 @@ def test_after_the_renaming_flux_must_reconcile(scene: Scene) -> None:
 
 
 def renamed(scene: Scene, objects: list[Object]) -> dict[str, set[str]]:
-    """Run the jq program of step 3, and return the resulting managers by object."""
+    """Run the jq program of step 3 and return the resulting managers by object."""
     lines = scene.check(objects).step.lines
     program("jq", "jq")
     transfer = next(line for line in lines if line.strip().startswith("jq ")).strip().removesuffix(" |")
     listed = {"items": [one for one in objects if one["kind"] == "HelmRelease"]}
     done = subprocess.run(
         ["sh", "-c", transfer], input=json.dumps(listed), capture_output=True, text=True, check=True
-    )  # the program as it would be pasted, quoting and all
+    )  # the program as pasted into a shell, including its quoting
     return {
         one["metadata"]["name"]: {entry["manager"] for entry in one["metadata"]["managedFields"]}
         for one in json.loads(done.stdout)["items"]
     }
 
 
-def test_the_transfer_renames_the_manager_that_was_measured(scene: Scene) -> None:
+def test_the_transfer_renames_the_detected_manager(scene: Scene) -> None:
     objects = scene.applied()
     cluster.transferred(found(objects, "HelmRelease", "api-main"))
     assert renamed(scene, objects) == {
@@ -185,7 +185,7 @@ def test_the_transfer_renames_the_manager_that_was_measured(scene: Scene) -> Non
     }
 
 
-def test_several_managers_keep_apart_and_hostile_names_stay_names(scene: Scene) -> None:
+def test_several_managers_stay_separate_and_hostile_names_are_escaped(scene: Scene) -> None:
     objects = scene.applied()
     hostile = 'it\'s "$(touch /tmp/x)" \\(1)\n'
     one = found(objects, "HelmRelease", "web-main")["metadata"]
@@ -209,14 +209,14 @@ def test_the_transfer_names_the_kinds_that_need_it_and_reconciles(scene: Scene) 
     assert "lastHandledReconcileAt" in lines[-2]
 
 
-def test_every_release_is_deleted_by_name_with_the_second_belt(scene: Scene) -> None:
+def test_every_release_is_deleted_by_name_without_finalizers_and_cascade(scene: Scene) -> None:
     lines = scene.check(scene.transferred()).step.lines
     assert lines[0] == "for name in api shop web; do"
     assert '{"metadata":{"finalizers":null}}' in lines[1]
     assert "--cascade=orphan" in lines[2], "after it, the patch would take the garbage collector's finalizer away"
 
 
-def test_leftovers_go_with_the_crds(scene: Scene) -> None:
+def test_leftover_resources_are_deleted_with_the_crds(scene: Scene) -> None:
     objects = scene.without_releases()
     stale = cluster.transferred(cluster.by_kubocd(scene.documents[0]))
     stale["metadata"]["name"] = "kcd-old"
@@ -226,7 +226,7 @@ def test_leftovers_go_with_the_crds(scene: Scene) -> None:
     assert checked.step.lines[0] == "kubectl -n default delete ocirepositories kcd-old"
 
 
-def test_releases_that_flux_applies_leave_that_first(scene: Scene) -> None:
+def test_releases_applied_by_flux_are_first_excluded_from_it(scene: Scene) -> None:
     objects = scene.transferred()
     assert "flux-system/releases" not in scene.check(objects).step.title
     found(objects, "Release", "web")["metadata"]["labels"] = dict(cluster.KUSTOMIZATION)
@@ -255,31 +255,31 @@ def test_an_object_without_managers_does_not_stop_the_transfer_of_the_others(sce
     [Scene.kubocd, Scene.stopped, Scene.applied, Scene.transferred, Scene.without_releases],
     ids=lambda one: one.__name__,
 )
-def test_what_is_printed_is_a_script_that_ends_with_the_first_failure(
+def test_the_printed_script_stops_at_the_first_failure(
     scene: Scene, made: Callable[[Scene], list[Object]], tmp_path: Path
 ) -> None:
-    """Every program in it is there and fails, one after the other: nothing behind that is run."""
+    """All programs exist and fail, so only the first one runs."""
     step = scene.check(made(scene)).step
     called = tmp_path / "called"
     for name in ("kubectl", "git", "kcd-gen", "helm"):
-        stand_in = tmp_path / name
-        stand_in.write_text(f'#!/bin/sh\necho "$0" >> {called}\nexit 1\n')
-        stand_in.chmod(0o755)
+        fake = tmp_path / name
+        fake.write_text(f'#!/bin/sh\necho "$0" >> {called}\nexit 1\n')
+        fake.chmod(0o755)
     for shell in ("bash", "sh"):
         called.write_text("")
         path = f"{tmp_path}:{os.environ['PATH']}"
-        script = "\n".join((*step.script, "echo behind"))
+        script = "\n".join((*step.script, "echo after"))
         done = subprocess.run(
             [shell, "-c", script], env={"PATH": path}, cwd=tmp_path, capture_output=True, text=True, check=True
         )
-        assert done.stdout == "behind\n", "it runs in a shell of its own"
-        # A pipe begins all its programs at once.
+        assert done.stdout == "after\n", "it runs in a subshell"
+        # A pipe starts all its programs at once.
         assert len(called.read_text().splitlines()) == (2 if step.name == "transfer-fields" else 1)
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
-def test_a_rescue_goes_on_where_something_fails(scene: Scene, tmp_path: Path, shell: str) -> None:
-    """A Deployment of another name, or an object that is gone, must not keep the others from being saved."""
+def test_a_rescue_continues_after_a_failure(scene: Scene, tmp_path: Path, shell: str) -> None:
+    """A Deployment of another name or a missing object must not prevent saving the others."""
     objects = scene.applied()
     cluster.each(objects, "Release", lambda one: one["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
     step = scene.check([one for one in objects if one["kind"] != "Deployment"]).step
@@ -296,7 +296,7 @@ def test_a_rescue_goes_on_where_something_fails(scene: Scene, tmp_path: Path, sh
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 @pytest.mark.parametrize("kind", ["ValidatingWebhookConfiguration", "none", "refused"])
-def test_webhooks_are_found_where_the_dump_has_none(scene: Scene, tmp_path: Path, shell: str, kind: str) -> None:
+def test_webhooks_missing_from_the_dump_are_found(scene: Scene, tmp_path: Path, shell: str, kind: str) -> None:
     program("jq", "jq")
     other = cluster.webhook("MutatingWebhookConfiguration")
     other["webhooks"] = [{"rules": [{"apiGroups": ["apps"]}]}, {}]

@@ -1,4 +1,4 @@
-"""Every trap of the way, each as one small change to a clean cluster; docs/migration.md has them all."""
+"""The traps of a migration, each as one small change to a clean cluster; docs/migration.md lists them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Change = Callable[[list[Object]], object]
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """A change, and what is found then: its code, severity, a part of the message, and the step."""
+    """A change and the resulting finding: its code, severity, a part of the message, and the step."""
 
     code: str
     severity: str
@@ -56,7 +56,7 @@ def drop(kind: str, name: str, *path: str) -> Change:
 
 
 def extra(value: dict[str, Any], by: str = "kubocd", operation: str = "Update") -> Change:
-    """A field of the spec that Git does not have, in web-main, owned by somebody."""
+    """Add a field to the spec of web-main that is not in Git, with the given owner."""
 
     def change(objects: list[Object]) -> None:
         one = found(objects, "HelmRelease", "web-main")
@@ -99,7 +99,7 @@ def foreign(objects: list[Object]) -> None:
 
 
 def orphaned(objects: list[Object]) -> None:
-    """An owner that the transfer of fields did not remove, because another manager set it."""
+    """Add an owner that the transfer of fields does not remove, because another manager set it."""
     owner = cluster.by_kubocd(
         {
             "kind": "HelmRelease",
@@ -138,7 +138,7 @@ def failing(kind: str, name: str, message: str, *, reason: str = "Failed", stall
 
 
 def charts_from(source: str) -> Change:
-    """The Kustomization of the chart server, which `releases` waits for, reads `source`."""
+    """Add the Kustomization of the chart server, which `releases` waits for, with the source `source`."""
 
     def change(objects: list[Object]) -> None:
         releases = found(objects, "Kustomization", "releases")
@@ -158,7 +158,7 @@ def other_release(objects: list[Object]) -> None:
 
 INSTALL = {"install": {"remediation": {"retries": 3}}}
 TRAPS = {
-    "a field that KuboCD left behind": Trap(
+    "a remaining field of KuboCD": Trap(
         "field-goes",
         "note",
         Scene.applied,
@@ -166,7 +166,7 @@ TRAPS = {
         "spec.maxHistory is only in the cluster, owned by 'kubocd'",
         "transfer-fields",
     ),
-    "a value that KuboCD left behind": Trap(
+    "a remaining value of KuboCD": Trap(
         "field-goes",
         "warning",
         Scene.applied,
@@ -214,7 +214,7 @@ TRAPS = {
         "('11m0s' becomes '30m0s')",
         "apply",
     ),
-    "another server, which is no upgrade": Trap(
+    "another server, which is not an upgrade": Trap(
         "field-changes",
         "note",
         Scene.stopped,
@@ -222,7 +222,7 @@ TRAPS = {
         "spec.url differs",
         "apply",
     ),
-    "a value that only Git has": Trap(
+    "a value that is only in Git": Trap(
         "field-comes",
         "warning",
         Scene.stopped,
@@ -230,7 +230,7 @@ TRAPS = {
         "spec.values.replicas is only in Git",
         "apply",
     ),
-    "a HelmRelease that somebody suspended": Trap(
+    "a HelmRelease that was suspended": Trap(
         "field-goes",
         "warning",
         Scene.stopped,
@@ -246,7 +246,7 @@ TRAPS = {
         "",
         "resolve",
     ),
-    "what was installed has another name": Trap(
+    "the installed release has another name": Trap(
         "would-reinstall",
         "error",
         Scene.stopped,
@@ -302,7 +302,7 @@ TRAPS = {
         "has no managedFields",
         "dump",
     ),
-    "managedFields that were emptied, which transfers nothing": Trap(
+    "emptied managedFields, which transfer nothing": Trap(
         "emptied-fields",
         "warning",
         Scene.transferred,
@@ -310,7 +310,7 @@ TRAPS = {
         "managedFields were emptied",
         "delete-releases",
     ),
-    "managedFields that were emptied, and a status since": Trap(
+    "emptied managedFields with a later status": Trap(
         "emptied-fields",
         "warning",
         Scene.transferred,
@@ -335,7 +335,7 @@ TRAPS = {
         "an earlier Release of the same name",
         "rescue",
     ),
-    "a Release that is gone": Trap(
+    "a missing Release": Trap(
         "dead-owner", "error", Scene.applied, without_release("web"), "owned by a Release that does not exist", "rescue"
     ),
     "a dump without Releases": Trap(
@@ -354,7 +354,7 @@ TRAPS = {
         "only its finalizer protects",
         "rescue",
     ),
-    "a Release that goes and owns nothing": Trap(
+    "a deleted Release that owns nothing": Trap(
         "release-deleting",
         "note",
         Scene.transferred,
@@ -389,7 +389,7 @@ TRAPS = {
         "is in phase ERROR",
         "apply",
     ),
-    "a Release that is suspended in the cluster alone": Trap(
+    "a Release that is suspended only in the cluster": Trap(
         "release-suspended",
         "warning",
         Scene.stopped,
@@ -408,7 +408,7 @@ TRAPS = {
         "'registry.example.com/demo/web:0.9.0' in the cluster",
         "apply",
     ),
-    "a HelmRelease that is not there": Trap(
+    "a missing HelmRelease": Trap(
         "not-live",
         "warning",
         Scene.stopped,
@@ -416,7 +416,7 @@ TRAPS = {
         "Flux will install the chart",
         "apply",
     ),
-    "a HelmRelease that its Release no longer makes": Trap(
+    "a HelmRelease that its Release no longer creates": Trap(
         "not-compiled",
         "warning",
         Scene.applied,
@@ -435,7 +435,7 @@ TRAPS = {
         "'flux-system/releases', but not from kcd-gen's output",
         "resolve",
     ),
-    "an object that Flux is told to leave alone": Trap(
+    "an object that Flux ignores": Trap(
         "exempt-from-flux",
         "warning",
         Scene.stopped,
@@ -443,7 +443,7 @@ TRAPS = {
         "kustomize.toolkit.fluxcd.io/ssa: Merge",
         "apply",
     ),
-    "what nobody needs any more": Trap(
+    "an object that is no longer needed": Trap(
         "leftover",
         "note",
         Scene.without_releases,
@@ -465,7 +465,7 @@ TRAPS = {
         "is not ready: 'failed: password=•••'",
         "apply",
     ),
-    "a HelmRelease that has given up": Trap(
+    "a HelmRelease without remaining retries": Trap(
         "not-ready",
         "warning",
         Scene.applied,
@@ -505,7 +505,7 @@ TRAPS = {
         "apply",
         "spec.path",
     ),
-    "labels of a Kustomization that is gone": Trap(
+    "labels of a missing Kustomization": Trap(
         "left-by-flux",
         "note",
         Scene.applied,
@@ -548,7 +548,7 @@ TRAPS = {
         "was never installed",
         "apply",
     ),
-    "a Kustomization that stands still": Trap(
+    "a suspended Kustomization": Trap(
         "kustomization-suspended",
         "warning",
         Scene.applied,
@@ -556,7 +556,7 @@ TRAPS = {
         "is suspended",
         "transfer-fields",
     ),
-    "a Kustomization that takes all with it": Trap(
+    "a Kustomization whose deletion removes all resources": Trap(
         "pruning",
         "note",
         Scene.applied,
@@ -634,24 +634,24 @@ def one_of(kind: str, name: str, managers: list[Object]) -> Object:
 
 
 @pytest.mark.parametrize("name", TRAPS)
-def test_a_trap_is_told(scene: Scene, name: str) -> None:
+def test_a_trap_is_reported(scene: Scene, name: str) -> None:
     trap = TRAPS[name]
     before = scene.check(trap.made(scene))
     objects = trap.made(scene)
     trap.change(objects)
     after = scene.check(objects)
-    told = [one for one in after.findings if one.code == trap.code and trap.says in one.message]
-    assert [one.severity for one in told][:1] == [trap.severity], [
+    findings = [one for one in after.findings if one.code == trap.code and trap.says in one.message]
+    assert [one.severity for one in findings][:1] == [trap.severity], [
         f"{one.code}: {one.message}" for one in after.findings
     ]
-    assert trap.hint in (told[0].hint or "")
+    assert trap.hint in (findings[0].hint or "")
     assert after.step.name == trap.step
     usual = {(one.code, one.message) for one in before.findings}
     if trap.code not in ("co-owner", "owned"):
-        assert not {(one.code, one.message) for one in told} & usual, "a clean cluster has it, too"
+        assert not {(one.code, one.message) for one in findings} & usual, "a clean cluster has it, too"
 
 
-def test_every_trap_is_on_the_page_and_tried() -> None:
+def test_every_trap_is_documented_and_tested() -> None:
     page = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
@@ -659,19 +659,19 @@ def test_every_trap_is_on_the_page_and_tried() -> None:
     assert documented == {trap.code for trap in TRAPS.values()} | of_other_sources
 
 
-def test_what_is_the_same_in_many_objects_is_told_once(scene: Scene) -> None:
+def test_the_same_finding_of_many_objects_is_reported_once(scene: Scene) -> None:
     objects = scene.stopped()
     cluster.each(objects, "HelmRelease", lambda one: one["spec"].update(timeout="9m"))
-    told = [one for one in scene.check(objects).findings if one.code == "field-changes"]
-    assert [one.objects for one in told] == [("default/api-main", "default/shop-main", "default/web-main")]
+    findings = [one for one in scene.check(objects).findings if one.code == "field-changes"]
+    assert [one.objects for one in findings] == [("default/api-main", "default/shop-main", "default/web-main")]
 
 
-def test_a_default_of_the_api_server_is_not_taken_away(scene: Scene) -> None:
-    told = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
-    assert {one.message.partition(" and removes ")[2] for one in told} == {"metadata.ownerReferences"}
+def test_a_default_of_the_api_server_is_not_reported_as_removed(scene: Scene) -> None:
+    findings = [one for one in scene.check(scene.stopped()).findings if one.code == "co-owner"]
+    assert {one.message.partition(" and removes ")[2] for one in findings} == {"metadata.ownerReferences"}
 
 
-def test_what_means_the_same_is_no_difference(scene: Scene) -> None:
+def test_equivalent_values_are_not_a_difference(scene: Scene) -> None:
     objects = scene.stopped()
     one = found(objects, "HelmRelease", "web-main")["spec"]
     one |= {"interval": "1800s", "timeout": "2m", "suspend": False, "dependsOn": [], "targetNamespace": "default"}
@@ -688,7 +688,7 @@ def test_secrets_of_the_cluster_are_masked(scene: Scene) -> None:
     assert "•••" in str(scene.check(objects))
 
 
-def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scene) -> None:
+def test_the_rescue_stops_the_controller_and_names_the_endangered_resources(scene: Scene) -> None:
     objects = scene.applied()
     deleting("Release", "web")(objects)
     lines = scene.check(objects).step.lines
@@ -701,7 +701,7 @@ def test_the_rescue_stops_the_controller_and_names_what_is_in_danger(scene: Scen
     assert all("finalizers" not in line for line in lines)
 
 
-def test_after_the_way_back_the_controller_runs_alone(scene: Scene) -> None:
+def test_after_a_rollback_only_the_controller_manages_resources(scene: Scene) -> None:
     objects = scene.transferred()
     found(objects, "Kustomization", "releases")["metadata"]["name"] = "flux-system"
     found(objects, "Deployment", "kubocd-ctrl-controller")["spec"]["replicas"] = 1
@@ -716,26 +716,26 @@ def test_one_source_keeps_the_order(scene: Scene) -> None:
     assert "order-not-kept" not in {one.code for one in scene.check(objects).findings}
 
 
-def test_no_hint_of_a_reset_for_what_only_waits(scene: Scene) -> None:
+def test_a_release_waiting_for_dependencies_gets_no_reset_hint(scene: Scene) -> None:
     objects = scene.applied()
     failing("HelmRelease", "web-main", "dependencies do not meet ready condition")(objects)
-    (told,) = (one for one in scene.check(objects).findings if one.code == "not-ready")
-    assert told.hint is not None
-    assert "resetAt" not in told.hint
+    (finding,) = (one for one in scene.check(objects).findings if one.code == "not-ready")
+    assert finding.hint is not None
+    assert "resetAt" not in finding.hint
 
 
 def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -> None:
     assert "kubocd-compiled" not in {one.code for one in scene.check(scene.stopped()).findings}
     own = compiled(tmp_path, "moduleOverrides: [{module: main, specPatch: {chart: {spec: {chart: kubocd-wh}}}}]")
-    (told,) = (one for one in own.check(own.stopped()).findings if one.code == "kubocd-compiled")
-    assert (told.severity, told.objects) == ("warning", ("default/web-main",))
+    (finding,) = (one for one in own.check(own.stopped()).findings if one.code == "kubocd-compiled")
+    assert (finding.severity, finding.objects) == ("warning", ("default/web-main",))
     gone = [one for one in own.without_releases() if one["kind"] != "Deployment"]
     last = own.check([*gone, cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]).step
     assert (last.name, last.lines[0]) == ("remove-controller", "kcd-gen build")
     assert "the Release of KuboCD's own chart" in last.title
 
 
-def test_releases_of_others_are_left_alone(scene: Scene) -> None:
+def test_releases_outside_the_sources_are_not_touched(scene: Scene) -> None:
     objects = scene.transferred()
     other_release(objects)
     assert "for name in api shop web; do" in scene.check(objects).step.lines
@@ -743,9 +743,7 @@ def test_releases_of_others_are_left_alone(scene: Scene) -> None:
     assert scene.check(left).step.name == "resolve"
 
 
-def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_away(
-    scene: Scene, tmp_path: Path
-) -> None:
+def test_a_suspended_release_keeps_its_helm_releases_without_owner_references(scene: Scene, tmp_path: Path) -> None:
     suspended = compiled(tmp_path, "suspended: true")
     objects = suspended.transferred()
     asleep = cluster.by_kubocd(next(one for one in scene.documents if one["metadata"]["name"] == "web-main"))
@@ -756,7 +754,7 @@ def test_a_suspended_release_keeps_its_helm_releases_and_their_owner_is_taken_aw
     assert (checked.step.name, checked.step.lines[0]) == ("remove-owners", "for name in web-main; do")
 
 
-def test_flux_kinds_are_all_that_is_compared(scene: Scene) -> None:
+def test_only_flux_kinds_are_compared(scene: Scene) -> None:
     strange = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"password": "aHVudGVyMg=="}}
     assert scene.check([*scene.transferred(), strange]) == scene.check(scene.transferred())
     assert {one["kind"] for one in scene.documents} == set(FLUX_KINDS)
@@ -766,7 +764,7 @@ def test_flux_kinds_are_all_that_is_compared(scene: Scene) -> None:
     ("first", "second", "used"),
     [("9", "10", "10"), ("10", "9", "10"), ("²", "3", "3"), ("9" * 5000, "3", "3"), ("", "x", "x")],
 )
-def test_the_newer_of_two_states_is_used_or_the_later_one(first: str, second: str, used: str) -> None:
+def test_the_state_with_the_higher_resource_version_is_used(first: str, second: str, used: str) -> None:
     one: Object = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": {"name": "web"}}
     states = [{**one, "metadata": {"name": "web", "resourceVersion": version}} for version in (first, second)]
     assert [each.version for each in live_cluster(states).flux.values()] == [used]

@@ -1,4 +1,4 @@
-"""How long one wait of a socket takes at most."""
+"""The maximum time of a single wait for a socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def late(seconds: float) -> None:
     raise TimeoutError("timed out")
 
 
-def test_a_wait_ends_with_its_own_limit() -> None:
+def test_a_wait_ends_at_its_own_limit() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         Deadline(10, 10, lambda: False).wait(0.1, late)
@@ -23,12 +23,12 @@ def test_a_wait_ends_with_its_own_limit() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.1, 10), (10, 0.1)])
-def test_a_wait_ends_with_the_deadline(seconds: float, most: float) -> None:
+def test_a_wait_ends_at_the_deadline(seconds: float, most: float) -> None:
     with pytest.raises(ExpiredError):
         Deadline(seconds, most, lambda: False).wait(10, late)
 
 
-def test_a_body_of_which_nothing_comes_is_silent_not_slow() -> None:
+def test_a_response_without_data_is_silent_not_slow() -> None:
     deadline = Deadline(10, 10, lambda: False)
     deadline.begin(0.1)
     with pytest.raises(TimeoutError):
@@ -39,7 +39,7 @@ def test_a_body_of_which_nothing_comes_is_silent_not_slow() -> None:
         deadline.wait(10, late)
 
 
-def test_bytes_move_the_deadline_but_not_beyond_the_run_s() -> None:
+def test_received_bytes_extend_the_deadline_up_to_that_of_the_run() -> None:
     deadline = Deadline(0.0, 0.3, lambda: False)
     deadline.extend(10, 10)
     assert deadline.wait(10, lambda seconds: seconds) > 0
@@ -49,7 +49,7 @@ def test_bytes_move_the_deadline_but_not_beyond_the_run_s() -> None:
         deadline.wait(10, late)
 
 
-def test_a_wait_ends_when_the_run_does() -> None:
+def test_a_wait_ends_with_the_run() -> None:
     waits: list[float] = []
 
     def attempt(seconds: float) -> None:
@@ -61,8 +61,8 @@ def test_a_wait_ends_when_the_run_does() -> None:
     assert waits == [0.25, 0.25, 0.25]
 
 
-def test_a_connection_that_the_system_gives_up_is_not_waited_for() -> None:
-    """Otherwise the next step could take its end for the end of the body."""
+def test_a_connection_the_system_closed_is_not_waited_for() -> None:
+    """Otherwise the closed connection could be read as the end of the body."""
     calls: list[float] = []
 
     def attempt(seconds: float) -> None:

@@ -32,7 +32,7 @@ def test_a_variable_names_the_proxy(variable: str, url: str, proxied: bool, monk
     assert proxy_for(url) == (PROXY if proxied else None)
 
 
-def test_the_scheme_s_variable_comes_before_that_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_of_a_scheme_precedes_all_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://other.example")
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     assert proxy_for("https://quay.io/") == PROXY

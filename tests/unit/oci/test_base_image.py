@@ -1,4 +1,4 @@
-"""What a base image may say, and what is refused."""
+"""Valid and invalid base images."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     "another system": (lambda maker: maker.image(os="windows"), "is an image for 'windows'"),
     "no architecture": (lambda maker: maker.image(architecture="../.."), "without os and architecture"),
     "no diff IDs": (lambda maker: maker.image(rootfs={"type": "layers"}), "without valid layer digests"),
-    "diff IDs that are none": (
+    "invalid diff IDs": (
         lambda maker: maker.image(rootfs={"type": "layers", "diff_ids": ["sha256:1", 2]}),
         "without valid layer digests",
     ),
@@ -88,16 +88,16 @@ HOSTILE: dict[str, tuple[Make, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_base_is_refused(name: str, tmp_path: Path) -> None:
-    make, says = HOSTILE[name]
+def test_an_invalid_base_is_refused(name: str, tmp_path: Path) -> None:
+    make, message = HOSTILE[name]
     maker = BaseMaker(tmp_path)
     with pytest.raises(ProblemsError) as caught:
         read(maker, make(maker))
     assert caught.value.problem.code == "bad-base"
-    assert says in caught.value.problem.message
+    assert message in caught.value.problem.message
 
 
-def test_a_blob_that_is_not_its_digest_is_refused(tmp_path: Path) -> None:
+def test_a_blob_with_another_digest_is_refused(tmp_path: Path) -> None:
     maker = BaseMaker(tmp_path)
     entry = maker.image()
     path = tmp_path / "blobs" / entry["digest"].replace(":", "/")
@@ -107,7 +107,7 @@ def test_a_blob_that_is_not_its_digest_is_refused(tmp_path: Path) -> None:
     assert caught.value.problem.code == "corrupt-blob"
 
 
-def test_zstd_and_foreign_layers_are_passed_on(tmp_path: Path) -> None:
+def test_zstd_and_foreign_layers_are_passed_through(tmp_path: Path) -> None:
     maker = BaseMaker(tmp_path)
     foreign = layer("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip") | {"urls": ["https://example.com/x"]}
     zstd = layer("application/vnd.oci.image.layer.v1.tar+zstd")
@@ -117,7 +117,7 @@ def test_zstd_and_foreign_layers_are_passed_on(tmp_path: Path) -> None:
     assert image.layers[0].descriptor.media_type == "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 
-def test_platforms_match_with_and_without_variant(tmp_path: Path) -> None:
+def test_platforms_match_with_and_without_a_variant(tmp_path: Path) -> None:
     maker = BaseMaker(tmp_path)
     index = maker.index([linux(maker), linux(maker, "arm", variant="v6"), linux(maker, "arm", variant="v7")])
     assert [one.label for one in read(maker, index, "linux/arm").images] == ["linux/arm/v6", "linux/arm/v7"]

@@ -24,16 +24,16 @@ def entry(user: str = "alice", secret: str = "s:1") -> dict[str, str]:
     return {"auth": base64.b64encode(f"{user}:{secret}".encode()).decode()}
 
 
-def store(folder: Path, config: Any = None, **environment: str) -> CredentialStore:
-    """A store whose Docker config is `config`; helpers are found in `folder`."""
+def store(directory: Path, config: Any = None, **environment: str) -> CredentialStore:
+    """Create a store with the Docker config `config`; helpers are found in `directory`."""
     if config is not None:
-        (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
-    path = f"{folder}{os.pathsep}{os.defpath}"
-    return CredentialStore({"PATH": path, "DOCKER_CONFIG": str(folder), "FOLDER": str(folder), **environment})
+        (directory / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+    path = f"{directory}{os.pathsep}{os.defpath}"
+    return CredentialStore({"PATH": path, "DOCKER_CONFIG": str(directory), "FOLDER": str(directory), **environment})
 
 
-def helper(folder: Path, name: str, script: str) -> None:
-    path = folder / f"docker-credential-{name}"
+def helper(directory: Path, name: str, script: str) -> None:
+    path = directory / f"docker-credential-{name}"
     path.write_text(f'#!/bin/sh\nread server\necho "$1 $server" >> $FOLDER/calls\n{script}\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
@@ -43,8 +43,8 @@ def helpers_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
 
-def calls(folder: Path) -> list[str]:
-    file = folder / "calls"
+def calls(directory: Path) -> list[str]:
+    file = directory / "calls"
     return file.read_text().splitlines() if file.exists() else []
 
 
@@ -74,11 +74,11 @@ def failure(one: CredentialStore, host: str = HOST) -> str:
         ("[::1]:5000", "KCD_OCI____1__5000"),
     ],
 )
-def test_a_host_as_a_variable(host: str, name: str) -> None:
+def test_the_variable_name_of_a_host(host: str, name: str) -> None:
     assert variable(host) == name
 
 
-def test_the_order(tmp_path: Path) -> None:
+def test_sources_of_credentials_have_an_order_of_precedence(tmp_path: Path) -> None:
     config = {"auths": {HOST: entry("file", "3")}}
     old = {"KCD_OCI_USER": "old", "KCD_OCI_SECRET": "2", "KCD_OCI_HOST": HOST}
     new = {"KCD_OCI_REGISTRY_EXAMPLE_COM_USER": "new", "KCD_OCI_REGISTRY_EXAMPLE_COM_SECRET": "1"}
@@ -92,11 +92,11 @@ def test_the_order(tmp_path: Path) -> None:
     assert store(tmp_path, config).find("other.example.com") is None
 
 
-def test_variables_without_a_host_are_for_the_one_that_is_named(tmp_path: Path) -> None:
+def test_variables_without_a_host_apply_to_the_named_host_only(tmp_path: Path) -> None:
     old = {"KCD_OCI_USER": "old", "KCD_OCI_SECRET": "2"}
-    nobody = store(tmp_path, **old)
-    assert nobody.find(HOST) is None
-    assert [one.message for one in nobody.warnings()] == [
+    unnamed = store(tmp_path, **old)
+    assert unnamed.find(HOST) is None
+    assert [one.message for one in unnamed.warnings()] == [
         "KCD_OCI_USER and KCD_OCI_SECRET are deprecated and are ignored, because KCD_OCI_HOST is not set"
     ]
     one = store(tmp_path, **old, KCD_OCI_HOST=HOST)
@@ -104,7 +104,7 @@ def test_variables_without_a_host_are_for_the_one_that_is_named(tmp_path: Path) 
     assert one.find("evil.example.com") is None
 
 
-# Each pair of hosts has one name of a variable; the second is not what the name is read as.
+# Both hosts of a pair have the same variable name; the name is interpreted as the first one.
 TWINS = [
     ("registry.example.com", "registry-example.com"),
     ("registry.example.com", "registry.example-com"),
@@ -122,7 +122,7 @@ TWINS = [
 
 
 @pytest.mark.parametrize(("plain", "twin"), TWINS)
-def test_a_variable_is_for_one_host_of_those_with_its_name(plain: str, twin: str, tmp_path: Path) -> None:
+def test_a_variable_applies_to_one_of_the_hosts_with_its_name(plain: str, twin: str, tmp_path: Path) -> None:
     name = variable(plain)
     variables = {f"{name}_USER": "alice", f"{name}_SECRET": "s3cret"}
     run = store(tmp_path, **variables)
@@ -148,47 +148,47 @@ def test_no_variable_is_used_for_two_hosts(hosts: list[str]) -> None:
 
 @pytest.mark.parametrize("given", ["USER", "SECRET"])
 @pytest.mark.parametrize("prefix", ["KCD_OCI", "KCD_OCI_REGISTRY_EXAMPLE_COM"])
-def test_half_of_a_pair_of_variables(prefix: str, given: str, tmp_path: Path) -> None:
+def test_a_user_without_a_secret_or_vice_versa_is_an_error(prefix: str, given: str, tmp_path: Path) -> None:
     text = failure(store(tmp_path, **{f"{prefix}_{given}": "s3cret"}))
     assert text.startswith(f"{prefix}_{given} is set, but not {prefix}_")
 
 
-def test_empty_variables_are_none(tmp_path: Path) -> None:
+def test_empty_variables_are_ignored(tmp_path: Path) -> None:
     assert store(tmp_path, KCD_OCI_USER="", KCD_OCI_SECRET="").find(HOST) is None
 
 
 @pytest.mark.parametrize("key", [HOST, f"https://{HOST}", f"http://{HOST}/", f"https://{HOST}/v2/", f"{HOST}/v1/"])
-def test_keys_of_old_clients(key: str, tmp_path: Path) -> None:
+def test_keys_written_by_old_clients_are_accepted(key: str, tmp_path: Path) -> None:
     assert found(store(tmp_path, {"auths": {key: entry()}})) == ("alice", "s:1")
 
 
 @pytest.mark.parametrize("key", [f"{HOST}/team", f"{HOST}:5000", f"x.{HOST}", "example.com", ""])
-def test_keys_of_others(key: str, tmp_path: Path) -> None:
+def test_keys_of_other_registries_are_ignored(key: str, tmp_path: Path) -> None:
     assert store(tmp_path, {"auths": {key: entry()}}).find(HOST) is None
 
 
 @pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"])
-def test_keys_of_docker_hub(key: str, tmp_path: Path) -> None:
+def test_every_key_of_docker_hub_is_accepted(key: str, tmp_path: Path) -> None:
     assert found(store(tmp_path, {"auths": {key: entry()}}), "docker.io") == ("alice", "s:1")
 
 
-def test_docker_hub_s_key_for_helpers(tmp_path: Path) -> None:
+def test_a_helper_is_called_with_the_key_of_docker_hub(tmp_path: Path) -> None:
     helper(tmp_path, "x", """echo '{"Username": "u", "Secret": "p"}'""")
     assert found(store(tmp_path, {"credsStore": "x"}), "docker.io") == ("u", "p")
     assert calls(tmp_path) == ["get https://index.docker.io/v1/"]
 
 
-def test_podman_s_files_come_last(tmp_path: Path) -> None:
+def test_the_files_of_podman_have_the_lowest_precedence(tmp_path: Path) -> None:
     (tmp_path / "run/containers").mkdir(parents=True)
     (tmp_path / "run/containers/auth.json").write_text(json.dumps({"auths": {HOST: entry("run", "3")}}))
     (tmp_path / "auth.json").write_text(json.dumps({"auths": {HOST: entry("file", "2")}}))
-    places = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
-    assert found(store(tmp_path, {"auths": {HOST: entry("docker", "1")}}, **places)) == ("docker", "1")
-    assert found(store(tmp_path, {"auths": {}}, **places)) == ("file", "2")
+    locations = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    assert found(store(tmp_path, {"auths": {HOST: entry("docker", "1")}}, **locations)) == ("docker", "1")
+    assert found(store(tmp_path, {"auths": {}}, **locations)) == ("file", "2")
     assert found(store(tmp_path, {}, XDG_RUNTIME_DIR=str(tmp_path / "run"))) == ("run", "3")
 
 
-def test_the_home_folder_is_the_default(tmp_path: Path) -> None:
+def test_the_docker_config_in_the_home_directory_is_the_default(tmp_path: Path) -> None:
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": {HOST: entry()}}))
     assert found(CredentialStore({"HOME": str(tmp_path)})) == ("alice", "s:1")
@@ -209,7 +209,9 @@ def test_the_home_folder_is_the_default(tmp_path: Path) -> None:
         ({"auths": {HOST: {"auth": base64.b64encode(b"u:p\0\0").decode()}}}, Credentials("", "u", "p")),
     ],
 )
-def test_entries(config: Any, expected: Credentials | None, tmp_path: Path) -> None:
+def test_entries_of_a_docker_config_become_credentials(
+    config: Any, expected: Credentials | None, tmp_path: Path
+) -> None:
     got = store(tmp_path, config).find(HOST)
     if expected is None:
         assert got is None
@@ -242,14 +244,14 @@ def test_entries(config: Any, expected: Credentials | None, tmp_path: Path) -> N
         ("{}" + " " * (4 << 20), "too large"),
     ],
 )
-def test_files_that_are_none(config: str, text: str, tmp_path: Path) -> None:
+def test_an_invalid_docker_config_is_an_error(config: str, text: str, tmp_path: Path) -> None:
     if not text:
         assert store(tmp_path, config).find(HOST) is None
         return
     assert text in failure(store(tmp_path, config))
 
 
-def test_a_helper_for_one_registry_precedes_the_file_and_that_for_all(tmp_path: Path) -> None:
+def test_a_helper_of_one_registry_precedes_the_file_and_the_general_helper(tmp_path: Path) -> None:
     helper(tmp_path, "one", """echo '{"ServerURL": "x", "Username": "one", "Secret": "1"}'""")
     helper(tmp_path, "all", """echo '{"Username": "all", "Secret": "2"}'""")
     config = {"credsStore": "all", "credHelpers": {HOST: "one"}, "auths": {"b.example.com": entry("file", "3")}}
@@ -258,17 +260,17 @@ def test_a_helper_for_one_registry_precedes_the_file_and_that_for_all(tmp_path: 
     assert found(one, "b.example.com") == ("file", "3")
     assert found(one, "c.example.com") == ("all", "2")
     assert found(one) == ("one", "1")
-    assert calls(tmp_path) == [f"get {HOST}", "get c.example.com"]  # each once
+    assert calls(tmp_path) == [f"get {HOST}", "get c.example.com"]  # each is called once
 
 
-def test_a_helper_s_identity_token(tmp_path: Path) -> None:
+def test_a_helper_can_return_an_identity_token(tmp_path: Path) -> None:
     helper(tmp_path, "x", """echo '{"Username": "<token>", "Secret": "t"}'""")
     got = store(tmp_path, {"credsStore": "x"}).find(HOST)
     assert got is not None
     assert (got.identity_token, got.secret, got.source) == ("t", "", "docker-credential-x")
 
 
-def test_a_helper_that_knows_nothing(tmp_path: Path) -> None:
+def test_a_helper_without_credentials_is_not_an_error(tmp_path: Path) -> None:
     helper(tmp_path, "x", "echo 'credentials not found in native keychain'; exit 1")
     assert store(tmp_path, {"credsStore": "x"}).find(HOST) is None
 
@@ -305,7 +307,9 @@ def test_a_helper_that_can_t_be_run_is_named(tmp_path: Path) -> None:
     assert "cannot run the credential helper docker-credential-x" in failure(store(tmp_path, {"credsStore": "x"}))
 
 
-def test_a_helper_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_helper_that_hangs_is_killed_with_its_child_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(credentials, "HELPER_TIMEOUT", 1.0)
     helper(tmp_path, "x", f"sleep 600 & echo $! $$ >'{tmp_path}/started'; sleep 600")
     assert "docker-credential-x did not finish within" in failure(store(tmp_path, {"credsStore": "x"}))

@@ -28,11 +28,11 @@ def url(registry: str, repository: str, mirrors: Mapping[str, str] | None = None
         ("index.docker.io", "a/b", "https://registry-1.docker.io/v2/a/b/manifests/1"),
     ],
 )
-def test_where_a_registry_is(registry: str, repository: str, expected: str) -> None:
+def test_the_url_of_a_registry(registry: str, repository: str, expected: str) -> None:
     assert url(registry, repository) == expected
 
 
-def test_plain_http_is_said() -> None:
+def test_plain_http_is_used_only_if_insecure() -> None:
     assert url("localhost:5000", "a", insecure=True) == "http://localhost:5000/v2/a/manifests/1"
 
 
@@ -45,17 +45,17 @@ def test_plain_http_is_said() -> None:
         ("http://localhost:5000/quay", "http://localhost:5000/v2/quay/a/b/manifests/1"),
     ],
 )
-def test_mirrors(mirror: str, expected: str) -> None:
-    # What a Release says about plain HTTP is about its own registry, not about the mirror.
+def test_a_mirror_replaces_the_registry(mirror: str, expected: str) -> None:
+    # The `insecure` field of a Release applies to its own registry, not to the mirror.
     assert url("quay.io", "a/b", {"quay.io": mirror}, insecure=True) == expected
 
 
-def test_a_mirror_of_docker_hub() -> None:
+def test_a_mirror_of_docker_hub_has_the_library_namespace() -> None:
     assert url("docker.io", "a", {"docker.io": "m.example/hub"}) == "https://m.example/v2/hub/library/a/manifests/1"
 
 
 @pytest.mark.parametrize("mirror", ["", "ftp://x/y", "https://u:p@x/y", "x y", "x//y", "x?y", "x/\x1b[2J"])
-def test_a_mirror_that_is_none(mirror: str) -> None:
+def test_an_invalid_mirror_is_refused(mirror: str) -> None:
     with pytest.raises(ProblemsError) as caught:
         url("quay.io", "a/b", {"quay.io": mirror})
     assert caught.value.problem.code == "invalid-value"

@@ -1,4 +1,4 @@
-"""Layers of images: their bytes, read by tar programs that are not ours."""
+"""Layers of images, read by other implementations of tar."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def data_of(layer: Layer) -> bytes:
     return made.getvalue()
 
 
-def test_its_descriptor_is_that_of_its_bytes() -> None:
+def test_the_descriptor_of_a_layer_matches_its_bytes() -> None:
     layer = make_layer({"a/b": b"x" * 700, "a/c": b""}, {"a": 0o555})
     data = data_of(layer)
     assert (layer.descriptor.digest, layer.descriptor.size) == (sha256(data), len(data))
@@ -32,7 +32,7 @@ def test_the_order_of_the_files_does_not_matter() -> None:
     assert make_layer({"a": b"1", "b": b"2"}, {}) == make_layer({"b": b"2", "a": b"1"}, {})
 
 
-def test_tar_reads_it(tmp_path: Path) -> None:
+def test_tar_can_read_a_layer(tmp_path: Path) -> None:
     long = "/".join(["d" * 60] * 5)
     files = {"a/one": b"1" * 513, f"{long}/two": b"2", "a/ü+1.tgz": b"3", "b/empty": b"", "a/same": b"1" * 513}
     (tmp_path / "layer.tar").write_bytes(data_of(make_layer(files, {"a": 0o555, "b": 0o755})))
@@ -55,15 +55,15 @@ def test_tar_reads_it(tmp_path: Path) -> None:
         (101, 2, "b55eeb87aec3863852eb1489c633b43d69f53ff1c320cb68b1325fe04b8083aa"),
     ],
 )
-def test_a_name_of_more_than_100_bytes_has_a_record_and_no_other(length: int, extended: int, digest: str) -> None:
-    """A file and a hard link to it: a digest that moves would push every image again."""
+def test_only_names_of_more_than_100_bytes_have_an_extended_header(length: int, extended: int, digest: str) -> None:
+    """A file and a hard link to it. If the digest changed, every image would be pushed again."""
     layer = make_layer({letter * length: b"x" for letter in "ab"}, {})
     assert data_of(layer).count(b"ustar") == 2 + extended
     assert layer.descriptor.digest == f"sha256:{digest}"
 
 
-def test_a_file_that_changes_gets_another_time_and_any_other_keeps_its_own() -> None:
-    assert file_time(b"version: 1.0.0") != file_time(b"version: 1.0.1")  # nginx's ETag is of time and length
+def test_the_time_of_a_file_depends_on_its_content() -> None:
+    assert file_time(b"version: 1.0.0") != file_time(b"version: 1.0.1")  # the ETag of nginx consists of time and length
     assert file_time(b"version: 1.0.0") == file_time(b"version: 1.0.0")
 
 
@@ -83,7 +83,7 @@ def is_path(name: str) -> bool:
         st.binary(max_size=600),
     )
 )
-def test_what_goes_in_comes_out(files: dict[str, bytes]) -> None:
+def test_a_layer_contains_the_given_files(files: dict[str, bytes]) -> None:
     with tarfile.open(fileobj=io.BytesIO(data_of(make_layer(files, {}))), mode="r:") as tar:
         read = {}
         for member in tar:

@@ -19,8 +19,8 @@ from tests.support.packages import LAYER, REFERENCE, WriteOne
 WANTED = parse_reference(REFERENCE)
 
 
-def resolve(folder: Path) -> Descriptor | None:
-    return OciLayout(folder).resolve(WANTED)
+def resolve(directory: Path) -> Descriptor | None:
+    return OciLayout(directory).resolve(WANTED)
 
 
 def refusal(ask: Callable[[], object], code: str) -> Problem:
@@ -32,8 +32,8 @@ def refusal(ask: Callable[[], object], code: str) -> Problem:
     return caught.value.problem
 
 
-def only_blob(folder: Path, descriptor: Descriptor) -> Path:
-    return folder / "blobs" / "sha256" / descriptor.hex
+def only_blob(directory: Path, descriptor: Descriptor) -> Path:
+    return directory / "blobs" / "sha256" / descriptor.hex
 
 
 def test_a_package_is_found_by_its_full_reference(write_one: WriteOne) -> None:
@@ -42,7 +42,7 @@ def test_a_package_is_found_by_its_full_reference(write_one: WriteOne) -> None:
     assert found.media_type == MANIFEST_TYPE
 
 
-def test_a_package_that_the_layout_does_not_name_is_none(write_one: WriteOne) -> None:
+def test_a_package_missing_from_the_layout_resolves_to_none(write_one: WriteOne) -> None:
     assert OciLayout(write_one()).resolve(parse_reference("registry.example.com/p:1.0.1")) is None
 
 
@@ -51,7 +51,7 @@ def test_the_references_of_a_layout_are_sorted(tmp_path: Path) -> None:
     assert OciLayout(tmp_path).references() == ("x.io/p:1", "x.io/p:2", "x.io/q:1")
 
 
-def test_a_layout_is_read_as_skopeo_writes_it(tmp_path: Path) -> None:
+def test_a_layout_written_by_skopeo_is_read(tmp_path: Path) -> None:
     image = write_image(tmp_path, LAYER)
     (tmp_path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     manifests = [{**image, "annotations": {"org.opencontainers.image.ref.name": REFERENCE}}]
@@ -62,14 +62,14 @@ def test_a_layout_is_read_as_skopeo_writes_it(tmp_path: Path) -> None:
     assert found.digest == image["digest"]
 
 
-def test_an_entry_that_nobody_asks_for_may_be_of_any_form(tmp_path: Path) -> None:
+def test_invalid_entries_of_other_references_are_ignored(tmp_path: Path) -> None:
     good = {**write_image(tmp_path, LAYER), "annotations": {REF_NAME: REFERENCE}}
     strange: list[Any] = [None, {}, {"annotations": 1}, {"annotations": {REF_NAME: []}}, {"digest": "sha512:00"}]
     write_index(tmp_path, [*strange, good])
     assert resolve(tmp_path) is not None
 
 
-def test_one_reference_twice_with_one_digest_is_fine(tmp_path: Path) -> None:
+def test_a_duplicate_reference_with_the_same_digest_is_valid(tmp_path: Path) -> None:
     entry = {**write_image(tmp_path, LAYER), "annotations": {REF_NAME: REFERENCE}}
     write_index(tmp_path, [entry, entry])
     assert resolve(tmp_path) is not None
@@ -82,7 +82,7 @@ def test_one_reference_with_two_digests_is_an_error_that_names_both(tmp_path: Pa
     assert all(image["digest"] in error.message for image in images)
 
 
-def test_an_image_index_stands_for_the_one_manifest_in_it(tmp_path: Path) -> None:
+def test_an_image_index_resolves_to_its_only_manifest(tmp_path: Path) -> None:
     image = write_image(tmp_path, LAYER)
     attestation = {
         **write_blob(tmp_path, b"{}", MANIFEST_TYPE),
@@ -94,7 +94,7 @@ def test_an_image_index_stands_for_the_one_manifest_in_it(tmp_path: Path) -> Non
     assert found.digest == image["digest"]
 
 
-def test_an_image_index_of_no_or_several_manifests_is_refused(tmp_path: Path) -> None:
+def test_an_image_index_with_no_or_several_manifests_is_refused(tmp_path: Path) -> None:
     write_nested(tmp_path, [])
     assert "contains 0 image manifests" in refusal(lambda: resolve(tmp_path), "bad-layout").message
     write_nested(tmp_path, [write_image(tmp_path, LAYER), write_image(tmp_path, LAYER + b"x")])
@@ -107,9 +107,9 @@ def test_an_image_index_in_an_image_index_is_not_followed(tmp_path: Path) -> Non
     assert "contains 0 image manifests" in refusal(lambda: resolve(tmp_path), "bad-layout").message
 
 
-def write_nested(folder: Path, manifests: list[dict[str, Any]]) -> None:
-    index = write_blob(folder, json.dumps({"manifests": manifests}).encode(), INDEX_TYPE)
-    write_index(folder, [{**index, "annotations": {REF_NAME: REFERENCE}}])
+def write_nested(directory: Path, manifests: list[dict[str, Any]]) -> None:
+    index = write_blob(directory, json.dumps({"manifests": manifests}).encode(), INDEX_TYPE)
+    write_index(directory, [{**index, "annotations": {REF_NAME: REFERENCE}}])
 
 
 @pytest.mark.parametrize(
@@ -134,26 +134,26 @@ def write_nested(folder: Path, manifests: list[dict[str, Any]]) -> None:
         ("{} {}", "index.json is not valid JSON"),
     ],
 )
-def test_an_index_that_is_no_index_is_refused(write_one: WriteOne, text: str, sentence: str) -> None:
-    folder = write_one()
-    (folder / "index.json").write_text(text, encoding="utf-8", errors="surrogateescape")
-    assert sentence in refusal(lambda: resolve(folder), "bad-layout").message
+def test_an_invalid_index_is_refused(write_one: WriteOne, text: str, sentence: str) -> None:
+    directory = write_one()
+    (directory / "index.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert sentence in refusal(lambda: resolve(directory), "bad-layout").message
 
 
 def test_an_index_over_its_limit_is_not_read(write_one: WriteOne) -> None:
-    folder = write_one()
-    (folder / "index.json").write_text(" " * (4 << 20) + "{}")
-    error = refusal(lambda: resolve(folder), "package-limit")
-    assert error.message == f"{folder}/index.json is larger than the limit of 4 MiB"
+    directory = write_one()
+    (directory / "index.json").write_text(" " * (4 << 20) + "{}")
+    error = refusal(lambda: resolve(directory), "package-limit")
+    assert error.message == f"{directory}/index.json is larger than the limit of 4 MiB"
     assert error.hint == "if you trust the package, raise the limit: --limit manifest=8MiB"
     with pytest.raises(ProblemsError, match="has no list of manifests"):
-        OciLayout(folder, limits=Limits(manifest=8 << 20)).resolve(WANTED)
+        OciLayout(directory, limits=Limits(manifest=8 << 20)).resolve(WANTED)
 
 
 def test_an_error_in_json_has_its_line_and_column(write_one: WriteOne) -> None:
-    folder = write_one()
-    (folder / "index.json").write_text('{\n  "manifests": oops}\n')
-    assert str(refusal(lambda: resolve(folder), "bad-layout").position) == f"{folder}/index.json:2:16"
+    directory = write_one()
+    (directory / "index.json").write_text('{\n  "manifests": oops}\n')
+    assert str(refusal(lambda: resolve(directory), "bad-layout").position) == f"{directory}/index.json:2:16"
 
 
 @pytest.mark.parametrize(
@@ -179,16 +179,16 @@ def test_an_error_in_json_has_its_line_and_column(write_one: WriteOne) -> None:
         ({"annotations": {REF_NAME: REFERENCE, "a": 1}}, "has annotations that are not strings"),
     ],
 )
-def test_a_crooked_descriptor_is_refused(write_one: WriteOne, entry: dict[str, Any], sentence: str) -> None:
-    folder = write_one(entry=entry)
-    assert sentence in refusal(lambda: resolve(folder), "bad-layout").message
+def test_an_invalid_descriptor_is_refused(write_one: WriteOne, entry: dict[str, Any], sentence: str) -> None:
+    directory = write_one(entry=entry)
+    assert sentence in refusal(lambda: resolve(directory), "bad-layout").message
 
 
 @pytest.mark.parametrize("name", ["oci-layout", "index.json"])
-def test_a_folder_without_its_two_files_is_no_layout(write_one: WriteOne, name: str) -> None:
-    folder = write_one()
-    (folder / name).unlink()
-    assert name in refusal(lambda: resolve(folder), "bad-layout").message
+def test_a_directory_without_the_files_of_a_layout_is_refused(write_one: WriteOne, name: str) -> None:
+    directory = write_one()
+    (directory / name).unlink()
+    assert name in refusal(lambda: resolve(directory), "bad-layout").message
 
 
 def test_a_layout_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
@@ -196,17 +196,17 @@ def test_a_layout_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_layout_of_another_version_is_refused(write_one: WriteOne) -> None:
-    folder = write_one()
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "2.0.0"}')
-    assert "unsupported version" in refusal(lambda: resolve(folder), "bad-layout").message
+    directory = write_one()
+    (directory / "oci-layout").write_text('{"imageLayoutVersion": "2.0.0"}')
+    assert "unsupported version" in refusal(lambda: resolve(directory), "bad-layout").message
 
 
-def test_a_blob_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_blob_is_read(tmp_path: Path) -> None:
     descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
     assert OciLayout(tmp_path).read_blob(descriptor) == b"hello"
 
 
-def test_a_changed_blob_is_an_error_that_names_the_file_and_the_digest_that_it_has(tmp_path: Path) -> None:
+def test_a_changed_blob_is_an_error_that_names_the_file_and_its_digest(tmp_path: Path) -> None:
     descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
     path = only_blob(tmp_path, descriptor)
     path.write_bytes(b"jello")
@@ -217,7 +217,7 @@ def test_a_changed_blob_is_an_error_that_names_the_file_and_the_digest_that_it_h
     assert error.hint.startswith("delete the file, then vendor the package again")
 
 
-def test_a_blob_of_another_size_than_its_descriptor_says_is_an_error(tmp_path: Path) -> None:
+def test_a_blob_whose_size_differs_from_its_descriptor_is_an_error(tmp_path: Path) -> None:
     written = write_blob(tmp_path, b"hello", "text/plain")
     descriptor = Descriptor(**_names({**written, "size": 4}))
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
@@ -244,7 +244,7 @@ def test_a_manifest_has_a_limit_of_its_own(tmp_path: Path) -> None:
     assert error.hint == "if you trust the package, raise the limit: --limit manifest=8MiB"
 
 
-def test_a_file_over_its_limit_is_not_read_whatever_its_descriptor_says(tmp_path: Path) -> None:
+def test_a_file_over_its_limit_is_not_read_even_if_its_descriptor_is_smaller(tmp_path: Path) -> None:
     descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
     os.truncate(only_blob(tmp_path, descriptor), 1 << 30)
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "package-limit")
@@ -252,7 +252,7 @@ def test_a_file_over_its_limit_is_not_read_whatever_its_descriptor_says(tmp_path
     assert error.hint == "if you trust the package, raise the limit: --limit layer=1GiB"
 
 
-def test_a_blob_may_be_a_symbolic_link_to_the_right_bytes(tmp_path: Path) -> None:
+def test_a_blob_can_be_a_symlink_to_the_right_bytes(tmp_path: Path) -> None:
     descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
     path = only_blob(tmp_path, descriptor)
     path.rename(tmp_path / "elsewhere")
@@ -272,9 +272,9 @@ def _fifo(path: Path) -> None:
         (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
         (lambda path: path.symlink_to(path), ": Too many levels of symbolic links"),
     ],
-    ids=["folder", "fifo", "device", "loop"],
+    ids=["directory", "fifo", "device", "loop"],
 )
-def test_a_special_file_is_refused_without_waiting(
+def test_a_special_file_is_refused_without_blocking(
     tmp_path: Path, make: Callable[[Path], object], sentence: str
 ) -> None:
     descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 5)

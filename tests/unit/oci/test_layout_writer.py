@@ -35,7 +35,7 @@ def refusal(code: str, *, writer: LayoutWriter, reference: Reference = ONE, move
     return caught.value.problem.message
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_image_is_read_back(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path / "layout")
     descriptor = put_image(writer)
     assert writer.tag(ONE, descriptor)
@@ -46,12 +46,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert writer.tagged(TWO) is None
 
 
-def test_a_layout_that_is_not_there_names_nothing(tmp_path: Path) -> None:
+def test_a_missing_layout_contains_no_reference(tmp_path: Path) -> None:
     assert LayoutWriter(tmp_path / "layout").tagged(ONE) is None
     assert LayoutWriter(tmp_path).tagged(ONE) is None
 
 
-def test_skopeo_reads_what_is_written(tmp_path: Path) -> None:
+def test_skopeo_reads_a_written_layout(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path / "layout")
     writer.tag(ONE, put_image(writer))
     assert shutil.which("skopeo"), "install skopeo, as with: apt-get install skopeo"
@@ -60,7 +60,7 @@ def test_skopeo_reads_what_is_written(tmp_path: Path) -> None:
     assert json.loads(raw)["config"]["mediaType"] == CONFIG_TYPE
 
 
-def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
+def test_writing_the_same_image_again_changes_nothing(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path)
     writer.tag(ONE, put_image(writer))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
@@ -68,7 +68,7 @@ def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_tag_is_moved_only_when_asked(tmp_path: Path) -> None:
+def test_a_tag_is_moved_only_on_request(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path, "vendor")
     first = put_image(writer)
     writer.tag(ONE, first)
@@ -80,30 +80,30 @@ def test_a_tag_is_moved_only_when_asked(tmp_path: Path) -> None:
     assert (moved := OciLayout(tmp_path).resolve(ONE)) and moved.digest == other.digest
 
 
-def test_the_entries_of_others_stay(tmp_path: Path) -> None:
+def test_other_entries_are_kept(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path)
     writer.tag(TWO, put_image(writer))
     path = tmp_path / "index.json"
     index = json.loads(path.read_text())
-    stranger = {"mediaType": "text/plain", "digest": "sha256:" + "0" * 64, "size": 1}
-    index |= {"annotations": {"by": "hand"}, "manifests": [*index["manifests"], stranger]}
+    other = {"mediaType": "text/plain", "digest": "sha256:" + "0" * 64, "size": 1}
+    index |= {"annotations": {"by": "hand"}, "manifests": [*index["manifests"], other]}
     path.write_text(json.dumps(index))
     writer.tag(ONE, put_image(writer))
     after = json.loads(path.read_text())
     assert after["annotations"] == {"by": "hand"}
-    assert stranger in after["manifests"]
+    assert other in after["manifests"]
     assert OciLayout(tmp_path).references() == (str(ONE), str(TWO))
 
 
-def test_the_order_of_names_does_not_depend_on_who_came_first(tmp_path: Path) -> None:
-    for folder, order in (("a", (ONE, TWO)), ("b", (TWO, ONE))):
-        writer = LayoutWriter(tmp_path / folder)
+def test_the_order_of_entries_does_not_depend_on_the_order_of_writes(tmp_path: Path) -> None:
+    for directory, order in (("a", (ONE, TWO)), ("b", (TWO, ONE))):
+        writer = LayoutWriter(tmp_path / directory)
         for reference in order:
             writer.tag(reference, put_image(writer))
     assert (tmp_path / "a/index.json").read_bytes() == (tmp_path / "b/index.json").read_bytes()
 
 
-def test_a_blob_that_is_damaged_is_written_again(tmp_path: Path) -> None:
+def test_a_damaged_blob_is_written_again(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path)
     descriptor = writer.put_blob(LAYER, CONTENT_TYPE)
     blob = tmp_path / "blobs/sha256" / descriptor.hex
@@ -112,7 +112,7 @@ def test_a_blob_that_is_damaged_is_written_again(tmp_path: Path) -> None:
     assert blob.read_bytes() == LAYER
 
 
-def test_a_blob_that_is_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_a_blob_that_is_a_symlink_is_replaced_and_not_followed(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path / "layout")
     descriptor = writer.put_blob(LAYER, CONTENT_TYPE)
     blob = tmp_path / "layout/blobs/sha256" / descriptor.hex
@@ -124,13 +124,13 @@ def test_a_blob_that_is_a_link_is_replaced_and_not_followed(tmp_path: Path) -> N
     assert not blob.is_symlink()
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert "contains other files" in refusal("bad-layout", writer=LayoutWriter(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_an_index_that_is_none_is_left_alone(tmp_path: Path) -> None:
+def test_an_invalid_index_is_not_overwritten(tmp_path: Path) -> None:
     writer = LayoutWriter(tmp_path)
     writer.tag(ONE, put_image(writer))
     (tmp_path / "index.json").write_text("{}")
@@ -138,12 +138,12 @@ def test_an_index_that_is_none_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "index.json").read_text() == "{}"
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot write to the layout" in refusal("unwritable-layout", writer=LayoutWriter(tmp_path / "file/layout"))
 
 
-def test_many_writers_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_no_entry(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from tests.unit.oci.test_layout_writer import *\n"
@@ -162,7 +162,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".kcd-gen-*"))
 
 
-def test_keep_only_leaves_images_without_a_name_and_refuses_to_guess(tmp_path: Path) -> None:
+def test_keep_only_keeps_unnamed_images_and_refuses_damaged_ones(tmp_path: Path) -> None:
     write_layout(tmp_path, {"x.io/a:1": LAYER})
     index = json.loads((tmp_path / "index.json").read_text())
     index["manifests"].append({**index["manifests"][0], "annotations": {}})

@@ -32,7 +32,7 @@ def test_a_reference_has_a_registry_a_repository_and_a_tag() -> None:
         "x.io/p:1.0.0-rc.1_build-7",
     ],
 )
-def test_a_reference_that_a_registry_could_serve_comes_back_as_it_was_written(text: str) -> None:
+def test_a_valid_reference_is_printed_as_it_was_written(text: str) -> None:
     assert str(parse_reference(text)) == text
 
 
@@ -83,7 +83,7 @@ def test_a_reference_that_a_registry_could_serve_comes_back_as_it_was_written(te
         ("quay.io/" + "a" * 248 + ":1", "more than 255 characters"),
     ],
 )
-def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> None:
+def test_an_invalid_reference_is_refused_with_a_reason(text: str, sentence: str) -> None:
     with pytest.raises(ProblemsError) as caught:
         parse_reference(text)
     assert caught.value.problem.code == "bad-reference"
@@ -97,7 +97,7 @@ _tag = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
 
 
 @given(_host, st.lists(_component, min_size=1, max_size=4), _tag)
-def test_what_a_registry_can_serve_is_read_and_printed_back(host: str, components: list[str], tag: str) -> None:
+def test_any_valid_reference_is_parsed_and_printed_back(host: str, components: list[str], tag: str) -> None:
     repository = "/".join(components)
     assume(len(host) + 1 + len(repository) <= 255)
     reference = parse_reference(f"{host}/{repository}:{tag}")
@@ -106,7 +106,7 @@ def test_what_a_registry_can_serve_is_read_and_printed_back(host: str, component
 
 
 @given(st.text(alphabet="ab/:.@-_ \x1b\n[]é%0", max_size=40))
-def test_any_other_text_is_refused_in_words(text: str) -> None:
+def test_any_string_is_a_reference_or_refused(text: str) -> None:
     try:
         reference = parse_reference(text)
     except ProblemsError as error:

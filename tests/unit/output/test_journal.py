@@ -1,4 +1,4 @@
-"""A staging directory and a journal that are not what a write of kcd-gen's left: nothing outside the output changes."""
+"""Staging directories and journals that were not left by a write of kcd-gen: nothing outside the output changes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.support.thorough import count
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """What nobody may touch."""
-    folder = tmp_path / "home"
-    (folder / "hooks").mkdir(parents=True)
-    (folder / "precious").write_text("mine")
-    return folder
+    """A directory that must not change."""
+    directory = tmp_path / "home"
+    (directory / "hooks").mkdir(parents=True)
+    (directory / "precious").write_text("mine")
+    return directory
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The output of a checkout, with a build in it."""
+    """The output of a checkout after a build."""
     (tmp_path / "repository/.git/hooks").mkdir(parents=True)
     output = tmp_path / "repository/deploy"
     build(output, *OLD)
@@ -37,14 +37,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def store_of(root: Path) -> Path:
-    """The one directory that Git's own directory has for outputs."""
+    """Return the only store for outputs in the Git directory."""
     (store,) = (root.parent / ".git/kcd-gen").iterdir()
     return store
 
 
 @pytest.fixture(scope="session")
 def middle(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """The number of a move in the middle of those that a write of NEW over OLD makes."""
+    """The number of a move in the middle of a write of NEW over OLD."""
     root = tmp_path_factory.mktemp("middle") / "deploy"
     for number in range(10, 1000):
         build(root, *OLD)
@@ -56,7 +56,7 @@ def middle(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 @pytest.fixture
 def killed(root: Path, middle: int) -> Path:
-    """The output after a write that was killed in the middle of its moves."""
+    """The output after a write was killed in the middle of its moves."""
     build_new(root, "kill_at", middle)
     assert (root / moves.STAGING).exists()
     return root
@@ -80,7 +80,7 @@ STEPS = [
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("is_current", [True, False])
-def test_a_staging_directory_that_came_with_a_checkout_is_never_replayed(
+def test_a_staging_directory_of_a_checkout_is_never_replayed(
     root: Path, home: Path, steps: list[tuple[str, bool]], is_current: bool
 ) -> None:
     new = root / moves.NEW
@@ -98,7 +98,7 @@ def test_a_staging_directory_that_came_with_a_checkout_is_never_replayed(
 
 
 @pytest.mark.parametrize("what", ["link", "file", "new is a link", "fifo"])
-def test_a_staging_directory_that_is_something_else_is_refused(root: Path, home: Path, what: str) -> None:
+def test_a_staging_path_that_is_not_a_directory_is_refused(root: Path, home: Path, what: str) -> None:
     staging = root / moves.STAGING
     match what:
         case "link":
@@ -115,7 +115,7 @@ def test_a_staging_directory_that_is_something_else_is_refused(root: Path, home:
     assert contents(home) == before
 
 
-def test_without_the_staging_directory_the_build_works_again(root: Path) -> None:
+def test_removing_the_staging_directory_fixes_the_build(root: Path) -> None:
     (root / moves.NEW).mkdir(parents=True)
     (root / moves.NEW / "0").write_text("")
     assert refused(root) == "foreign-staging"
@@ -124,17 +124,17 @@ def test_without_the_staging_directory_the_build_works_again(root: Path) -> None
 
 
 @pytest.mark.parametrize("path", [moves.STAGING, moves.NEW])
-def test_an_empty_staging_directory_is_of_a_build_killed_at_its_first_step(root: Path, path: str) -> None:
+def test_an_empty_staging_directory_of_a_killed_build_is_removed(root: Path, path: str) -> None:
     (root / path).mkdir(parents=True)
     assert not build(root, *NEW).completed_earlier
     assert not (root / moves.STAGING).exists()
 
 
-def test_a_whole_write_leaves_nothing_in_git_s_directory(root: Path) -> None:
+def test_a_complete_write_leaves_nothing_in_the_git_directory(root: Path) -> None:
     assert contents(root.parent / ".git") == {"hooks/": b""}
 
 
-def test_the_journal_is_in_git_s_directory_and_completes_the_write(killed: Path) -> None:
+def test_the_journal_is_in_the_git_directory_and_completes_the_write(killed: Path) -> None:
     assert {path.name for path in store_of(killed).iterdir()} == {"staging.json", "journal.json"}
     assert store_of(killed).stat().st_mode & 0o077 == 0
     assert build(killed, *NEW).completed_earlier
@@ -142,10 +142,8 @@ def test_the_journal_is_in_git_s_directory_and_completes_the_write(killed: Path)
 
 
 @pytest.mark.parametrize("name", ["0", "1", "2"])
-@pytest.mark.parametrize("what", ["other content", "link", "folder"])
-def test_what_is_staged_must_be_what_the_journal_was_written_for(
-    killed: Path, home: Path, name: str, what: str
-) -> None:
+@pytest.mark.parametrize("what", ["other content", "link", "directory"])
+def test_staged_files_must_match_the_journal(killed: Path, home: Path, name: str, what: str) -> None:
     steps = json.loads((store_of(killed) / "journal.json").read_text())["steps"]
     index = [str(number) for number, step in enumerate(steps) if (killed / moves.NEW / str(number)).is_file()][
         int(name)
@@ -155,7 +153,7 @@ def test_what_is_staged_must_be_what_the_journal_was_written_for(
     match what:
         case "link":
             staged.symlink_to(home / "precious")
-        case "folder":
+        case "directory":
             staged.mkdir()
         case _:
             staged.write_text("mine")
@@ -167,7 +165,7 @@ def test_what_is_staged_must_be_what_the_journal_was_written_for(
     assert contents(home) == before[1]
 
 
-def test_another_staging_directory_than_the_journal_s_is_not_replayed(killed: Path) -> None:
+def test_only_the_staging_directory_of_the_journal_is_replayed(killed: Path) -> None:
     (killed / moves.STAGING).rename(killed / "aside")
     shutil.copytree(killed / "aside", killed / moves.STAGING)
     assert refused(killed) == "foreign-staging"
@@ -199,7 +197,7 @@ def test_another_staging_directory_than_the_journal_s_is_not_replayed(killed: Pa
         lambda data: json.dumps({**data, "paths": ["flux/README.md"]}).encode(),
     ],
 )
-def test_a_journal_that_is_damaged_is_refused(killed: Path, damage: Callable[[dict[str, object]], bytes]) -> None:
+def test_a_damaged_journal_is_refused(killed: Path, damage: Callable[[dict[str, object]], bytes]) -> None:
     path = store_of(killed) / "journal.json"
     path.write_bytes(damage(json.loads(path.read_bytes())))
     before = contents(killed)
@@ -207,42 +205,42 @@ def test_a_journal_that_is_damaged_is_refused(killed: Path, damage: Callable[[di
     assert contents(killed) == before
 
 
-def test_a_journal_whose_staging_directory_was_deleted_is_forgotten(killed: Path) -> None:
+def test_a_journal_without_its_staging_directory_is_discarded(killed: Path) -> None:
     shutil.rmtree(killed / moves.STAGING)
-    # What had been moved is taken for kcd-gen's where it is what would be written.
+    # Files that were already moved count as kcd-gen's if they have the content to be written.
     assert not build(killed, *NEW).completed_earlier
     assert not (killed.parent / ".git/kcd-gen").exists()
 
 
-def test_a_checkout_that_was_moved_is_completed(killed: Path, tmp_path: Path) -> None:
+def test_a_write_is_completed_after_the_checkout_was_moved(killed: Path, tmp_path: Path) -> None:
     killed.parent.rename(tmp_path / "moved")
     assert build(tmp_path / "moved/deploy", *NEW).completed_earlier
 
 
-def test_two_outputs_of_one_repository_do_not_know_each_other_s_writes(killed: Path) -> None:
+def test_outputs_of_one_repository_have_independent_writes(killed: Path) -> None:
     other = killed.parent / "other"
     build(other, *OLD)
     assert not build(other, *NEW).completed_earlier
     assert build(killed, *NEW).completed_earlier
 
 
-def test_a_directory_exchanged_for_a_link_before_the_write_is_completed_leads_nowhere(killed: Path, home: Path) -> None:
-    for folder in ("flux/default", ".kcd-gen/default"):
-        (killed / folder).rename(killed / "aside")
-        (killed / folder).symlink_to(home)
+def test_a_directory_replaced_by_a_symlink_before_completion_is_refused(killed: Path, home: Path) -> None:
+    for directory in ("flux/default", ".kcd-gen/default"):
+        (killed / directory).rename(killed / "aside")
+        (killed / directory).symlink_to(home)
         before = contents(home)
         assert refused(killed) == "symlinked-output"
         assert contents(home) == before
-        (killed / folder).unlink()
-        (killed / "aside").rename(killed / folder)
+        (killed / directory).unlink()
+        (killed / "aside").rename(killed / directory)
     assert build(killed, *NEW).completed_earlier
 
 
-def test_a_plan_does_not_believe_a_foreign_journal(root: Path) -> None:
+def test_a_plan_ignores_a_foreign_journal(root: Path) -> None:
     (root / moves.STAGING).mkdir()
     (root / "flux/default/new.yaml").write_text("mine")
-    said = {"steps": [], "paths": ["flux/default/new.yaml"]}
-    (root / moves.STAGING / "journal.json").write_text(json.dumps(said))
+    journal = {"steps": [], "paths": ["flux/default/new.yaml"]}
+    (root / moves.STAGING / "journal.json").write_text(json.dumps(journal))
     with pytest.raises(ProblemsError) as caught:
         planned(root, *NEW)
     assert caught.value.problem.code == "foreign-file"
@@ -252,15 +250,15 @@ def test_a_plan_does_not_believe_a_foreign_journal(root: Path) -> None:
     "victim", ["", "flux", "flux/default", "hr/default", "hr/default/web", ".kcd-gen", moves.STAGING, moves.NEW]
 )
 @pytest.mark.parametrize("is_killed", [True, False])
-def test_a_directory_exchanged_for_a_symlink_while_a_build_writes_leads_nowhere(
+def test_a_directory_replaced_by_a_symlink_during_a_build_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, middle: int, victim: str, is_killed: bool
 ) -> None:
     for number in range(1, 10_000, count(83, 41)):
         base = tmp_path / str(number)
         root, home = base / "deploy", base / "home"
-        for folder in ("default", "web", "new", "old", "flux/default", "hr/default/web"):
-            (home / folder).mkdir(parents=True)
-            (home / folder / "web.yaml").write_text("mine")
+        for directory in ("default", "web", "new", "old", "flux/default", "hr/default/web"):
+            (home / directory).mkdir(parents=True)
+            (home / directory / "web.yaml").write_text("mine")
         build(root, *OLD)
         if is_killed:
             build_new(root, "kill_at", middle)

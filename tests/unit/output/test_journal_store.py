@@ -1,4 +1,4 @@
-"""Where the journal of a write is kept: never where a checkout can bring one."""
+"""Where the journal of a write is stored: never where a checkout could provide one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with a commit."""
+    """Create a repository with a commit."""
     root = tmp_path / "repository"
     root.mkdir()
     git(root, "init", "--quiet", "--initial-branch=main")
@@ -33,30 +33,30 @@ def repository(tmp_path: Path) -> Path:
 
 
 def base_of(output: Path) -> Path:
-    """The directory in which a store for `output` is made; it is found again, and leaves nothing."""
+    """Return the directory in which a store for `output` is created, and verify that it can be found and discarded."""
     store = make_store(output)
-    place = store.directory.path
-    assert place.parent.name == "kcd-gen"
-    assert [one.directory.path for one in stores(output)] == [place]
-    for folder in (place, place.parent):
-        assert folder.stat().st_mode & 0o777 == 0o700
+    store_path = store.directory.path
+    assert store_path.parent.name == "kcd-gen"
+    assert [one.directory.path for one in stores(output)] == [store_path]
+    for path in (store_path, store_path.parent):
+        assert path.stat().st_mode & 0o777 == 0o700
     store.discard()
-    assert not place.parent.exists()
+    assert not store_path.parent.exists()
     assert stores(output) == []
-    return place.parent.parent
+    return store_path.parent.parent
 
 
-def test_of_an_output_in_a_repository_it_is_git_s_directory(repository: Path) -> None:
+def test_in_a_repository_the_journal_is_stored_in_the_git_directory(repository: Path) -> None:
     assert base_of(repository / "deploy") == repository / ".git"
     assert base_of(repository) == repository / ".git"
 
 
-def test_of_a_worktree_it_is_the_worktree_s_own(repository: Path, tmp_path: Path) -> None:
+def test_in_a_worktree_the_journal_is_stored_in_its_git_directory(repository: Path, tmp_path: Path) -> None:
     git(repository, "worktree", "add", "--quiet", str(tmp_path / "tree"))
     assert base_of(tmp_path / "tree/deploy") == repository / ".git/worktrees/tree"
 
 
-def test_of_a_submodule_it_is_the_module_s_own(repository: Path, tmp_path: Path) -> None:
+def test_in_a_submodule_the_journal_is_stored_in_its_git_directory(repository: Path, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()
     git(outer, "init", "--quiet")
@@ -65,11 +65,13 @@ def test_of_a_submodule_it_is_the_module_s_own(repository: Path, tmp_path: Path)
     assert base_of(outer / "deploy") == outer / ".git"
 
 
-def test_of_an_output_in_no_repository_it_is_the_state_directory(state: Path, tmp_path: Path) -> None:
+def test_outside_a_repository_the_journal_is_stored_in_the_state_directory(state: Path, tmp_path: Path) -> None:
     assert base_of(tmp_path / "deploy") == state
 
 
-def test_without_xdg_it_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_xdg_state_home_the_state_directory_is_in_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for value in ("", "relative/state"):
         monkeypatch.setenv("XDG_STATE_HOME", value)
@@ -77,7 +79,7 @@ def test_without_xdg_it_is_in_the_home(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("target", ["fake", "deploy/fake", "./fake/../fake"])
-def test_a_git_file_that_leads_into_the_working_tree_is_not_believed(state: Path, tmp_path: Path, target: str) -> None:
+def test_a_git_file_that_points_into_the_working_tree_is_ignored(state: Path, tmp_path: Path, target: str) -> None:
     root = tmp_path / "repository"
     for name in ("fake/objects", "fake/refs", "deploy/fake"):
         (root / name).mkdir(parents=True)
@@ -86,7 +88,7 @@ def test_a_git_file_that_leads_into_the_working_tree_is_not_believed(state: Path
     assert base_of(root / "deploy") == state
 
 
-def test_what_looks_like_a_bare_repository_is_none(state: Path, tmp_path: Path) -> None:
+def test_a_bare_repository_is_ignored(state: Path, tmp_path: Path) -> None:
     root = tmp_path / "repository/deploy"
     subprocess.run(["git", "init", "--quiet", "--bare", str(root)], check=True)
     assert base_of(root / "prod") == state
@@ -95,38 +97,36 @@ def test_what_looks_like_a_bare_repository_is_none(state: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     "content", [b"", b"gitdir:", b"gitdir: gone\n", b"nonsense", b"gitdir: a\0b", b"\xff" * 10_000]
 )
-def test_a_damaged_git_file_leaves_the_state_directory(state: Path, tmp_path: Path, content: bytes) -> None:
+def test_with_a_damaged_git_file_the_state_directory_is_used(state: Path, tmp_path: Path, content: bytes) -> None:
     root = tmp_path / "repository"
     root.mkdir()
     (root / ".git").write_bytes(content)
     assert base_of(root / "deploy") == state
 
 
-def test_another_user_s_git_directory_is_not_believed_except_by_root(
+def test_the_git_directory_of_another_user_is_ignored_unless_running_as_root(
     repository: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = (repository / ".git").stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     assert stores(repository / "deploy") == []
-    with pytest.raises(
-        ProblemsError, match="belongs to another user"
-    ):  # which the state directory does, too, to this one
+    with pytest.raises(ProblemsError, match="belongs to another user"):  # so does the state directory, for this user
         make_store(repository / "deploy")
     assert not (repository / ".git/kcd-gen").exists()
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
-def test_a_git_directory_that_can_t_be_written_leaves_the_state_directory(
+def test_with_a_read_only_git_directory_the_state_directory_is_used(
     repository: Path, state: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     deny(monkeypatch, repository / ".git", number)
     assert base_of(repository / "deploy") == state
 
 
-def deny(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> None:
-    """Let no directory be made in `folder`."""
+def deny(monkeypatch: pytest.MonkeyPatch, parent: Path, number: int) -> None:
+    """Make the creation of directories in `parent` fail."""
     real = os.mkdir
-    inode = folder.stat().st_ino
+    inode = parent.stat().st_ino
 
     def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         if dir_fd is not None and os.fstat(dir_fd).st_ino == inode:
@@ -136,7 +136,7 @@ def deny(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> None:
     monkeypatch.setattr(os, "mkdir", mkdir)
 
 
-def test_a_disk_that_is_full_is_not_passed_over(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deny(monkeypatch, repository / ".git", errno.ENOSPC)
     with pytest.raises(OSError, match="No space left"):
         make_store(repository / "deploy")
@@ -166,7 +166,7 @@ def test_a_directory_that_is_a_symlink_is_not_used(state: Path, tmp_path: Path) 
 def test_a_state_directory_in_a_checkout_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
-    """As where a CI system's HOME is the checkout: a pull request could commit the journal."""
+    """If the HOME of a CI system is the checkout, a pull request could commit the journal."""
     home = tmp_path / "home"
     (home / "state").mkdir(parents=True)
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
@@ -180,7 +180,7 @@ def test_a_state_directory_in_a_checkout_is_not_used(
         assert caught.value.problem.code == "unwritable-state"
 
 
-def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_directory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -191,7 +191,7 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path, monkeypatch: 
     assert caught.value.problem.code == "unwritable-state"
 
 
-def test_outputs_of_one_repository_have_stores_of_their_own(repository: Path) -> None:
+def test_outputs_of_one_repository_have_separate_stores(repository: Path) -> None:
     one, two = make_store(repository / "one"), make_store(repository / "two")
     assert one.directory.path != two.directory.path
     one.discard()

@@ -20,7 +20,7 @@ def read(root: Path, text: str) -> dict[str, str | None]:
     return dict(read_records(Tree(root))[RECORD])
 
 
-def test_a_record_is_what_sha256sum_writes_and_reads_back_the_same(tmp_path: Path) -> None:
+def test_an_inventory_has_the_format_of_sha256sum_and_reads_back(tmp_path: Path) -> None:
     listed = {INDEX: TWO, FLUX: ONE}
     text = record_content(listed).decode()
     assert text == f"{ONE}  {FLUX}\n{TWO}  {INDEX}\n"
@@ -30,7 +30,7 @@ def test_a_record_is_what_sha256sum_writes_and_reads_back_the_same(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "listed"),
     [
-        (f"{FLUX}\n", {FLUX: None}),  # of a kcd-gen that did not know digests
+        (f"{FLUX}\n", {FLUX: None}),  # written by a version without digests
         (f"{ONE}  {FLUX}\n{TWO}  {FLUX}\n", {FLUX: None}),
         (
             f"<<<<<<< HEAD\n{ONE}  {FLUX}\n=======\n{TWO}  {FLUX}\n>>>>>>> other\n{ONE}  {INDEX}\n",
@@ -41,7 +41,7 @@ def test_a_record_is_what_sha256sum_writes_and_reads_back_the_same(tmp_path: Pat
         (f"{ONE} {FLUX}\n{ONE.upper()}x  {FLUX}\n", {}),
     ],
 )
-def test_whatever_is_in_a_record_only_the_release_s_own_paths_count(
+def test_only_paths_of_its_own_release_count_in_an_inventory(
     tmp_path: Path, text: str, listed: dict[str, str | None]
 ) -> None:
     assert read(tmp_path, text) == listed
@@ -77,7 +77,7 @@ def test_whatever_is_in_a_record_only_the_release_s_own_paths_count(
         (".kcd-gen/.staging/web.list", "flux/.staging/web.yaml"),
     ],
 )
-def test_a_record_never_speaks_for_anything_else(tmp_path: Path, record: str, path: str) -> None:
+def test_an_inventory_never_lists_paths_of_others(tmp_path: Path, record: str, path: str) -> None:
     assert not may_list(record, path)
     (tmp_path / record).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / record).write_text(f"{path}\n")
@@ -85,7 +85,7 @@ def test_a_record_never_speaks_for_anything_else(tmp_path: Path, record: str, pa
 
 
 @pytest.mark.parametrize("record", [RECORD, SHARED_RECORD])
-def test_a_record_has_a_limit(tmp_path: Path, record: str) -> None:
+def test_an_inventory_has_a_size_limit(tmp_path: Path, record: str) -> None:
     (tmp_path / record).parent.mkdir(parents=True)
     with (tmp_path / record).open("wb") as file:
         file.truncate((16 << 20) + 1)
@@ -94,7 +94,7 @@ def test_a_record_has_a_limit(tmp_path: Path, record: str) -> None:
     assert caught.value.problem.code == "unreadable-output"
 
 
-def test_the_paths_of_an_output_and_what_of_them_is_moved_as_a_whole() -> None:
+def test_output_paths_and_the_units_that_are_moved_as_a_whole() -> None:
     files = ["flux/kustomization.yaml", FLUX, RECORD, SHARED_RECORD]
     assert all(is_output_path(path) and is_unit(path) for path in files)
     assert is_output_path(INDEX)

@@ -32,7 +32,7 @@ def test_a_first_plan_creates_everything_and_writes_nothing(tmp_path: Path) -> N
     assert contents(tmp_path) == {}
 
 
-def test_a_plan_holds_what_was_and_what_will_be(tmp_path: Path) -> None:
+def test_a_plan_contains_the_content_before_and_after(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
     change, record = sorted(
         planned(tmp_path, release("web", replicas=2)).with_change("updated"), key=lambda one: one.is_record
@@ -43,7 +43,7 @@ def test_a_plan_holds_what_was_and_what_will_be(tmp_path: Path) -> None:
     assert b"replicas: 2" in (change.after or b"")
 
 
-def test_the_same_sources_need_no_change(tmp_path: Path) -> None:
+def test_unchanged_sources_need_no_change(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
     plan = planned(tmp_path, release("web"), release("db"))
     assert plan.is_clean
@@ -56,7 +56,7 @@ def test_an_edited_file_is_compiled_again(tmp_path: Path) -> None:
     assert paths(planned(tmp_path, release("web")).with_change("updated")) == {"flux/default/web.yaml"}
 
 
-def test_a_release_that_is_gone_loses_its_files(tmp_path: Path) -> None:
+def test_the_files_of_a_removed_release_are_removed(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
     plan = planned(tmp_path, release("web"))
     assert paths(plan.with_change("removed")) == {
@@ -71,19 +71,19 @@ def test_a_release_that_is_gone_loses_its_files(tmp_path: Path) -> None:
     assert "name: kcd-db" in plan.removed_releases()["default", "db"]
 
 
-def test_an_old_chart_goes_when_the_version_changes(tmp_path: Path) -> None:
+def test_the_old_chart_is_removed_when_the_version_changes(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
     assert paths(planned(tmp_path, release("web", version="2.0.0")).with_change("removed")) == {
         "hr/default/web/chart-1.0.0.tgz"
     }
 
 
-def test_a_failed_release_keeps_what_is_written(tmp_path: Path) -> None:
+def test_a_failed_release_keeps_its_written_files(tmp_path: Path) -> None:
     build(tmp_path, release("web"), release("db"))
     assert planned(tmp_path, release("web"), failed("db")).is_clean
 
 
-def test_a_failed_release_that_was_never_written_has_nothing(tmp_path: Path) -> None:
+def test_a_failed_release_that_was_never_written_has_no_files(tmp_path: Path) -> None:
     assert planned(tmp_path, failed("db")).changes == ()
 
 
@@ -101,7 +101,7 @@ def test_an_unread_source_blocks_every_removal(tmp_path: Path) -> None:
     plan = planned(tmp_path, release("web", version="2.0.0"), complete=False)
     assert plan.with_change("removed") == ()
     assert "flux/kustomization.yaml" in paths(plan.with_change("unchanged"))
-    # What stays is still owned, so the next complete build removes it.
+    # Remaining files are still owned, so the next complete build removes them.
     build(tmp_path, release("web", version="2.0.0"), complete=False)
     assert "flux/default/db.yaml" in paths(planned(tmp_path, release("web")).with_change("removed"))
 
@@ -119,10 +119,10 @@ def test_a_file_that_kcd_gen_did_not_write_is_never_replaced(tmp_path: Path, pat
 
 
 @pytest.mark.parametrize("long", [True, False])
-def test_of_lost_records_only_what_differs_is_in_the_way(tmp_path: Path, long: bool) -> None:
+def test_without_inventories_only_files_that_differ_are_refused(tmp_path: Path, long: bool) -> None:
     build(tmp_path, release("web"), release("db"))
     shutil.rmtree(tmp_path / ".kcd-gen")
-    assert len(paths(planned(tmp_path, release("web"), release("db")).with_change("created"))) == 3  # the records
+    assert len(paths(planned(tmp_path, release("web"), release("db")).with_change("created"))) == 3  # the inventories
     index = tmp_path / "hr/default/web/index.yaml"
     index.write_bytes(bytes(len(index.read_bytes())) if long else b"")
     with pytest.raises(ProblemsError) as caught:
@@ -132,7 +132,7 @@ def test_of_lost_records_only_what_differs_is_in_the_way(tmp_path: Path, long: b
     assert "restore .kcd-gen/" in caught.value.problem.hint
 
 
-def test_all_files_in_the_way_are_named(tmp_path: Path) -> None:
+def test_all_foreign_files_are_reported(tmp_path: Path) -> None:
     build(tmp_path, release("db"))
     for name in ("web", "api"):
         (tmp_path / f"flux/default/{name}.yaml").write_text("mine")
@@ -142,7 +142,7 @@ def test_all_files_in_the_way_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["flux", "flux/default", "hr/default/web", ".kcd-gen/default"])
-def test_a_file_where_a_folder_belongs_is_in_the_way(tmp_path: Path, path: str) -> None:
+def test_a_file_in_place_of_a_directory_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).write_text("mine")
     with pytest.raises(ProblemsError) as caught:
@@ -150,7 +150,7 @@ def test_a_file_where_a_folder_belongs_is_in_the_way(tmp_path: Path, path: str) 
     assert codes(caught.value) == {"foreign-file"}
 
 
-def test_a_folder_where_a_file_belongs_is_in_the_way(tmp_path: Path) -> None:
+def test_a_directory_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "flux/default/web.yaml").mkdir(parents=True)
     with pytest.raises(ProblemsError, match=r"web\.yaml'") as caught:
         planned(tmp_path, release("web"))
@@ -171,7 +171,7 @@ def test_a_folder_where_a_file_belongs_is_in_the_way(tmp_path: Path) -> None:
         ".kcd-gen/default",
     ],
 )
-def test_a_symbolic_link_in_the_output_is_refused(tmp_path: Path, path: str) -> None:
+def test_a_symlink_in_the_output_is_refused(tmp_path: Path, path: str) -> None:
     root, elsewhere = tmp_path / "deploy", tmp_path / "elsewhere"
     build(root, release("web"))
     (root / path).rename(elsewhere)
@@ -184,7 +184,7 @@ def test_a_symbolic_link_in_the_output_is_refused(tmp_path: Path, path: str) -> 
     assert before == (contents(elsewhere) if elsewhere.is_dir() else {})
 
 
-def test_a_record_makes_kcd_gen_touch_nothing_but_its_own_release_s_files(tmp_path: Path) -> None:
+def test_an_inventory_affects_only_files_of_its_own_release(tmp_path: Path) -> None:
     build(tmp_path / "deploy", release("web"))
     outside, neighbor = tmp_path / "precious", tmp_path / "deploy/flux/default/mine.yaml"
     for precious in (outside, neighbor):
@@ -202,7 +202,7 @@ def test_a_record_makes_kcd_gen_touch_nothing_but_its_own_release_s_files(tmp_pa
     }
 
 
-def test_files_beside_the_records_are_nobody_s(tmp_path: Path) -> None:
+def test_other_files_next_to_the_inventories_are_ignored(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
     for stray in (".kcd-gen/README", ".kcd-gen/default/.web.list.swp", ".kcd-gen/default/notes"):
         (tmp_path / stray).write_text("flux/default/web.yaml\n")
@@ -219,7 +219,7 @@ def test_a_plan_reports_the_resources_of_each_release(tmp_path: Path) -> None:
     assert {one.change for one in resources["data", "db"]} == {"created"}
 
 
-def test_planning_leaves_no_trace(tmp_path: Path) -> None:
+def test_planning_writes_nothing(tmp_path: Path) -> None:
     build(tmp_path, release("web"))
     before = times(tmp_path)
     planned(tmp_path, release("db"))
@@ -229,12 +229,12 @@ def test_planning_leaves_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["flux/default/other.yaml", "hr/default/web/../x", "hr/default/web/a/b", "../x", "flux/x.yaml"]
 )
-def test_a_path_outside_the_release_s_own_is_a_defect(tmp_path: Path, path: str) -> None:
+def test_a_path_that_does_not_belong_to_its_release_is_a_defect(tmp_path: Path, path: str) -> None:
     with pytest.raises(ValueError, match="is not a path"):
         plan_output(tmp_path, [ReleaseOutput("default", "web", (OutputFile(path, b""),))], kustomization, complete=True)
 
 
-def test_an_output_that_is_a_file_is_in_the_way(tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "deploy").write_text("mine")
     with pytest.raises(ProblemsError, match="deploy'") as caught:
         planned(tmp_path / "deploy", release("web"))
@@ -242,7 +242,7 @@ def test_an_output_that_is_a_file_is_in_the_way(tmp_path: Path) -> None:
     assert str(caught.value.problem.position) == f"{tmp_path}/deploy"
 
 
-def test_a_place_in_the_output_is_named_from_the_current_directory(
+def test_positions_in_the_output_are_relative_to_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

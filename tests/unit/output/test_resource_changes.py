@@ -59,7 +59,7 @@ def test_names_that_yaml_quotes_are_reported_without_quotes() -> None:
         "metadata:\n" + "  a: b\n" * 50_000,
     ],
 )
-def test_where_the_old_file_can_t_be_told_apart_everything_is_updated(damage: str) -> None:
+def test_if_the_old_file_cannot_be_split_everything_is_updated(damage: str) -> None:
     assert changes(damage, text(a=1)) == {"HelmRelease a": "updated"}
     assert changes(f"{damage}\n{text(a=1, gone=1)}", text(a=1, b=1)) == {
         "HelmRelease a": "unchanged",

@@ -25,25 +25,25 @@ from tests.support.thorough import count
 
 
 def written(root: Path, *releases: Any) -> dict[str, bytes]:
-    """What a build from nothing gives."""
+    """Return the output of a build from scratch."""
     build(root, *releases)
     return contents(root)
 
 
-def test_a_build_gives_what_a_build_from_nothing_gives(tmp_path: Path) -> None:
+def test_a_build_has_the_same_result_as_a_build_from_scratch(tmp_path: Path) -> None:
     build(tmp_path / "deploy", *OLD)
     build(tmp_path / "deploy", *NEW)
     assert contents(tmp_path / "deploy") == written(tmp_path / "fresh", *NEW)
 
 
-def test_a_build_with_nothing_to_do_touches_nothing(tmp_path: Path) -> None:
+def test_a_build_without_changes_touches_nothing(tmp_path: Path) -> None:
     build(tmp_path, *OLD)
     before = times(tmp_path)
     assert build(tmp_path, *OLD).plan.is_clean
     assert times(tmp_path) == before
 
 
-def test_unchanged_files_keep_their_times_also_in_a_chart_folder_that_changes(tmp_path: Path) -> None:
+def test_unchanged_files_keep_their_times_even_in_a_changed_chart_directory(tmp_path: Path) -> None:
     build(tmp_path, *OLD)
     before = times(tmp_path)
     build(tmp_path, *NEW)
@@ -52,13 +52,13 @@ def test_unchanged_files_keep_their_times_also_in_a_chart_folder_that_changes(tm
         assert after[str(tmp_path / path)] == before[str(tmp_path / path)]
 
 
-def test_the_last_release_takes_every_folder_with_it(tmp_path: Path) -> None:
+def test_removing_the_last_release_removes_every_directory(tmp_path: Path) -> None:
     build(tmp_path, *OLD)
     build(tmp_path)
     assert contents(tmp_path) == {}
 
 
-def test_files_that_kcd_gen_did_not_write_stay(tmp_path: Path) -> None:
+def test_files_not_created_by_kcd_gen_are_kept(tmp_path: Path) -> None:
     build(tmp_path, *OLD)
     foreign = {
         "flux/default/mine.yaml": b"1",
@@ -80,7 +80,7 @@ def contents_of_files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_file_that_is_already_gone_is_no_problem(tmp_path: Path) -> None:
+def test_a_file_that_was_already_removed_is_not_an_error(tmp_path: Path) -> None:
     build(tmp_path, *OLD)
     (tmp_path / "flux/default/gone.yaml").unlink()
     (tmp_path / "hr/default/gone/index.yaml").unlink()
@@ -90,7 +90,7 @@ def test_a_file_that_is_already_gone_is_no_problem(tmp_path: Path) -> None:
 
 @pytest.fixture
 def moved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every rename from here on, by the path of its target."""
+    """Record every rename from now on, by the path of its target."""
     made: list[str] = []
     real = os.replace
 
@@ -109,7 +109,7 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def path_of(descriptor: int, name: str) -> str:
-    """The path of a name in an open directory."""
+    """Return the path of a name in an open directory."""
     if sys.platform == "darwin":
         above = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
     else:
@@ -117,7 +117,9 @@ def path_of(descriptor: int, name: str) -> str:
     return f"{above}/{name}"
 
 
-def test_charts_arrive_before_the_resources_that_name_them_and_leave_after(tmp_path: Path, moved: list[str]) -> None:
+def test_charts_are_added_before_and_removed_after_the_resources_that_name_them(
+    tmp_path: Path, moved: list[str]
+) -> None:
     build(tmp_path, *OLD)
     moved.clear()
     write(planned(tmp_path, *NEW))
@@ -129,7 +131,7 @@ def test_charts_arrive_before_the_resources_that_name_them_and_leave_after(tmp_p
 
 
 class Disk:
-    """A disk that is full for those calls that `fails` says yes to; it is given their number, counted from 1."""
+    """A disk that is full for the calls for which `fails` is true; its argument is the number of the call, from 1."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0
@@ -165,7 +167,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
 
 
-def test_a_write_that_fails_leaves_contents_and_times_as_they_were(tmp_path: Path, disk: Disk) -> None:
+def test_a_failed_write_restores_contents_and_times(tmp_path: Path, disk: Disk) -> None:
     failed = 0
     for number in range(1, 1000):
         root = tmp_path / str(number)
@@ -184,7 +186,7 @@ def test_a_write_that_fails_leaves_contents_and_times_as_they_were(tmp_path: Pat
 
 
 @pytest.mark.parametrize("undone", [0, 1, 3])
-def test_a_write_that_can_t_even_be_undone_is_completed_by_the_next(tmp_path: Path, disk: Disk, undone: int) -> None:
+def test_a_write_that_cannot_be_undone_is_completed_by_the_next(tmp_path: Path, disk: Disk, undone: int) -> None:
     new = written(tmp_path / "new", *NEW)
     reported = set()
     for number in range(1, 1000, count(3, 1)):
@@ -204,14 +206,14 @@ def test_a_write_that_can_t_even_be_undone_is_completed_by_the_next(tmp_path: Pa
     assert reported == {"unwritable-output", "interrupted-output"}
 
 
-def test_where_folders_can_t_change_places_a_failed_write_is_undone_too(
+def test_a_failed_write_is_undone_without_atomic_exchange(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(directory, EXCHANGE, lambda one, other: False)
-    test_a_write_that_fails_leaves_contents_and_times_as_they_were(tmp_path, disk)
+    test_a_failed_write_restores_contents_and_times(tmp_path, disk)
 
 
-def test_where_there_are_no_hard_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hard_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -227,7 +229,7 @@ def file_times(root: Path) -> dict[str, tuple[int, int]]:
     return {path: known for path, known in times(root).items() if Path(path).is_file()}
 
 
-def test_a_first_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_first_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -237,7 +239,7 @@ def test_a_first_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: py
     assert contents(tmp_path) == {}
 
 
-def test_a_file_that_can_t_be_written_whole_leaves_everything_as_it_was(tmp_path: Path) -> None:
+def test_a_partially_written_file_leaves_everything_unchanged(tmp_path: Path) -> None:
     build(tmp_path, *OLD)
     before, before_times = contents(tmp_path), file_times(tmp_path)
     ended = build_new(tmp_path, "limit_file_size", 5000)
@@ -248,11 +250,11 @@ def test_a_file_that_can_t_be_written_whole_leaves_everything_as_it_was(tmp_path
 
 
 @pytest.mark.parametrize(("fault", "absent"), [("kill_at", False), ("kill_at_without_exchange", True)])
-def test_a_write_that_is_killed_leaves_nothing_half_written_and_is_completed_by_the_next(
+def test_a_killed_write_leaves_no_partial_file_and_is_completed_by_the_next(
     tmp_path: Path, fault: str, absent: bool
 ) -> None:
     old, new = written(tmp_path / "old", *OLD), written(tmp_path / "new", *NEW)
-    folders = [{name: files_in(tree, name) for name in ("web", "gone", "new")} for tree in (old, new)]
+    directories = [{name: files_in(tree, name) for name in ("web", "gone", "new")} for tree in (old, new)]
     completed = 0
     for number in range(1, 1000):
         root = tmp_path / str(number)
@@ -266,7 +268,7 @@ def test_a_write_that_is_killed_leaves_nothing_half_written_and_is_completed_by_
             if path.startswith("flux/"):
                 assert content in (old.get(path), new.get(path)), (number, path)
         for name in ("web", "gone", "new"):
-            possible = [folders[0][name], folders[1][name], *([{}] if absent else [])]
+            possible = [directories[0][name], directories[1][name], *([{}] if absent else [])]
             assert files_in(between, name) in possible, (number, name)
         result = build(root, *NEW)
         completed += result.completed_earlier
@@ -286,7 +288,7 @@ def files_in(tree: dict[str, bytes], name: str) -> dict[str, bytes]:
 
 
 def killed(root: Path) -> None:
-    """Leave a write of NEW over OLD that was killed in the middle of its moves."""
+    """Kill a write of NEW over OLD in the middle of its moves."""
     for number in range(1, 1000):
         build(root, *OLD)
         build_new(root, "kill_at", number)
@@ -294,26 +296,26 @@ def killed(root: Path) -> None:
             return
 
 
-def test_what_a_killed_write_moved_is_kcd_gen_s_own_although_no_record_says_so(tmp_path: Path) -> None:
+def test_files_moved_by_a_killed_write_are_owned_without_an_inventory(tmp_path: Path) -> None:
     killed(tmp_path)
     assert not (tmp_path / ".kcd-gen/default/new.list").exists()
     assert not planned(tmp_path, *NEW).is_clean
 
 
-def test_a_killed_write_is_completed_and_then_made_what_the_sources_are_now(tmp_path: Path) -> None:
+def test_a_killed_write_is_completed_before_the_current_sources_are_built(tmp_path: Path) -> None:
     killed(tmp_path)
     assert build(tmp_path, *OLD).completed_earlier
     assert contents(tmp_path) == written(tmp_path.with_name("fresh"), *OLD)
 
 
-def test_a_second_kcd_gen_waits_and_then_plans_anew(tmp_path: Path) -> None:
+def test_a_second_process_waits_and_then_plans_again(tmp_path: Path) -> None:
     build(tmp_path, *OLD)
     plan = planned(tmp_path, *NEW)
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
 
     def waiting() -> None:
-        # Another one wrote what this plan knows nothing about, and is done.
+        # The other process wrote a file that this plan does not know, and finished.
         (tmp_path / "flux/default/new.yaml").write_text("mine")
         os.close(other)
 
@@ -322,7 +324,7 @@ def test_a_second_kcd_gen_waits_and_then_plans_anew(tmp_path: Path) -> None:
     assert caught.value.problem.code == "foreign-file"
 
 
-def test_an_output_with_no_room_for_its_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_created_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(ProblemsError, match="Not a directory") as caught:
         build(tmp_path / "a/deploy", *OLD)
@@ -330,7 +332,7 @@ def test_an_output_with_no_room_for_its_folder_is_an_error_that_names_it(tmp_pat
     assert str(caught.value.problem.position) == f"{tmp_path}/a/deploy"
 
 
-def test_one_shared_file_is_enough(tmp_path: Path) -> None:
+def test_an_output_of_only_a_shared_file_is_written(tmp_path: Path) -> None:
     shared = [OutputFile("flux/kustomization.yaml", b"resources: []\n")]
     write(plan_output(tmp_path, [], lambda _: shared, complete=True))
     assert set(contents_of_files(tmp_path)) == {".kcd-gen/shared.list", "flux/kustomization.yaml"}

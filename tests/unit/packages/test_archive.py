@@ -34,25 +34,25 @@ def refusal(data: bytes, limits: Limits | None = None) -> Problem:
     return caught.value.problem
 
 
-def said(error: Problem) -> str:
+def sentence_of(error: Problem) -> str:
     return error.message.removeprefix("the archive of x.io/p:1 ")
 
 
-def test_the_files_are_those_that_were_packed() -> None:
+def test_the_packed_files_are_read() -> None:
     assert read(gzipped(tarred(FILES))) == FILES
 
 
 @pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_every_usual_tar_format_is_read(layout: int) -> None:
+def test_every_common_tar_format_is_read(layout: int) -> None:
     assert read(gzip.compress(with_paths(FILES, layout))) == FILES
 
 
-def test_a_dot_folder_and_its_prefix_are_harmless() -> None:
-    folder = member("./", kind=tarfile.DIRTYPE)
-    assert read(gzipped(tar(folder, member("./index.yaml", b"{}")))) == {"index.yaml": b"{}"}
+def test_a_dot_directory_and_dot_prefix_are_accepted() -> None:
+    directory = member("./", kind=tarfile.DIRTYPE)
+    assert read(gzipped(tar(directory, member("./index.yaml", b"{}")))) == {"index.yaml": b"{}"}
 
 
-def test_a_name_too_long_for_its_header_comes_in_an_extended_one() -> None:
+def test_a_long_name_is_read_from_an_extended_header() -> None:
     name = "p-1.0.0-" + "a" * 150 + ".tgz"
     assert read(gzipped(tar(extended({"path": name}), CHART, member("index.yaml")))) == {
         name: b"chart",
@@ -60,30 +60,30 @@ def test_a_name_too_long_for_its_header_comes_in_an_extended_one() -> None:
     }
 
 
-def test_comments_times_and_owners_in_extended_headers_are_passed_over() -> None:
+def test_comments_times_and_owners_in_extended_headers_are_ignored() -> None:
     everywhere = extended({"comment": "0123abc"}, kind=tarfile.XGLTYPE)
     here = extended({"mtime": "1.5", "uid": "4000000", "SCHILY.xattr.user.x": "a=b\nc"})
     assert read(gzipped(tar(everywhere, here, CHART))) == {"p-1.0.0.tgz": b"chart"}
 
 
-def test_several_gzip_members_are_one_archive() -> None:
+def test_several_gzip_members_form_one_archive() -> None:
     data = tarred(FILES)
     assert read(gzip.compress(data[:700]) + gzip.compress(b"") + gzip.compress(data[700:])) == FILES
 
 
-def test_an_archive_may_leave_its_end_mark_out_as_sloppy_writers_do() -> None:
+def test_an_archive_can_lack_its_end_marker() -> None:
     assert read(gzipped(CHART)) == {"p-1.0.0.tgz": b"chart"}
 
 
-# One row a trick: a member's name, and how it stands in the error.
+# Each entry is the name of a member, and how it is printed in the error.
 NAMES = {
     "absolute": ("/index.yaml", "'/index.yaml'"),
     "absolute, twice": ("//index.yaml", "'//index.yaml'"),
     "parent": ("../index.yaml", "'../index.yaml'"),
-    "parent behind a dot": ("./../index.yaml", "'./../index.yaml'"),
+    "parent after a dot": ("./../index.yaml", "'./../index.yaml'"),
     "parent in the middle": ("a/../index.yaml", "'a/../index.yaml'"),
     "parent alone": ("..", "'..'"),
-    "folder": ("a/index.yaml", "'a/index.yaml'"),
+    "directory": ("a/index.yaml", "'a/index.yaml'"),
     "two dots and slashes": ("././index.yaml", "'././index.yaml'"),
     "dot": (".", "'.'"),
     "dot and slash": ("./", "'./'"),
@@ -98,8 +98,8 @@ NAMES = {
     "flag": ("-rf.tgz", "'-rf.tgz'"),
     "suffix alone": (".tgz", "'.tgz'"),
     "other suffix": ("p-1.tgz.exe", "'p-1.tgz.exe'"),
-    "text in other case, one file on a Mac": ("Index.yaml", "'Index.yaml'"),
-    "text of another name": ("values.yaml", "'values.yaml'"),
+    "other case, the same file on a Mac": ("Index.yaml", "'Index.yaml'"),
+    "text file of another name": ("values.yaml", "'values.yaml'"),
     "resource fork of a Mac": ("._original.yaml", "'._original.yaml'"),
     "space": ("p 1.tgz", "'p 1.tgz'"),
     "line break": ("p-1.tgz\n", r"'p-1.tgz\n'"),
@@ -119,42 +119,42 @@ def test_a_file_of_any_other_name_is_refused(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(member(name, b"x"))))
     assert error.code == "bad-archive"
-    assert said(error) == f"contains {quoted}, which is not allowed in a KuboCD package"
+    assert sentence_of(error) == f"contains {quoted}, which is not allowed in a KuboCD package"
 
 
-@pytest.mark.parametrize("trick", [trick for trick, (name, _) in NAMES.items() if name])  # a path record is not empty
-def test_a_name_from_an_extended_header_is_no_freer(trick: str) -> None:
+@pytest.mark.parametrize("trick", [trick for trick, (name, _) in NAMES.items() if name])  # a path record is never empty
+def test_a_name_from_an_extended_header_has_the_same_rules(trick: str) -> None:
     name, quoted = NAMES[trick]
     error = refusal(gzipped(tar(extended({"path": name}), CHART)))
-    assert said(error) == f"contains {quoted}, which is not allowed in a KuboCD package"
+    assert sentence_of(error) == f"contains {quoted}, which is not allowed in a KuboCD package"
 
 
-# One row a trick: a kind of member, and what it is called.
+# Each entry is a type of member, and its name in the error.
 MEMBERS = {
-    "symbolic link": (tarfile.SYMTYPE, "a symlink"),
+    "symlink": (tarfile.SYMTYPE, "a symlink"),
     "hard link": (tarfile.LNKTYPE, "a hard link"),
     "character device": (tarfile.CHRTYPE, "a device"),
     "block device": (tarfile.BLKTYPE, "a device"),
     "FIFO": (tarfile.FIFOTYPE, "a FIFO"),
     "contiguous file": (tarfile.CONTTYPE, "of the unknown type '7'"),
-    "sparse file of GNU": (tarfile.GNUTYPE_SPARSE, "a sparse file"),
-    "long name of GNU": (tarfile.GNUTYPE_LONGNAME, "a GNU long name"),
-    "long link of GNU": (tarfile.GNUTYPE_LONGLINK, "a GNU long link name"),
-    "volume label of GNU": (b"V", "of the unknown type 'V'"),
-    "continued file of GNU": (b"M", "of the unknown type 'M'"),
-    "list of a folder of GNU": (b"D", "of the unknown type 'D'"),
-    "extended header of Solaris": (tarfile.SOLARIS_XHDTYPE, "of the unknown type 'X'"),
-    "no ASCII": (b"\xff", "of the unknown type 'ÿ'"),
+    "GNU sparse file": (tarfile.GNUTYPE_SPARSE, "a sparse file"),
+    "GNU long name": (tarfile.GNUTYPE_LONGNAME, "a GNU long name"),
+    "GNU long link": (tarfile.GNUTYPE_LONGLINK, "a GNU long link name"),
+    "GNU volume label": (b"V", "of the unknown type 'V'"),
+    "GNU continued file": (b"M", "of the unknown type 'M'"),
+    "GNU list of a directory": (b"D", "of the unknown type 'D'"),
+    "Solaris extended header": (tarfile.SOLARIS_XHDTYPE, "of the unknown type 'X'"),
+    "not ASCII": (b"\xff", "of the unknown type 'ÿ'"),
     "escape": (b"\x1b", r"of the unknown type '\x1b'"),
 }
 
 
 @pytest.mark.parametrize("trick", MEMBERS)
-def test_a_member_that_is_no_regular_file_is_refused(trick: str) -> None:
+def test_a_member_that_is_not_a_regular_file_is_refused(trick: str) -> None:
     kind, words = MEMBERS[trick]
     error = refusal(gzipped(tar(member("original.yaml", kind=kind, link="/etc/passwd"))))
     assert error.code == "bad-archive"
-    assert said(error) == f"contains 'original.yaml', which is {words}; a package can contain only regular files"
+    assert sentence_of(error) == f"contains 'original.yaml', which is {words}; a package can contain only regular files"
 
 
 CUT = "ends in the middle of 'p-1.0.0.tgz'"
@@ -169,7 +169,7 @@ def pax(block: bytes, size: int | None = None) -> bytes:
     return tar(member("pax", block, kind=tarfile.XHDTYPE, size=size), CHART)
 
 
-# One row a trick: a tar, and the sentence that refuses it.
+# Each entry is a tar file and the error message.
 TARS = {
     "sparse file": (
         tar(sparse()),
@@ -179,7 +179,7 @@ TARS = {
     "sparse name in pax": (tar(extended({"GNU.sparse.name": "../x"}), CHART), useless("GNU.sparse.name")),
     "size in pax": (tar(extended({"size": "99999999999"}), CHART), useless("size")),
     "negative size in pax": (tar(extended({"size": "-1"}), CHART), useless("size")),
-    "link in pax": (tar(extended({"linkpath": "/etc"}), CHART), useless("linkpath")),
+    "symlink in pax": (tar(extended({"linkpath": "/etc"}), CHART), useless("linkpath")),
     "character set in pax": (tar(extended({"hdrcharset": "BINARY"}), CHART), useless("hdrcharset")),
     "path for all": (tar(extended({"path": "index.yaml"}, kind=tarfile.XGLTYPE), CHART), useless("path")),
     "size for all": (tar(extended({"size": "1"}, kind=tarfile.XGLTYPE), CHART), useless("size")),
@@ -191,11 +191,11 @@ TARS = {
     "pax, a long number": (pax(b"1" * 9000), UNREADABLE),
     "pax, digits of another script": (pax("6\u0660 a=b\n".encode()), UNREADABLE),
     "pax without a key": (pax(b"5 =b\n"), UNREADABLE),
-    "folder": (
+    "directory": (
         tar(member("charts", kind=tarfile.DIRTYPE)),
         "contains 'charts/', which is a directory; a package can contain only regular files",
     ),
-    "folder by another name": (
+    "directory by another name": (
         tar(extended({"path": "a/"}), member("./", kind=tarfile.DIRTYPE)),
         "contains 'a/', which is a directory; a package can contain only regular files",
     ),
@@ -203,7 +203,7 @@ TARS = {
         tar(extended({"path": "p" * 252 + ".tgz"}), CHART),
         f"contains '{'p' * 200}…', whose name is longer than 255 characters",
     ),
-    "long name of GNU": (
+    "GNU long name": (
         tar(member("././@LongLink", b"p" * 300 + b"\0", kind=tarfile.GNUTYPE_LONGNAME), CHART),
         "contains '././@LongLink', which is a GNU long name; a package can contain only regular files",
     ),
@@ -227,14 +227,14 @@ TARS = {
         tar(patched(CHART, 124, b"00000000008\0")),
         "is not a tar archive: the size in a header is not a number",
     ),
-    "size that is not there": (tar(member("p-1.0.0.tgz", size=400 * MIB)), CUT),
+    "missing size": (tar(member("p-1.0.0.tgz", size=400 * MIB)), CUT),
     "cut in a member": (CHART[:700], CUT),
     "cut after a header": (CHART[:512], CUT),
     "cut in a header": (CHART + b"x" * 100, "ends in the middle of its last header"),
     "no header": (CHART + b"x" * 512, "is not a tar archive: a header has a wrong checksum"),
-    "no tar": (b"hello, world", "ends in the middle of its last header"),
+    "not a tar file": (b"hello, world", "ends in the middle of its last header"),
     "wrong checksum": (CHART[:300] + b"!" + CHART[301:], "is not a tar archive: a header has a wrong checksum"),
-    "checksum that is no number": (
+    "checksum that is not a number": (
         CHART[:148] + b"checksum" + CHART[156:],
         "is not a tar archive: a header has a wrong checksum",
     ),
@@ -246,23 +246,23 @@ TARS = {
     "garbage after the end": (tar(CHART) + b"garbage", "has data after the end of the archive"),
     "zeros alone": (bytes(10240), "is empty"),
     "nothing": (b"", "is empty"),
-    "folder alone": (tar(member("./", kind=tarfile.DIRTYPE)), "is empty"),
+    "only a directory": (tar(member("./", kind=tarfile.DIRTYPE)), "is empty"),
 }
 
 
 @pytest.mark.parametrize("trick", TARS)
-def test_a_crooked_tar_is_refused(trick: str) -> None:
+def test_a_malformed_tar_is_refused(trick: str) -> None:
     data, sentence = TARS[trick]
     error = refusal(gzipped(data))
     assert error.code == "bad-archive"
-    assert said(error) == sentence
+    assert sentence_of(error) == sentence
 
 
-# One row a trick: gzip data, and the sentence that refuses it.
+# Each entry is gzip data and the error message.
 GZIPS = {
     "nothing": (b"", "is truncated: its gzip data has no end"),
     "text": (b"hello, world", "is not gzip data"),
-    "no gzip at all": (tarred(FILES), "is not gzip data"),
+    "not gzip data": (tarred(FILES), "is not gzip data"),
     "zlib": (zlib.compress(tarred(FILES)), "is not gzip data"),
     "unknown method": (b"\x1f\x8b\x07" + gzipped(tarred(FILES))[3:], "is not gzip data"),
     "reserved flags": (gzip_header(flags=0xE0), "is not gzip data"),
@@ -283,28 +283,28 @@ GZIPS = {
 
 
 @pytest.mark.parametrize("trick", GZIPS)
-def test_crooked_gzip_data_is_refused(trick: str) -> None:
+def test_malformed_gzip_data_is_refused(trick: str) -> None:
     data, sentence = GZIPS[trick]
     error = refusal(data)
     assert error.code == "bad-archive"
-    assert said(error) == sentence
+    assert sentence_of(error) == sentence
 
 
-def test_large_extra_fields_in_the_gzip_header_are_passed_over() -> None:
+def test_large_extra_fields_in_the_gzip_header_are_skipped() -> None:
     extra = (65_535).to_bytes(2, "little") + bytes(65_535)
     assert read(gzip_header(flags=0x04) + extra + gzipped(tarred(FILES))[10:]) == FILES
 
 
-def test_a_size_in_binary_is_read() -> None:
+def test_a_binary_size_field_is_read() -> None:
     binary = patched(CHART, 124, b"\x80" + bytes(10) + b"\x05")
     assert read(gzipped(tar(binary))) == {"p-1.0.0.tgz": b"chart"}
 
 
-def test_what_follows_a_nul_is_not_part_of_a_name() -> None:
+def test_a_name_ends_at_its_first_nul() -> None:
     assert read(gzipped(tar(member("p-1.0.0.tgz\0../x", b"chart")))) == {"p-1.0.0.tgz": b"chart"}
 
 
-def test_a_checksum_of_signed_bytes_as_old_writers_made_it_is_taken() -> None:
+def test_a_checksum_of_signed_bytes_is_accepted() -> None:
     header = bytearray(patched(CHART, 265, b"Zo\xc3\xab"))
     header[148:156] = b"%06o\0 " % (int(header[148:154], 8) - 2 * 256)
     assert read(gzipped(tar(bytes(header)))) == {"p-1.0.0.tgz": b"chart"}
@@ -314,7 +314,7 @@ def bomb(size: int, name: str = "q-1.tgz") -> bytes:
     return gzip.compress(tar(member(name, bytes(size))), 1)
 
 
-# One row a limit: what is beyond it, the limits if not the usual ones, the sentence, and the flag that it names.
+# Each entry is an archive over a limit, the limits if not the defaults, the error message, and the flag in the hint.
 BEYOND = {
     "packed": (
         gzipped(tarred(FILES)),
@@ -340,7 +340,7 @@ BEYOND = {
         "contains 'original.yaml', which is larger than the limit of 5 MiB",
         "--limit text=10MiB",
     ),
-    "one member that says it is large": (
+    "one member with a large declared size": (
         gzipped(tar(member("p-1.0.0.tgz", size=1 << 62))),
         Limits(),
         "contains 'p-1.0.0.tgz', which is larger than the limit of 512 MiB",
@@ -370,7 +370,7 @@ BEYOND = {
         "has an extended header that is larger than the limit of 16 KiB",
         "--limit extended-header=32KiB",
     ),
-    "extended header that says it is large": (
+    "extended header with a large declared size": (
         gzipped(pax(b"", 1 << 40)),
         Limits(),
         "has an extended header that is larger than the limit of 16 KiB",
@@ -390,18 +390,18 @@ def test_an_archive_beyond_a_limit_is_refused_by_that_limit(trick: str) -> None:
     data, limits, sentence, flag = BEYOND[trick]
     error = refusal(data, limits)
     assert error.code == "package-limit"
-    assert said(error) == sentence
+    assert sentence_of(error) == sentence
     assert error.hint == f"if you trust the package, raise the limit: {flag}"
 
 
 @pytest.mark.parametrize(
     "changes", [{"layer": 12_800}, {"members": 4}, {"unpacked": 10_240}, {"text": 8}, {"gzip_members": 1}]
 )
-def test_what_is_just_within_a_limit_is_read(changes: dict[str, int]) -> None:
+def test_an_archive_at_its_limits_is_read(changes: dict[str, int]) -> None:
     assert read(gzipped(tarred(FILES)), Limits(**changes)) == FILES
 
 
-def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
+def test_a_bomb_uses_no_more_memory_than_the_limit() -> None:
     data = bomb(64 * MIB)
     limits = Limits(unpacked=MIB)
     tracemalloc.start()
@@ -413,11 +413,11 @@ def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3071), st.integers(0, 255)), min_size=1, max_size=6))
-def test_no_change_of_bytes_brings_out_anything_but_a_readable_error(changes: list[tuple[int, int]]) -> None:
+def test_changed_bytes_are_accepted_or_refused_with_a_readable_error(changes: list[tuple[int, int]]) -> None:
     data = bytearray(tar(extended({"path": "q-1.0.0.tgz", "mtime": "1.5"}), CHART, member("index.yaml", b"{}")))
     for index, value in changes:
         data[index % len(data)] = value
-    # Most changes break a header's sum: mend them, so that they get further.
+    # Most changes break the checksum of a header, so the checksums are corrected.
     for start in range(0, 2560, 512):
         header = data[start : start + 512]
         header[148:156] = b" " * 8

@@ -25,7 +25,7 @@ def path_of(cache: Cache, descriptor: Descriptor = BLOB) -> Path:
     return cache.directory / "blobs" / "sha256" / descriptor.hex[:2] / descriptor.hex
 
 
-def test_what_is_stored_is_read_again(cache: Cache) -> None:
+def test_a_stored_blob_is_read_back(cache: Cache) -> None:
     assert cache.read(BLOB) is None
     assert not cache.has(BLOB)
     cache.store(DATA, BLOB.digest)
@@ -34,26 +34,26 @@ def test_what_is_stored_is_read_again(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"a LAYER", b"a layer and more"])
-def test_a_damaged_blob_is_none_and_is_removed(cache: Cache, content: bytes) -> None:
+def test_a_damaged_blob_is_removed(cache: Cache, content: bytes) -> None:
     cache.store(DATA, BLOB.digest)
     path_of(cache).write_bytes(content)
     assert cache.read(BLOB) is None
     assert not path_of(cache).exists()
 
 
-def test_a_folder_in_a_blob_s_place_is_no_blob(cache: Cache) -> None:
+def test_a_directory_in_place_of_a_blob_is_ignored(cache: Cache) -> None:
     path_of(cache).mkdir(parents=True)
     assert cache.read(BLOB) is None
     cache.store(DATA, BLOB.digest)
     assert cache.trouble is not None
 
 
-def test_the_cache_is_the_user_s_alone(cache: Cache) -> None:
+def test_only_the_user_can_read_the_cache(cache: Cache) -> None:
     cache.store(DATA, BLOB.digest)
     assert cache.directory.stat().st_mode & 0o077 == 0
 
 
-def test_a_cache_that_can_t_be_written_is_one_warning_and_no_harm(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     cache = Cache(tmp_path / "file" / "cache")
     assert cache.read(BLOB) is None
@@ -64,7 +64,7 @@ def test_a_cache_that_can_t_be_written_is_one_warning_and_no_harm(tmp_path: Path
     assert "Not a directory" in cache.trouble.message
 
 
-def test_a_full_disk_leaves_nothing_half_written(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_partial_file(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_nothing_half_written(cache: Cache, monkeypatch: pyte
     assert cache.trouble is not None
 
 
-def test_an_interrupted_write_leaves_nothing_behind(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_no_partial_file(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -84,7 +84,7 @@ def test_an_interrupted_write_leaves_nothing_behind(cache: Cache, monkeypatch: p
     assert [path for path in cache.directory.rglob("*") if path.is_file()] == []
 
 
-def test_many_writers_of_one_blob_do_not_disturb_each_other(cache: Cache) -> None:
+def test_concurrent_writers_of_one_blob_do_not_interfere(cache: Cache) -> None:
     large = os.urandom(1 << 20)
     blob = Descriptor(CONTENT_TYPE, sha256(large), len(large))
     seen: list[bytes | None] = []
@@ -103,7 +103,7 @@ def test_many_writers_of_one_blob_do_not_disturb_each_other(cache: Cache) -> Non
     assert [path.name for path in cache.directory.rglob("*") if path.is_file()] == [blob.hex]
 
 
-def test_a_manifest_is_listed_with_the_names_under_which_it_was_fetched(cache: Cache) -> None:
+def test_a_manifest_is_listed_with_its_references(cache: Cache) -> None:
     cache.store(DATA, BLOB.digest)
     for name in ("x.io/p:2", "x.io/p:1", "x.io/p:2"):
         cache.name(BLOB.digest, name)
@@ -111,14 +111,14 @@ def test_a_manifest_is_listed_with_the_names_under_which_it_was_fetched(cache: C
     assert (blob.digest, blob.size, blob.references) == (BLOB.digest, len(DATA), ("x.io/p:1", "x.io/p:2"))
 
 
-def test_nothing_but_blobs_is_listed(cache: Cache) -> None:
+def test_only_blobs_are_listed(cache: Cache) -> None:
     cache.store(DATA, BLOB.digest)
     (path_of(cache).parent / "README").write_text("")
     (path_of(cache).parent / ("0" * 64)).write_text("in the wrong folder")
     assert [blob.digest for blob in cache.blobs()] == [BLOB.digest]
 
 
-def test_prune_removes_what_was_not_read_for_so_long(cache: Cache) -> None:
+def test_prune_removes_blobs_that_were_not_read_recently(cache: Cache) -> None:
     other = b"another"
     for data in (DATA, other):
         cache.store(data, sha256(data))
@@ -140,7 +140,7 @@ def test_reading_counts_as_use(cache: Cache) -> None:
     assert cache.prune(30 * 24 * 3600) == (0, 0)
 
 
-def test_prune_removes_what_a_killed_process_left(cache: Cache) -> None:
+def test_prune_removes_partial_files_of_killed_processes(cache: Cache) -> None:
     cache.store(DATA, BLOB.digest)
     left, fresh = (path_of(cache).parent / f"incoming-{name}" for name in ("old", "new"))
     for path in (left, fresh):
@@ -150,7 +150,7 @@ def test_prune_removes_what_a_killed_process_left(cache: Cache) -> None:
     assert (left.exists(), fresh.exists()) == (False, True)
 
 
-def test_damaged_reads_everything_and_removes_what_is_wrong(cache: Cache) -> None:
+def test_damaged_reads_every_blob_and_removes_damaged_ones(cache: Cache) -> None:
     cache.store(DATA, BLOB.digest)
     assert cache.damaged() == []
     path_of(cache).write_bytes(b"damaged")
@@ -165,7 +165,7 @@ def test_a_cache_that_does_not_exist_is_empty(cache: Cache) -> None:
     assert not cache.directory.exists()
 
 
-def test_what_can_t_be_removed_is_told(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blob_that_cannot_be_removed_is_an_error(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -176,7 +176,7 @@ def test_what_can_t_be_removed_is_told(cache: Cache, monkeypatch: pytest.MonkeyP
     assert caught.value.problem.code == "unwritable-cache"
 
 
-def test_the_folder_is_the_system_s_or_the_one_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_directory_is_that_of_the_system_or_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_directory({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/kcd-gen")
     assert cache_directory({"XDG_CACHE_HOME": "/caches"}, Path("mine")) == Path("mine")
     monkeypatch.setattr("sys.platform", "linux")
@@ -185,7 +185,7 @@ def test_the_folder_is_the_system_s_or_the_one_given(monkeypatch: pytest.MonkeyP
     assert cache_directory({"HOME": "/Users/ada"}) == Path("/Users/ada/Library/Caches/kcd-gen")
 
 
-def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_directory_has_a_temporary_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -193,7 +193,7 @@ def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch
     assert cache_directory({}).parent == Path(tempfile.gettempdir())
 
 
-def test_prune_leaves_what_another_process_is_writing(cache: Cache) -> None:
+def test_prune_keeps_files_that_another_process_is_writing(cache: Cache) -> None:
     cache.store(DATA, BLOB.digest)
     fresh = path_of(cache).parent / "incoming-new"
     fresh.write_bytes(b"half")

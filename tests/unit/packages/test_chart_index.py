@@ -116,7 +116,7 @@ def test_an_index_that_agrees_with_the_archives_is_accepted(text: str) -> None:
     ],
     ids=range(36),
 )
-def test_an_index_that_does_not_is_refused(text: str | bytes, code: str, sentence: str) -> None:
+def test_an_index_that_disagrees_with_the_archives_is_refused(text: str | bytes, code: str, sentence: str) -> None:
     with pytest.raises(ProblemsError) as caught:
         check(text)
     assert caught.value.problem.code == code
@@ -125,19 +125,19 @@ def test_an_index_that_does_not_is_refused(text: str | bytes, code: str, sentenc
     assert caught.value.problem.message.isprintable()
 
 
-def test_an_archive_that_the_index_leaves_out_is_fine() -> None:
+def test_an_archive_missing_from_the_index_is_valid() -> None:
     files = {"index.yaml": index().encode(), "p-1.0.0.tgz": CHART, "q-1.0.0.tgz": CHART}
     check_charts(files, Subject("x.io/p:1"))
 
 
-def test_the_archive_that_was_perhaps_meant_is_suggested() -> None:
+def test_the_archive_with_the_nearest_name_is_suggested() -> None:
     with pytest.raises(ProblemsError) as caught:
         check(index(urls=["p-1.0.1.tgz"]))
     assert caught.value.problem.hint == "the package has 'p-1.0.0.tgz'; rebuild it with 'kubocd package'"
 
 
 @given(st.text(alphabet="ap<>&*!?:-,[]{}#|%@`'\" \n\t0\\x", max_size=60))
-def test_no_text_brings_out_anything_but_a_readable_error(text: str) -> None:
+def test_any_string_is_an_index_or_refused_with_a_readable_error(text: str) -> None:
     try:
         check("entries:\n  p:\n  - " + text)
     except ProblemsError as error:

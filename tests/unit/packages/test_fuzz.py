@@ -1,4 +1,4 @@
-"""Damaged packages: what comes out is the package as it was, or a problem with a code; nothing else, and soon."""
+"""Damaged packages: reading returns the original package or a problem with a code, in limited time."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ FILES = {
 }
 STORED = gzipped(tarred(FILES))
 DEFLATED = gzip.compress(tarred(FILES), mtime=0)
-SECONDS = 20  # of the processor, for what takes milliseconds
+SECONDS = 20  # CPU time, for tests that take milliseconds
 
-# Where (anywhere, scaled to the length), what is done, and with which byte.
+# The position (scaled to the length), the kind of change, and the byte.
 Damage = list[tuple[float, str, int]]
 damage: st.SearchStrategy[Damage] = st.lists(
     st.tuples(
@@ -63,12 +63,12 @@ def damaged(data: bytes, changes: Damage) -> bytes:
 
 
 def outcome(write: Callable[[Path], None]) -> dict[str, bytes] | str | None:
-    """The files of the package in the layout that `write` makes, its problem's code, or None where it is not there."""
+    """Return the files of the package in the layout that `write` creates, the code of its problem, or None."""
     with tempfile.TemporaryDirectory() as name, processor_limit(SECONDS):
-        folder = Path(name)
-        write(folder)
-        before = sorted(folder.rglob("*"))
-        layout, reference = OciLayout(folder, limits=LIMITS), parse_reference(REFERENCE)
+        directory = Path(name)
+        write(directory)
+        before = sorted(directory.rglob("*"))
+        layout, reference = OciLayout(directory, limits=LIMITS), parse_reference(REFERENCE)
         try:
             descriptor = layout.resolve(reference)
             if descriptor is None:
@@ -79,37 +79,39 @@ def outcome(write: Callable[[Path], None]) -> dict[str, bytes] | str | None:
             assert error.problem.message.isprintable()
             return error.problem.code
         finally:
-            assert sorted(folder.rglob("*")) == before  # nothing was unpacked
+            assert sorted(directory.rglob("*")) == before  # nothing was unpacked
 
 
-def named(folder: Path, image: dict[str, object]) -> None:
-    write_index(folder, [{**image, "annotations": {REF_NAME: REFERENCE}}])
+def named(directory: Path, image: dict[str, object]) -> None:
+    write_index(directory, [{**image, "annotations": {REF_NAME: REFERENCE}}])
 
 
 @given(damage, st.sampled_from([STORED, DEFLATED]))
 @example([(0.0, "repeat", 0)], STORED)
-def test_a_damaged_layer(changes: Damage, layer: bytes) -> None:
+def test_a_damaged_layer_is_read_unchanged_or_refused(changes: Damage, layer: bytes) -> None:
     bad = damaged(layer, changes)
-    found = outcome(lambda folder: named(folder, write_image(folder, bad)))
+    found = outcome(lambda directory: named(directory, write_image(directory, bad)))
     assert found == FILES or found in ("bad-archive", "package-limit", "corrupt-chart", "bad-index")
 
 
 @given(damage)
-def test_a_damaged_layer_under_the_digest_of_the_good_one(changes: Damage) -> None:
+def test_a_layer_that_differs_from_its_digest_is_refused(changes: Damage) -> None:
     bad = damaged(STORED, changes)
 
-    def write(folder: Path) -> None:
-        named(folder, write_image(folder, STORED))
-        (blob,) = (path for path in folder.rglob("*") if path.is_file() and path.read_bytes() == STORED)
+    def write(directory: Path) -> None:
+        named(directory, write_image(directory, STORED))
+        (blob,) = (path for path in directory.rglob("*") if path.is_file() and path.read_bytes() == STORED)
         blob.write_bytes(bad)
 
     assert outcome(write) == (FILES if bad == STORED else "corrupt-blob")
 
 
 @given(damage)
-def test_a_damaged_tar_in_a_good_gzip(changes: Damage) -> None:
-    found = outcome(lambda folder: named(folder, write_image(folder, gzipped(damaged(tarred(FILES), changes)))))
-    if isinstance(found, dict):  # a change within a file is no damage that a tar could show
+def test_a_damaged_tar_in_valid_gzip_data_is_read_or_refused(changes: Damage) -> None:
+    found = outcome(
+        lambda directory: named(directory, write_image(directory, gzipped(damaged(tarred(FILES), changes))))
+    )
+    if isinstance(found, dict):  # a tar file has no checksum of file contents
         assert found.keys() == FILES.keys()
         assert sum(map(len, found.values())) <= LIMITS.unpacked
     else:
@@ -117,33 +119,33 @@ def test_a_damaged_tar_in_a_good_gzip(changes: Damage) -> None:
 
 
 @given(damage)
-def test_a_damaged_chart_in_a_good_layer(changes: Damage) -> None:
+def test_a_damaged_chart_in_a_valid_layer_is_read_or_refused(changes: Damage) -> None:
     files = {**FILES, "p-1.0.0.tgz": damaged(CHART, changes)}
-    found = outcome(lambda folder: named(folder, write_image(folder, gzipped(tarred(files)))))
+    found = outcome(lambda directory: named(directory, write_image(directory, gzipped(tarred(files)))))
     assert found in (files, "corrupt-chart", "package-limit")
 
 
 @given(damage)
-def test_a_damaged_manifest(changes: Damage) -> None:
-    def write(folder: Path) -> None:
-        image = write_image(folder, STORED)
-        good = (folder / "blobs" / "sha256" / image["digest"].removeprefix("sha256:")).read_bytes()
-        named(folder, write_blob(folder, damaged(good, changes), MANIFEST_TYPE))
+def test_a_damaged_manifest_is_read_or_refused(changes: Damage) -> None:
+    def write(directory: Path) -> None:
+        image = write_image(directory, STORED)
+        good = (directory / "blobs" / "sha256" / image["digest"].removeprefix("sha256:")).read_bytes()
+        named(directory, write_blob(directory, damaged(good, changes), MANIFEST_TYPE))
 
     assert outcome(write) in (FILES, "not-a-package", "corrupt-blob", "package-limit")
 
 
 @given(damage)
-def test_a_damaged_index_of_a_layout(changes: Damage) -> None:
-    def write(folder: Path) -> None:
-        named(folder, write_image(folder, STORED))
-        index = folder / "index.json"
+def test_a_damaged_layout_index_is_read_or_refused(changes: Damage) -> None:
+    def write(directory: Path) -> None:
+        named(directory, write_image(directory, STORED))
+        index = directory / "index.json"
         index.write_bytes(damaged(index.read_bytes(), changes))
 
     assert outcome(write) in (FILES, None, "bad-layout", "corrupt-blob", "not-a-package", "package-limit")
 
 
-# Anything that JSON can say, in the place of each part of a manifest.
+# Arbitrary JSON values for each part of a manifest.
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
@@ -152,21 +154,23 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(["mediaType", "config", "layers", "annotations", "schemaVersion", "subject"]), json_values)
-def test_a_manifest_with_anything_in_one_place(place: str, value: object) -> None:
-    found = outcome(lambda folder: named(folder, write_image(folder, STORED, **{place: value})))
+def test_a_manifest_with_an_arbitrary_value_is_read_or_refused(field: str, value: object) -> None:
+    found = outcome(lambda directory: named(directory, write_image(directory, STORED, **{field: value})))
     assert found in (FILES, "not-a-package")
 
 
 @given(st.sampled_from(["mediaType", "digest", "size", "annotations", "urls", "data", "platform"]), json_values)
-def test_a_layer_s_descriptor_with_anything_in_one_place(place: str, value: object) -> None:
-    def write(folder: Path) -> None:
-        layer = {**write_blob(folder, STORED, CONTENT_TYPE), place: value}
-        named(folder, write_image(folder, STORED, layers=[json.loads(json.dumps(layer))]))
+def test_a_layer_descriptor_with_an_arbitrary_value_is_read_or_refused(field: str, value: object) -> None:
+    def write(directory: Path) -> None:
+        layer = {**write_blob(directory, STORED, CONTENT_TYPE), field: value}
+        named(directory, write_image(directory, STORED, layers=[json.loads(json.dumps(layer))]))
 
     assert outcome(write) in (FILES, "not-a-package", "corrupt-blob", "package-limit")
 
 
-def test_the_packages_that_are_damaged_are_good() -> None:
+def test_the_packages_are_valid_before_they_are_damaged() -> None:
     for layer in (STORED, DEFLATED):
-        assert outcome(lambda folder, layer=layer: named(folder, write_image(folder, layer))) == FILES  # type: ignore[misc]
-    assert isinstance(outcome(lambda folder: named(folder, write_image(folder, package_layer("", "", {})))), dict)
+        assert outcome(lambda directory, layer=layer: named(directory, write_image(directory, layer))) == FILES  # type: ignore[misc]
+    assert isinstance(
+        outcome(lambda directory: named(directory, write_image(directory, package_layer("", "", {})))), dict
+    )

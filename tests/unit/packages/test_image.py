@@ -23,34 +23,34 @@ FILES = {
 }
 
 
-def read(folder: Path) -> PackageImage:
-    layout, reference = OciLayout(folder), parse_reference(REFERENCE)
+def read(directory: Path) -> PackageImage:
+    layout, reference = OciLayout(directory), parse_reference(REFERENCE)
     descriptor = layout.resolve(reference)
     assert descriptor is not None
     return read_image(reference, descriptor, layout)
 
 
-def refusal(folder: Path, code: str) -> Problem:
+def refusal(directory: Path, code: str) -> Problem:
     with pytest.raises(ProblemsError) as caught:
-        read(folder)
+        read(directory)
     assert caught.value.problem.code == code
     assert caught.value.problem.message.isprintable()
     return caught.value.problem
 
 
-def test_an_image_carries_its_digests_and_its_files(write_one: WriteOne) -> None:
-    folder = write_one()
-    image = read(folder)
+def test_an_image_has_its_digests_and_files(write_one: WriteOne) -> None:
+    directory = write_one()
+    image = read(directory)
     assert image.reference == REFERENCE
-    assert (folder / "blobs" / "sha256" / image.digest.removeprefix("sha256:")).is_file()
+    assert (directory / "blobs" / "sha256" / image.digest.removeprefix("sha256:")).is_file()
     assert (image.layer.digest, image.layer.size) == (sha256(LAYER), len(LAYER))
     assert set(image.files) == {"original.yaml", "groomed.yaml", "index.yaml", "status.yaml", "p-1.0.0.tgz"}
     assert image.files["p-1.0.0.tgz"] == CHART
 
 
-def test_a_manifest_may_leave_its_media_type_to_its_descriptor(write_one: WriteOne) -> None:
-    folder = write_one()
-    manifest = folder / "blobs" / "sha256" / read(folder).digest.removeprefix("sha256:")
+def test_a_manifest_can_omit_its_media_type(write_one: WriteOne) -> None:
+    directory = write_one()
+    manifest = directory / "blobs" / "sha256" / read(directory).digest.removeprefix("sha256:")
     text = manifest.read_bytes().replace(b'"mediaType": "%s", ' % MANIFEST_TYPE.encode(), b"", 1)
     data = {"digest": sha256(text), "size": len(text)}
     (manifest.parent / sha256(text).removeprefix("sha256:")).write_bytes(text)
@@ -67,7 +67,7 @@ def test_a_manifest_may_leave_its_media_type_to_its_descriptor(write_one: WriteO
         ("\x1b[2J", r"of the media type '\x1b[2J'"),
     ],
 )
-def test_a_descriptor_of_another_kind_of_manifest_is_named_for_what_it_is(
+def test_a_descriptor_of_another_media_type_is_reported_with_its_type(
     write_one: WriteOne, media_type: str, words: str
 ) -> None:
     error = refusal(write_one(entry={"mediaType": media_type}), "not-a-package")
@@ -111,7 +111,7 @@ def test_a_descriptor_of_another_kind_of_manifest_is_named_for_what_it_is(
         ({"layers": [{**EMPTY, "mediaType": CONTENT_TYPE, "digest": "sha256:../x"}]}, "has no valid digest"),
     ],
 )
-def test_an_image_that_is_no_package_is_named_for_what_it_is(
+def test_an_image_that_is_not_a_package_is_reported_with_its_type(
     write_one: WriteOne, changes: dict[str, Any], words: str
 ) -> None:
     error = refusal(write_one(**changes), "not-a-package")
@@ -135,7 +135,7 @@ def test_a_manifest_over_the_limit_is_refused_before_it_is_read(write_one: Write
 @pytest.mark.parametrize(
     "name", ["layer", "unpacked", "members", "text", "manifest", "chart-archive", "chart", "chart-file"]
 )
-def test_each_limit_that_is_moved_is_kept_and_named(write_one: WriteOne, name: str) -> None:
+def test_each_limit_is_enforced_and_named(write_one: WriteOne, name: str) -> None:
     layout, reference = OciLayout(write_one()), parse_reference(REFERENCE)
     descriptor = layout.resolve(reference)
     assert descriptor is not None
@@ -147,7 +147,7 @@ def test_each_limit_that_is_moved_is_kept_and_named(write_one: WriteOne, name: s
     assert caught.value.problem.position is not None
 
 
-def test_embedded_data_and_other_addresses_are_not_used(write_one: WriteOne) -> None:
+def test_embedded_data_and_urls_of_descriptors_are_not_used(write_one: WriteOne) -> None:
     layer = {"mediaType": CONTENT_TYPE, "digest": sha256(LAYER), "size": len(LAYER)}
     strange = {"data": "bm90IHRoZSBsYXllcg==", "urls": ["https://evil.example.com/layer"], "platform": {"os": "x"}}
     assert read(write_one(layers=[{**layer, **strange}])).files["p-1.0.0.tgz"] == CHART
@@ -164,12 +164,12 @@ def test_a_layer_of_another_length_is_refused(write_one: WriteOne, size: int, se
 
 
 def test_a_layer_of_another_digest_is_refused(write_one: WriteOne) -> None:
-    folder = write_one()
-    (folder / "blobs" / "sha256" / sha256(LAYER).removeprefix("sha256:")).write_bytes(LAYER + b"x")
-    assert sha256(LAYER + b"x") in refusal(folder, "corrupt-blob").message
+    directory = write_one()
+    (directory / "blobs" / "sha256" / sha256(LAYER).removeprefix("sha256:")).write_bytes(LAYER + b"x")
+    assert sha256(LAYER + b"x") in refusal(directory, "corrupt-blob").message
 
 
-def test_a_config_is_not_read_at_all(write_one: WriteOne) -> None:
+def test_the_config_blob_is_not_read(write_one: WriteOne) -> None:
     assert read(write_one(config={"mediaType": CONFIG_TYPE, "digest": "sha256:" + "0" * 64, "size": 1 << 60}))
 
 
@@ -185,12 +185,12 @@ def test_every_missing_file_is_named(write_one: WriteOne) -> None:
     assert error.message.endswith("lacks original.yaml and status.yaml and index.yaml")
 
 
-def test_a_package_needs_no_groomed_manifest(write_one: WriteOne) -> None:
+def test_a_package_can_lack_its_groomed_manifest(write_one: WriteOne) -> None:
     assert "groomed.yaml" not in read(write_one(gzipped(tarred(FILES)))).files
 
 
-def test_a_chart_that_is_not_the_one_of_the_index_is_refused_at_the_layer_s_file(write_one: WriteOne) -> None:
+def test_a_chart_that_differs_from_the_index_is_refused_at_the_file_of_the_layer(write_one: WriteOne) -> None:
     layer = gzipped(tarred({**FILES, "p-1.0.0.tgz": b"another"}))
-    folder = write_one(layer)
-    error = refusal(folder, "corrupt-chart")
-    assert error.position == Position(str(folder / "blobs" / "sha256" / sha256(layer).removeprefix("sha256:")))
+    directory = write_one(layer)
+    error = refusal(directory, "corrupt-chart")
+    assert error.position == Position(str(directory / "blobs" / "sha256" / sha256(layer).removeprefix("sha256:")))

@@ -1,4 +1,4 @@
-"""A command does not pay for the libraries of another."""
+"""A command does not import the libraries of another."""
 
 from __future__ import annotations
 

@@ -38,13 +38,13 @@ def pin(*charts: tuple[str, str, str]) -> Pin:
 
 
 @given(LOCKS)
-def test_what_is_written_reads_back_the_same(tmp_path_factory: pytest.TempPathFactory, lock: Lock) -> None:
+def test_a_lock_reads_back_the_same(tmp_path_factory: pytest.TempPathFactory, lock: Lock) -> None:
     path = tmp_path_factory.mktemp("lock") / "kcd-gen.lock"
     path.write_text(lock_text(lock))
     assert read_lock(path, "kcd-gen.lock") == lock
 
 
-def test_a_lock_reads_like_this() -> None:
+def test_a_lock_has_a_fixed_format() -> None:
     lock = Lock({"x.io/b:2": pin(), "x.io/a:1": pin(("redis", "1.10", "c" * 64))}, "3.17")
     assert (
         lock_text(lock)
@@ -76,7 +76,7 @@ packages:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "code"),
+    ("text", "position", "code"),
     [
         ("kind: Lock\n<<<<<<< HEAD\nhelm: '3.17'\n", "kcd-gen.lock:2", "bad-lock"),
         ("apiVersion: kcd-gen/v1alpha1\nkind: Lock\n", "kcd-gen.lock", "missing-field"),
@@ -85,19 +85,19 @@ packages:
         ("apiVersion: kcd-gen/v1alpha1\nkind: Lock\npackages: {}\nmore: 1\n", "kcd-gen.lock:4:1", "unknown-field"),
     ],
 )
-def test_a_damaged_lock_is_told_with_its_place_and_the_way_out(
-    tmp_path: Path, text: str, place: str, code: str
+def test_a_damaged_lock_is_an_error_with_a_position_and_a_hint(
+    tmp_path: Path, text: str, position: str, code: str
 ) -> None:
     path = tmp_path / "kcd-gen.lock"
     path.write_text(text)
     with pytest.raises(ProblemsError) as caught:
         read_lock(path, "kcd-gen.lock")
     error = caught.value.problem
-    assert (error.code, str(error.position)[: len(place)]) == (code, place)
+    assert (error.code, str(error.position)[: len(position)]) == (code, position)
     assert error.hint is not None
 
 
-def test_a_name_that_is_no_reference_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_not_a_reference_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "kcd-gen.lock"
     path.write_text(lock_text(Lock({"../../etc/passwd": pin()})))
     with pytest.raises(ProblemsError) as caught:
@@ -105,13 +105,13 @@ def test_a_name_that_is_no_reference_is_refused(tmp_path: Path) -> None:
     assert [error.code for error in caught.value.problems] == ["bad-reference"]
 
 
-def test_a_chart_is_changed_where_its_bytes_are_and_its_version_is_not() -> None:
+def test_a_chart_is_changed_if_its_digest_differs_for_the_same_version() -> None:
     old = pin(("redis", "1.0", "a" * 64), ("redis", "2.0", "b" * 64), ("web", "1.0", "c" * 64))
     new = pin(("redis", "1.0", "f" * 64), ("redis", "3.0", "b" * 64), ("web", "1.0", "c" * 64))
     assert changed_charts(old, new) == [IndexedChart("redis", "1.0", "f" * 64)]
 
 
-def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically_and_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "kcd-gen.lock"
     write_whole(path, b"one")
     path.chmod(0o640)
@@ -120,7 +120,7 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["kcd-gen.lock"]
 
 
-def test_a_link_is_refused_and_where_it_led_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_symlink_is_refused_and_its_target_unchanged(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"one")
     (tmp_path / "link").symlink_to("real")
     with pytest.raises(SymlinkError):
@@ -129,7 +129,7 @@ def test_a_link_is_refused_and_where_it_led_stays_as_it_was(tmp_path: Path) -> N
     assert (tmp_path / "real").read_bytes() == b"one"
 
 
-def test_a_failed_write_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

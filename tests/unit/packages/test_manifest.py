@@ -25,7 +25,7 @@ def read(manifest: str | bytes, status: str = STATUS) -> Package:
 
 
 def refused(manifest: str | bytes, status: str = STATUS) -> list[str]:
-    """The problems as `line:column code message`."""
+    """Return the problems as `line:column code message`."""
     with pytest.raises(ProblemsError) as caught:
         read(manifest, status)
     return [
@@ -57,7 +57,7 @@ def test_a_small_manifest_has_kubocd_s_defaults() -> None:
     }
 
 
-def test_templates_come_in_the_order_in_which_kubocd_renders_them() -> None:
+def test_templates_are_in_the_rendering_order_of_kubocd() -> None:
     package = read(HEAD + "usage: {b: x, a: y}\n" + MODULE + "  - source: {local: {path: other}}\n")
     labels = [label for label, _ in package.templates()]
     assert labels[:6] == ["usage.a", "usage.b", "roles", "dependencies", "description", "module 'main', values"]
@@ -87,11 +87,11 @@ def test_field_names_match_whatever_their_case() -> None:
         ("'1.10'", "1.10"),
     ],
 )
-def test_a_number_or_boolean_where_a_string_is_wanted_is_the_text_of_its_value(tag: str, text: str) -> None:
+def test_a_number_or_boolean_in_a_string_field_becomes_a_string(tag: str, text: str) -> None:
     assert read(HEAD.replace("1.0.0", tag) + MODULE).tag == text
 
 
-def test_a_boolean_is_fine_where_a_template_is_wanted() -> None:
+def test_a_boolean_is_accepted_as_a_template() -> None:
     module = read(HEAD + MODULE + "    enabled: off\n    timeout: 5\nusage: {a: 1.50, b: }\n").modules[0]
     assert (module.enabled.text, module.timeout.text) == ("false", "5")
     assert read(HEAD + MODULE + "usage: {a: 1.50, b: }\n").usage == {
@@ -113,7 +113,7 @@ def test_a_boolean_is_fine_where_a_template_is_wanted() -> None:
         ("dependsOn", "null", {"text": "[]"}),
     ],
 )
-def test_a_template_is_a_text_or_a_tree_of_float64(field: str, value: str, source: dict[str, Any]) -> None:
+def test_a_template_is_a_string_or_a_tree_with_float64_numbers(field: str, value: str, source: dict[str, Any]) -> None:
     module = read(f"{HEAD}{MODULE}    {field}: {value}\n").modules[0]
     assert dict(module.templates())[field] == TemplateSource(("modules", 0, field), **source)
 
@@ -122,7 +122,7 @@ def test_a_template_is_a_text_or_a_tree_of_float64(field: str, value: str, sourc
     ("field", "value", "source"),
     [("roles", "[a]", {"tree": ["a"]}), ("roles", "", {"text": "[]"}), ("dependencies", "'- a'", {"text": "- a"})],
 )
-def test_roles_and_dependencies_may_be_trees(field: str, value: str, source: dict[str, Any]) -> None:
+def test_roles_and_dependencies_can_be_trees(field: str, value: str, source: dict[str, Any]) -> None:
     templates = dict(read(f"{HEAD}{field}: {value}\n{MODULE}").templates())
     assert templates[field] == TemplateSource((field,), **source)
 
@@ -186,7 +186,7 @@ SOURCES = [
 
 
 @pytest.mark.parametrize(("source", "words"), SOURCES)
-def test_a_module_has_exactly_one_whole_source(source: str, words: str) -> None:
+def test_a_module_has_exactly_one_complete_source(source: str, words: str) -> None:
     (problem,) = refused(f"{HEAD}modules:\n  - name: main\n    source: {source}\n")
     assert problem.startswith("6:")
     assert f"module 'main': {words}" in problem
@@ -203,7 +203,7 @@ def test_a_module_has_exactly_one_whole_source(source: str, words: str) -> None:
         "{local: {path: p}, oci: null}",
     ],
 )
-def test_a_source_is_of_one_of_four_kinds(source: str) -> None:
+def test_a_source_has_one_of_four_kinds(source: str) -> None:
     assert read(f"{HEAD}modules:\n  - name: main\n    source: {source}\n").modules[0].name == "main"
 
 
@@ -237,11 +237,11 @@ def test_only_the_first_document_counts() -> None:
 
 
 @pytest.mark.parametrize("data", [(HEAD + MODULE).replace("\n", "\r\n").encode(), (HEAD + MODULE).encode("utf-8-sig")])
-def test_a_manifest_may_have_any_line_end_and_a_mark(data: bytes) -> None:
+def test_a_manifest_can_have_any_line_ending_and_a_byte_order_mark(data: bytes) -> None:
     assert read(data).name == "web"
 
 
-def test_a_manifest_that_is_no_utf_8_is_refused() -> None:
+def test_a_manifest_that_is_not_utf_8_is_refused() -> None:
     (problem,) = refused(b"name: caf\xe9\n")
     assert problem == f"{PATH} bad-package the manifest is not valid UTF-8"
 
@@ -261,7 +261,7 @@ def test_a_manifest_that_is_no_utf_8_is_refused() -> None:
         ("[" * 20_000, "yaml-limit"),
     ],
 )
-def test_a_status_that_names_no_chart_is_an_error(status: str, words: str) -> None:
+def test_a_status_without_a_valid_chart_is_an_error(status: str, words: str) -> None:
     (problem,) = refused(HEAD + MODULE, status)
     assert words in problem
     assert problem.startswith(f"oci://{REFERENCE}/status.yaml")
@@ -279,11 +279,11 @@ def test_a_module_without_a_chart_is_an_error_only_when_it_is_deployed(status: s
     )
 
 
-def test_the_version_of_a_chart_may_be_a_number() -> None:
+def test_the_version_of_a_chart_can_be_a_number() -> None:
     assert read(HEAD + MODULE, "chartByModule: {main: {name: web, version: 1.10}}").charts["main"].version == "1.1"
 
 
-def test_a_line_of_a_template_is_found_in_the_manifest() -> None:
+def test_a_template_line_is_located_in_the_manifest() -> None:
     package = read(HEAD + MODULE + "    values: |\n      a: 1\n      b: {{ .x }}\n    specPatch: {a: 1}\n")
     module = package.modules[0]
     assert package.template_position(module.values, 2, 4) == Position(PATH, 9, 10)
@@ -296,7 +296,7 @@ def test_an_empty_manifest_is_one_problem(text: str) -> None:
     assert refused(text) == [f"{PATH} bad-package the manifest is empty"]
 
 
-def test_a_manifest_without_fields_lacks_all_that_must_be_there() -> None:
+def test_a_manifest_without_fields_is_an_error_for_each_required_field() -> None:
     assert [one.split(" bad-package ")[1] for one in refused("{}\n")] == [
         "apiVersion must be 'v1alpha1'",
         "name must be set",

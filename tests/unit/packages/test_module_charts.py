@@ -1,4 +1,4 @@
-"""Each module's chart is one that the index offers, at an archive that is that chart; else Flux installs another."""
+"""Each module's chart is in the index, and its archive contains that chart; otherwise Flux would install another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chart(name: str = "web", version: str = "1.0.0", text: str | None = None) ->
 
 
 def package(module: Any, archive: bytes, *, name: str = "web", version: str = "1.0.0") -> dict[str, bytes]:
-    """A package with one module and one archive, which the index offers as `name` and `version`."""
+    """Return a package with one module and one archive, which the index lists as `name` and `version`."""
     digest = hashlib.sha256(archive).hexdigest()
     entry = {"name": name, "version": version, "digest": digest, "urls": ["web.tgz"]}
     return {
@@ -45,7 +45,7 @@ def refused(files: dict[str, bytes]) -> tuple[str, str]:
 WEB = {"name": "web", "version": "1.0.0"}
 
 
-def test_a_chart_that_is_what_all_say_is_accepted() -> None:
+def test_a_chart_that_matches_index_and_status_is_accepted() -> None:
     check_files(package(WEB, chart()), Subject("x.io/p:1"))
 
 
@@ -53,7 +53,7 @@ def test_a_chart_that_is_what_all_say_is_accepted() -> None:
     "module",
     [{"name": "web", "version": "1.0.1"}, {"name": "Web", "version": "1.0.0"}, {"name": "other", "version": "1.0.0"}],
 )
-def test_a_chart_that_the_index_does_not_have(module: dict[str, str]) -> None:
+def test_a_chart_missing_from_the_index_is_refused(module: dict[str, str]) -> None:
     code, message = refused(package(module, chart()))
     assert code == "bad-index"
     assert "module 'main'" in message
@@ -71,30 +71,30 @@ def test_a_chart_that_the_index_does_not_have(module: dict[str, str]) -> None:
         chart(text="{"),
     ],
 )
-def test_an_archive_that_is_another_chart(archive: bytes) -> None:
+def test_an_archive_of_another_chart_is_refused(archive: bytes) -> None:
     code, message = refused(package(WEB, archive))
     assert code == "corrupt-chart"
     assert "web.tgz" in message
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".", "-web?", "we b", "w\u00e9b", "a" * 251])
-def test_a_name_that_helm_refuses(name: str) -> None:
+def test_a_name_that_helm_refuses_is_refused(name: str) -> None:
     archive = chart(text=yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "1.0.0"}))
     code, message = refused(package({"name": name, "version": "1.0.0"}, archive, name=name))
-    if name in ("a/b", ".", ".."):  # the index's own check refuses these before
+    if name in ("a/b", ".", ".."):  # the check of the index refuses these first
         assert code == "bad-index"
     else:
         assert (code, "invalid chart name" in message) == ("bad-package", True)
 
 
 @pytest.mark.parametrize("version", ["1.0.0/../x", "latest", "1.0.0 "])
-def test_a_version_that_helm_refuses(version: str) -> None:
+def test_a_version_that_helm_refuses_is_refused(version: str) -> None:
     archive = chart(text=yaml.safe_dump({"apiVersion": "v2", "name": "web", "version": version}))
     assert refused(package({"name": "web", "version": version}, archive, version=version))[0] == "bad-package"
 
 
 @pytest.mark.parametrize("version", [1, 3, "2", 2.0, True, None, [2]])
-def test_a_manifest_of_another_schema_version(version: object, write_one: WriteOne) -> None:
+def test_a_manifest_with_another_schema_version_is_refused(version: object, write_one: WriteOne) -> None:
     layout = OciLayout(write_one(schemaVersion=version))
     reference = Reference("registry.example.com", "p", "1.0.0")
     descriptor = layout.resolve(reference)

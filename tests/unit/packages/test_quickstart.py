@@ -13,24 +13,24 @@ from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.source import PackageRequest, PackageSources
 from tests.support.quickstart import QUICKSTART, REFERENCE, write_packages
 
-# The helm of the virtual environment where there is one, as kcd-gen itself looks for it.
+# The helm of the virtual environment if there is one, like kcd-gen itself.
 HELM = shutil.which("helm", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])) or "helm"
 
 
-def files_under(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def files_under(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_the_committed_packages_are_what_the_script_makes(tmp_path: Path) -> None:
+def test_the_committed_packages_match_the_output_of_the_script(tmp_path: Path) -> None:
     write_packages(tmp_path)
     assert files_under(tmp_path) == files_under(QUICKSTART / "packages")
 
 
-def test_the_quickstart_s_package_is_sound() -> None:
+def test_the_package_of_the_quickstart_is_valid() -> None:
     assert _image().files["original.yaml"] == (QUICKSTART / "package" / "podinfo.yaml").read_bytes()
 
 
-def test_helm_finds_the_chart_without_fault_and_renders_the_ingress(tmp_path: Path) -> None:
+def test_helm_lints_the_chart_and_renders_the_ingress(tmp_path: Path) -> None:
     (tmp_path / "podinfo-6.7.1.tgz").write_bytes(_chart())
     host = {"host": "podinfo1.ingress.kubodoc.local", "paths": [{"path": "/", "pathType": "ImplementationSpecific"}]}
     values = {"ingress": {"className": "nginx", "enabled": True, "hosts": [host]}}

@@ -29,8 +29,8 @@ OTHER = package_layer("name: other\n", "{}\n", {"p-1.0.0.tgz": CHART})
 
 
 @dataclass(slots=True)
-class Places:
-    """A registry, a cache and a vendor layout below `root`, and the packages that are asked of them."""
+class Origins:
+    """A registry, a cache and a vendor layout below `root`, and the packages fetched from them."""
 
     root: Path
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
@@ -69,53 +69,53 @@ _NAMES = {"one": ONE, "two": TWO, "three": THREE, "reference": REFERENCE}
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    return Places(tmp_path)
+def origins(tmp_path: Path) -> Origins:
+    return Origins(tmp_path)
 
 
-def test_the_vendor_layout_comes_before_the_registry(places: Places) -> None:
-    places.vendor(one=LAYER)
-    places.registry.push(ONE, OTHER)
-    assert places.fetched(ONE).files["original.yaml"] == b"name: p\n"
-    assert places.registry.asked == []
+def test_the_vendor_layout_precedes_the_registry(origins: Origins) -> None:
+    origins.vendor(one=LAYER)
+    origins.registry.push(ONE, OTHER)
+    assert origins.fetched(ONE).files["original.yaml"] == b"name: p\n"
+    assert origins.registry.asked == []
 
 
-def test_what_is_damaged_in_the_vendor_layout_is_not_taken_from_the_registry(places: Places) -> None:
-    places.vendor(one=LAYER)
-    for blob in (places.root / "vendor" / "blobs" / "sha256").iterdir():
+def test_a_damaged_vendored_package_is_not_fetched_from_the_registry(origins: Origins) -> None:
+    origins.vendor(one=LAYER)
+    for blob in (origins.root / "vendor" / "blobs" / "sha256").iterdir():
         blob.write_bytes(b"damaged")
-    places.registry.push(ONE, LAYER)
-    assert places.problem(ONE).code == "corrupt-blob"
+    origins.registry.push(ONE, LAYER)
+    assert origins.problem(ONE).code == "corrupt-blob"
 
 
-def test_what_is_not_vendored_comes_from_the_registry(places: Places) -> None:
-    places.vendor(one=LAYER)
-    digest = places.registry.push(TWO, OTHER).digest
-    assert places.fetched(TWO).digest == digest
+def test_a_package_that_is_not_vendored_is_fetched_from_the_registry(origins: Origins) -> None:
+    origins.vendor(one=LAYER)
+    digest = origins.registry.push(TWO, OTHER).digest
+    assert origins.fetched(TWO).digest == digest
 
 
-def test_with_a_warm_cache_a_package_costs_one_request(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    places.fetched(ONE)
-    places.registry.asked.clear()
-    places.fetched(ONE)
-    assert places.registry.asked == [f"resolve {ONE}"]
+def test_with_a_warm_cache_a_package_costs_one_request(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    origins.fetched(ONE)
+    origins.registry.asked.clear()
+    origins.fetched(ONE)
+    assert origins.registry.asked == [f"resolve {ONE}"]
 
 
-def test_with_lock_and_warm_cache_no_registry_is_asked(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    lock = places.lock(ONE, places.fetched(ONE))
-    places.registry.asked.clear()
-    assert places.fetched(ONE, lock=lock, offline=True).digest == lock.packages[ONE].manifest.digest
-    assert places.registry.asked == []
+def test_with_a_lock_and_a_warm_cache_no_request_is_made(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    lock = origins.lock(ONE, origins.fetched(ONE))
+    origins.registry.asked.clear()
+    assert origins.fetched(ONE, lock=lock, offline=True).digest == lock.packages[ONE].manifest.digest
+    assert origins.registry.asked == []
 
 
-def test_a_locked_package_is_what_the_lock_says_wherever_its_tag_has_gone(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    lock = places.lock(ONE, places.fetched(ONE))
-    moved = places.registry.push(ONE, OTHER)
-    places.cache = False
-    (one,) = places.fetch(ONE, lock=lock)
+def test_a_locked_package_is_used_even_if_its_tag_has_moved(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    lock = origins.lock(ONE, origins.fetched(ONE))
+    moved = origins.registry.push(ONE, OTHER)
+    origins.cache = False
+    (one,) = origins.fetch(ONE, lock=lock)
     assert isinstance(one.package, PackageImage)
     assert one.package.digest == lock.packages[ONE].manifest.digest
     (warning,) = one.warnings
@@ -124,45 +124,45 @@ def test_a_locked_package_is_what_the_lock_says_wherever_its_tag_has_gone(places
     assert warning.hint == f"this build uses the locked image; to use the new one, run 'kcd-gen lock --update {ONE}'"
 
 
-def test_a_vendor_layout_that_is_behind_the_lock_is_warned_of_and_passed_over(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    lock = places.lock(ONE, places.fetched(ONE))
-    places.vendor(one=OTHER)
-    (one,) = places.fetch(ONE, lock=lock)
+def test_an_outdated_vendor_layout_is_skipped_with_a_warning(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    lock = origins.lock(ONE, origins.fetched(ONE))
+    origins.vendor(one=OTHER)
+    (one,) = origins.fetch(ONE, lock=lock)
     assert isinstance(one.package, PackageImage)
     assert one.package.files["original.yaml"] == b"name: p\n"
     assert [warning.code for warning in one.warnings] == ["moved-tag"]
 
 
-def test_a_vendored_and_locked_package_needs_neither_cache_nor_registry(places: Places) -> None:
-    places.vendor(one=LAYER)
-    lock = places.lock(ONE, places.fetched(ONE, remote=None))
-    assert places.fetched(ONE, remote=None, lock=lock, locked=True).digest == lock.packages[ONE].manifest.digest
+def test_a_vendored_and_locked_package_needs_neither_cache_nor_registry(origins: Origins) -> None:
+    origins.vendor(one=LAYER)
+    lock = origins.lock(ONE, origins.fetched(ONE, remote=None))
+    assert origins.fetched(ONE, remote=None, lock=lock, locked=True).digest == lock.packages[ONE].manifest.digest
 
 
-def test_locked_takes_nothing_that_is_not_in_the_lock(places: Places) -> None:
-    places.vendor(one=LAYER)
-    problem = places.problem(ONE, locked=True)
+def test_locked_refuses_packages_that_are_not_in_the_lock(origins: Origins) -> None:
+    origins.vendor(one=LAYER)
+    problem = origins.problem(ONE, locked=True)
     assert (problem.code, problem.hint) == ("not-locked", "run 'kcd-gen lock' and commit kcd-gen.lock")
 
 
-def test_a_lock_whose_layer_is_not_its_manifest_s_is_refused(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    image = places.fetched(ONE)
+def test_a_lock_whose_layer_differs_from_its_manifest_is_refused(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    image = origins.fetched(ONE)
     pin = Pin(image.manifest, Descriptor(image.layer.media_type, f"sha256:{'0' * 64}", 1), ())
-    assert places.problem(ONE, lock=Lock({ONE: pin})).code == "bad-lock"
+    assert origins.problem(ONE, lock=Lock({ONE: pin})).code == "bad-lock"
 
 
-def test_one_package_under_two_ways_to_its_registry_is_two_requests(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
+def test_one_package_with_two_kinds_of_access_is_two_requests(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
     requests = [PackageRequest(parse_reference(ONE), Access(insecure=insecure)) for insecure in (True, False)]
-    assert len(places.sources().fetch_all(requests)) == 2
-    assert places.registry.asked.count(f"resolve {ONE}") == 2
+    assert len(origins.sources().fetch_all(requests)) == 2
+    assert origins.registry.asked.count(f"resolve {ONE}") == 2
 
 
-def test_each_distinct_request_is_answered_once_and_results_keep_the_input_s_order(places: Places) -> None:
-    places.vendor(one=LAYER, two=LAYER, three=LAYER)
-    sources = places.sources()
+def test_each_distinct_request_is_made_once_and_results_keep_the_input_order(origins: Origins) -> None:
+    origins.vendor(one=LAYER, two=LAYER, three=LAYER)
+    sources = origins.sources()
     requests = [PackageRequest(parse_reference(name)) for name in (THREE, ONE, THREE, TWO, ONE)]
     fetched = sources.fetch_all(requests)
     assert [str(request.reference) for request in fetched] == [THREE, ONE, TWO]
@@ -170,25 +170,25 @@ def test_each_distinct_request_is_answered_once_and_results_keep_the_input_s_ord
     assert [one.package for one in again.values()] == [one.package for one in fetched.values()]
 
 
-def test_one_bad_package_does_not_hide_the_others(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    places.registry.push(THREE, LAYER)
-    kinds = [type(one.package).__name__ for one in places.fetch(ONE, TWO, THREE)]
+def test_one_bad_package_does_not_hide_the_others(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    origins.registry.push(THREE, LAYER)
+    kinds = [type(one.package).__name__ for one in origins.fetch(ONE, TWO, THREE)]
     assert kinds == ["PackageImage", "NetworkError", "PackageImage"]
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 8])
-def test_any_number_of_jobs_gives_the_same_results(places: Places, jobs: int) -> None:
-    places.vendor(one=LAYER, two=OTHER)
-    packages = [one.package for one in places.fetch(TWO, ONE, jobs=jobs)]
+def test_any_number_of_jobs_gives_the_same_results(origins: Origins, jobs: int) -> None:
+    origins.vendor(one=LAYER, two=OTHER)
+    packages = [one.package for one in origins.fetch(TWO, ONE, jobs=jobs)]
     assert [package.reference for package in packages if isinstance(package, PackageImage)] == [TWO, ONE]
 
 
-def test_no_references_are_no_results(places: Places) -> None:
-    assert places.fetch() == []
+def test_without_references_there_are_no_results(origins: Origins) -> None:
+    assert origins.fetch() == []
 
 
-def test_several_packages_are_fetched_at_a_time(places: Places) -> None:
+def test_several_packages_are_fetched_concurrently(origins: Origins) -> None:
     meeting = threading.Barrier(2, timeout=10)
 
     class Waiting(MemoryRegistry):
@@ -196,96 +196,96 @@ def test_several_packages_are_fetched_at_a_time(places: Places) -> None:
             meeting.wait()
             return super().resolve(reference, access)
 
-    places.registry = Waiting()
-    places.registry.push(ONE, LAYER)
-    places.registry.push(TWO, LAYER)
-    assert len(places.fetch(ONE, TWO, jobs=2)) == 2
+    origins.registry = Waiting()
+    origins.registry.push(ONE, LAYER)
+    origins.registry.push(TWO, LAYER)
+    assert len(origins.fetch(ONE, TWO, jobs=2)) == 2
 
 
-def test_an_interrupted_fetch_breaks_off_what_is_under_way(places: Places) -> None:
+def test_an_interrupted_fetch_closes_the_connections(origins: Origins) -> None:
     class Interrupted(MemoryRegistry):
         def resolve(self, reference: Reference, access: Access) -> Descriptor:
             raise KeyboardInterrupt
 
-    places.registry = Interrupted()
+    origins.registry = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        places.fetch(ONE)
-    assert places.registry.closed
+        origins.fetch(ONE)
+    assert origins.registry.closed
 
 
-def test_offline_a_missing_package_s_error_says_where_it_was_looked_for(places: Places) -> None:
-    places.vendor(one=LAYER)
-    problem = places.problem("x.io/q:9", offline=True)
+def test_offline_a_missing_package_is_an_error_that_names_the_vendor_layout(origins: Origins) -> None:
+    origins.vendor(one=LAYER)
+    problem = origins.problem("x.io/q:9", offline=True)
     assert problem.code == "missing-package"
     assert "the vendor layout 'vendor'" in problem.message
     assert "--offline" in problem.message
     assert problem.hint == "vendor it: skopeo copy docker://x.io/q:9 oci:vendor:x.io/q:9"
 
 
-def test_offline_the_nearest_vendored_reference_is_suggested(places: Places) -> None:
-    places.vendor(reference=LAYER)
+def test_offline_the_nearest_vendored_reference_is_suggested(origins: Origins) -> None:
+    origins.vendor(reference=LAYER)
     wrong = REFERENCE.replace("/p:", "/pp:")
-    assert places.problem(wrong, offline=True).hint == f"did you mean '{REFERENCE}'?"
+    assert origins.problem(wrong, offline=True).hint == f"did you mean '{REFERENCE}'?"
 
 
-def test_offline_without_a_vendor_layout_the_error_says_so(places: Places) -> None:
-    problem = places.problem(ONE, offline=True)
+def test_offline_a_missing_package_without_a_vendor_layout_is_an_error(origins: Origins) -> None:
+    problem = origins.problem(ONE, offline=True)
     assert problem.code == "missing-package"
     assert ONE in problem.message
     assert "--offline" in problem.message
 
 
-def test_offline_a_locked_package_that_is_nowhere_is_to_be_vendored(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    lock = places.lock(ONE, places.fetched(ONE))
-    places.cache = False
-    problem = places.problem(ONE, lock=lock, offline=True)
+def test_offline_vendoring_is_suggested_for_a_missing_locked_package(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    lock = origins.lock(ONE, origins.fetched(ONE))
+    origins.cache = False
+    problem = origins.problem(ONE, lock=lock, offline=True)
     assert problem.code == "missing-package"
     assert f"locked to {lock.packages[ONE].manifest.digest}, is not in the cache" in problem.message
     assert problem.hint == "run 'kcd-gen vendor' on a machine that can reach the registry"
 
 
-def test_a_broken_layout_is_one_error_a_package_not_a_crash(places: Places) -> None:
-    (places.root / "vendor").mkdir()
-    places.vendored = True
-    problems = [one.package for one in places.fetch(ONE, TWO)]
+def test_a_broken_layout_is_one_error_per_package(origins: Origins) -> None:
+    (origins.root / "vendor").mkdir()
+    origins.vendored = True
+    problems = [one.package for one in origins.fetch(ONE, TWO)]
     assert [problem.problem.code for problem in problems if isinstance(problem, ProblemsError)] == ["bad-layout"] * 2
 
 
-def test_a_tag_that_is_gone_stops_no_build_that_has_it_locked(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
-    lock = places.lock(ONE, places.fetched(ONE))
-    del places.registry.tags[ONE]
-    places.cache = False
-    (one,) = places.fetch(ONE, lock=lock)
+def test_a_locked_package_is_used_even_if_its_tag_was_deleted(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
+    lock = origins.lock(ONE, origins.fetched(ONE))
+    del origins.registry.tags[ONE]
+    origins.cache = False
+    (one,) = origins.fetch(ONE, lock=lock)
     assert isinstance(one.package, PackageImage)
     assert [warning.code for warning in one.warnings] == ["moved-tag"]
     assert "no longer exists" in one.warnings[0].message
 
 
 @pytest.mark.parametrize("part", ["manifest", "layer"])
-def test_a_size_that_was_edited_in_the_lock_is_told(places: Places, part: str) -> None:
-    places.registry.push(ONE, LAYER)
-    pin = places.lock(ONE, places.fetched(ONE)).packages[ONE]
+def test_a_size_that_was_edited_in_the_lock_is_an_error(origins: Origins, part: str) -> None:
+    origins.registry.push(ONE, LAYER)
+    pin = origins.lock(ONE, origins.fetched(ONE)).packages[ONE]
     wrong = replace(pin, **{part: replace(getattr(pin, part), size=10)})
-    error = places.problem(ONE, lock=Lock({ONE: wrong}))
+    error = origins.problem(ONE, lock=Lock({ONE: wrong}))
     assert error.code == ("corrupt-blob" if part == "manifest" else "bad-lock")
 
 
-def test_releases_of_different_patience_ask_for_a_tag_once(places: Places) -> None:
-    places.registry.push(ONE, LAYER)
+def test_requests_with_different_timeouts_resolve_a_tag_once(origins: Origins) -> None:
+    origins.registry.push(ONE, LAYER)
     requests = [PackageRequest(parse_reference(ONE), Access(timeout=float(seconds))) for seconds in (10, 20, 30)]
-    fetched = places.sources().fetch_all(requests)
+    fetched = origins.sources().fetch_all(requests)
     assert len({one.package.digest for one in fetched.values() if isinstance(one.package, PackageImage)}) == 1
-    assert places.registry.asked.count(f"resolve {ONE}") == 1
+    assert origins.registry.asked.count(f"resolve {ONE}") == 1
 
 
-def test_threads_that_ask_at_once_share_one_client(tmp_path: Path) -> None:
+def test_concurrent_threads_share_one_client(tmp_path: Path) -> None:
     made: list[MemoryRegistry] = []
     together = threading.Barrier(4)
 
     def connect() -> Any:
-        time.sleep(0.05)  # as its import takes
+        time.sleep(0.05)  # as long as the import of the client
         made.append(MemoryRegistry())
         return made[-1].client()
 
@@ -301,7 +301,7 @@ def test_threads_that_ask_at_once_share_one_client(tmp_path: Path) -> None:
     assert all(client is clients[0] for client in clients)
 
 
-def test_a_client_that_is_made_while_the_run_ends_is_closed_too() -> None:
+def test_a_client_created_after_the_end_of_the_run_is_closed() -> None:
     registry = MemoryRegistry()
     remote = Remote(registry.client, None)
     remote.close()

@@ -17,13 +17,13 @@ from kubocd_gen.packaging.charts import Charts
 
 @pytest.fixture
 def credentials() -> dict[str, tuple[str, str]]:
-    """User and password by host."""
+    """Users and passwords by host."""
     return {"charts.example.com": ("alice", "secret")}
 
 
 @pytest.fixture
 def open_charts(tmp_path: Path, credentials: dict[str, tuple[str, str]]) -> Iterator[Callable[..., Charts]]:
-    """Open the charts of a run without credentials in its environment."""
+    """Open the charts of a run whose environment has no credentials."""
     with ExitStack() as close:
 
         def opened(limits: Limits = LIMITS) -> Charts:

@@ -21,14 +21,14 @@ from tests.support.charts import archive
 
 
 class OneChart:
-    """Every source has the same chart."""
+    """Return the same chart for every source."""
 
     def fetch(self, source: ChartSource) -> Packed:
         return Packed(read_chart(archive(), describe=str(source)))
 
 
 class Shelf:
-    """A place for images that fails where it is told to."""
+    """A destination for images that fails for the given packages."""
 
     def __init__(self, *, there: str = "", asking: str = "", publishing: str = "") -> None:
         self.there, self.asking, self.publishing = there, asking, publishing
@@ -51,11 +51,11 @@ class Shelf:
         return "the shelf"
 
 
-def run(folder: Path, shelf: Shelf, *, move_tags: bool = False) -> tuple[list[Change | None], list[str]]:
-    """What became of the packages a, b and c, and the codes of the problems."""
+def run(root: Path, shelf: Shelf, *, move_tags: bool = False) -> tuple[list[Change | None], list[str]]:
+    """Return the changes of the packages a, b and c, and the codes of the problems."""
     files = []
     for name in ("a", "b", "c"):
-        files.append(folder / f"{name}.yaml")
+        files.append(root / f"{name}.yaml")
         source = "{helmRepository: {url: 'https://x.io', chart: web, version: 1.0.0}}"
         text = f"apiVersion: v1alpha1\nname: {name}\ntag: 1.0.0\nmodules:\n- name: m\n  source: {source}\n"
         files[-1].write_text(text)
@@ -65,25 +65,25 @@ def run(folder: Path, shelf: Shelf, *, move_tags: bool = False) -> tuple[list[Ch
     return [one.change for one in outcomes], [one.code for one in findings]
 
 
-def test_a_push_that_fails_does_not_hide_those_that_were_done(tmp_path: Path) -> None:
+def test_a_failed_push_does_not_hide_successful_ones(tmp_path: Path) -> None:
     shelf = Shelf(publishing="b")
     assert run(tmp_path, shelf) == (["pushed", None, "pushed"], ["registry-failed"])
     assert sorted(shelf.published) == ["a", "c"]
 
 
 @pytest.mark.parametrize(("shelf", "code"), [(Shelf(asking="c"), "registry-failed"), (Shelf(there="b"), "tag-exists")])
-def test_nothing_is_pushed_where_one_tag_is_taken_or_not_known(tmp_path: Path, shelf: Shelf, code: str) -> None:
+def test_nothing_is_pushed_if_a_tag_exists_or_cannot_be_resolved(tmp_path: Path, shelf: Shelf, code: str) -> None:
     assert run(tmp_path, shelf) == ([None, None, None], [code])
     assert shelf.published == []
 
 
-def test_a_tag_is_moved_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_tag_is_moved_only_on_request(tmp_path: Path) -> None:
     shelf = Shelf(there="b")
     assert run(tmp_path, shelf, move_tags=True) == (["pushed"] * 3, [])
     assert sorted(shelf.published) == ["a moved", "b moved", "c moved"]
 
 
-def test_a_helm_that_does_not_work_stops_everything(tmp_path: Path) -> None:
+def test_a_failing_helm_binary_stops_the_command(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(
         "apiVersion: v1alpha1\nname: a\ntag: 1.0.0\ndescription: '{{ .a }}'\n"
         "modules: [{name: m, source: {local: {path: web}}}]\n"

@@ -16,17 +16,17 @@ from tests.support.problems import refusal
 MORE = {"README.md": b"r", "ci/values.yaml": b"{}", "files/a": b"a", "files.txt": b"f", "notes.txt": b"n"}
 
 
-def chart_in(folder: str, **more: str) -> dict[str, bytes]:
-    return {f"{folder}/{name}": data for name, data in {**chart_files(**more), **MORE}.items()}
+def chart_in(directory: str, **more: str) -> dict[str, bytes]:
+    return {f"{directory}/{name}": data for name, data in {**chart_files(**more), **MORE}.items()}
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A repository with a chart in `charts/web`: branch `main`, tag `v1`."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    git_repository(folder, chart_in("charts/web"))
-    return folder
+    """Create a repository with a chart in `charts/web`: branch `main`, tag `v1`."""
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    git_repository(directory, chart_in("charts/web"))
+    return directory
 
 
 def wanted(checkout: Path, path: str = "charts/web", ref: str = "refs/heads/main", *extra: str) -> GitChart:
@@ -38,18 +38,18 @@ def names(charts: Charts, source: GitChart) -> list[str]:
     return [one.path.removeprefix("web/") for one in read_chart_archive(archive, describe="it")]
 
 
-def test_a_chart_holds_what_helm_documents_and_no_more(charts: Charts, checkout: Path) -> None:
+def test_a_chart_contains_only_the_files_that_helm_documents(charts: Charts, checkout: Path) -> None:
     assert names(charts, wanted(checkout)) == ["Chart.yaml", "README.md", "templates/values.yaml", "values.yaml"]
 
 
-def test_extra_files_are_named_by_the_beginning_of_their_path(charts: Charts, checkout: Path) -> None:
+def test_extra_files_are_selected_by_path_prefix(charts: Charts, checkout: Path) -> None:
     more = set(names(charts, wanted(checkout, "charts/web", "refs/heads/main", "/files", "/ci/")))
     assert more >= {"files/a", "files.txt", "ci/values.yaml"}
     assert "notes.txt" not in more
 
 
-def test_a_branch_and_a_tag_are_told_apart(charts: Charts, checkout: Path) -> None:
-    git(checkout, "tag", "main", "v1^{commit}")  # a tag that is called like the branch
+def test_a_branch_and_a_tag_of_the_same_name_are_distinguished(charts: Charts, checkout: Path) -> None:
+    git(checkout, "tag", "main", "v1^{commit}")  # a tag with the name of the branch
     (checkout / "charts/web/Chart.yaml").write_bytes(chart_files(version="2.0.0")["Chart.yaml"])
     commit_all(checkout)
     assert charts.fetch(wanted(checkout)).chart.version == "2.0.0"
@@ -57,13 +57,13 @@ def test_a_branch_and_a_tag_are_told_apart(charts: Charts, checkout: Path) -> No
     assert charts.fetch(wanted(checkout, ref="refs/tags/v1")).chart.version == "1.0.0"
 
 
-def test_a_chart_may_lie_at_the_root(charts: Charts, tmp_path: Path) -> None:
+def test_a_chart_can_be_at_the_root(charts: Charts, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     git_repository(tmp_path / "root", chart_files())
     assert "Chart.yaml" in names(charts, wanted(tmp_path / "root", ""))
 
 
-def test_the_bytes_are_those_of_the_commit(charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_packed_without_git_filters(charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = charts.fetch(wanted(checkout)).chart.archive
     config = checkout.parent / "config"
     config.write_text('[core]\nautocrlf = true\nattributesFile = /dev/null\n[filter "x"]\nsmudge = tr a b\n')
@@ -73,12 +73,14 @@ def test_the_bytes_are_those_of_the_commit(charts: Charts, checkout: Path, monke
     assert charts.fetch(wanted(checkout, "./charts/web")).chart.archive == first
 
 
-def test_nothing_of_a_calling_git_reaches_ours(charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_a_calling_git_are_ignored(
+    charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     assert charts.fetch(wanted(checkout))
 
 
-def test_links_inside_the_repository_are_followed(charts: Charts, checkout: Path) -> None:
+def test_symlinks_inside_the_repository_are_followed(charts: Charts, checkout: Path) -> None:
     (checkout / "shared").mkdir()
     (checkout / "shared/one.yaml").write_bytes(b"one: 1\n")
     (checkout / "charts/web/templates/one.yaml").symlink_to("../../../shared/one.yaml")
@@ -90,26 +92,26 @@ def test_links_inside_the_repository_are_followed(charts: Charts, checkout: Path
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../../../../etc/passwd", "../../../.."])
-def test_links_that_leave_the_repository_are_refused(charts: Charts, checkout: Path, target: str) -> None:
+def test_symlinks_that_leave_the_repository_are_refused(charts: Charts, checkout: Path, target: str) -> None:
     (checkout / "charts/web/templates/x.yaml").symlink_to(target)
     commit_all(checkout)
     error = refusal(lambda: charts.fetch(wanted(checkout)), "bad-chart")
     assert error.message.endswith("contains 'templates/x.yaml', a symlink to a path outside the repository")
 
 
-def test_links_in_a_circle_and_to_nowhere_are_refused(charts: Charts, checkout: Path) -> None:
+def test_symlink_loops_and_dangling_symlinks_are_refused(charts: Charts, checkout: Path) -> None:
     link = checkout / "charts/web/templates/x"
-    for target, said in (("x", "outside the repository"), ("..", "its own parent"), ("nowhere", "broken")):
+    for target, message in (("x", "outside the repository"), ("..", "its own parent"), ("nowhere", "broken")):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
         commit_all(checkout)
         source = wanted(checkout, "charts/" + "./" * len(target) + "web")
         git(checkout, "branch", "--force", f"b{len(target)}")
         source = GitChart(source.url, f"refs/heads/b{len(target)}", "charts/web")
-        assert said in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
+        assert message in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
 
 
-def test_what_a_repository_does_not_have(charts: Charts, checkout: Path) -> None:
+def test_a_missing_branch_directory_or_chart_is_an_error(charts: Charts, checkout: Path) -> None:
     missing = refusal(lambda: charts.fetch(wanted(checkout, ref="refs/heads/nope")), "missing-chart")
     assert missing.message == f"the Git repository file://{checkout} has no branch 'nope'"
     missing = refusal(lambda: charts.fetch(wanted(checkout, "charts/nope")), "missing-chart")
@@ -118,20 +120,18 @@ def test_what_a_repository_does_not_have(charts: Charts, checkout: Path) -> None
     assert "has no Chart.yaml" in missing.message
 
 
-def test_a_repository_that_is_not_there(charts: Charts, tmp_path: Path) -> None:
+def test_a_missing_repository_is_an_error(charts: Charts, tmp_path: Path) -> None:
     error = refusal(lambda: charts.fetch(wanted(tmp_path / "nowhere")), "git-failed")
     assert error.exit_code == 4
     assert "does not appear to be a git repository" in error.message or "does not exist" in error.message
 
 
-def test_git_is_asked_for_only_where_it_is_needed(
-    charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_git_is_required_only_for_git_sources(charts: Charts, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert refusal(lambda: charts.fetch(wanted(checkout)), "git-missing").hint is not None
 
 
-def test_dependencies_on_folders_of_the_repository(charts: Charts, tmp_path: Path) -> None:
+def test_dependencies_on_directories_of_the_repository_are_packed(charts: Charts, tmp_path: Path) -> None:
     depends = "[{name: common, version: 0.1.0, repository: 'file://../common'}]"
     files = chart_in("charts/web", dependencies=depends) | chart_in("charts/common", name="common", version="0.1.0")
     (tmp_path / "with").mkdir()
@@ -139,7 +139,7 @@ def test_dependencies_on_folders_of_the_repository(charts: Charts, tmp_path: Pat
     assert "charts/common/Chart.yaml" in names(charts, wanted(tmp_path / "with"))
 
 
-def test_a_chart_that_unfolds_without_an_end_is_refused(charts: Charts, tmp_path: Path) -> None:
+def test_a_chart_that_expands_endlessly_is_refused(charts: Charts, tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     metadata = blob(tmp_path, chart_files()["Chart.yaml"])
     for branch, name in (("kept", b"templates"), ("left-out", b"docs")):
@@ -149,16 +149,16 @@ def test_a_chart_that_unfolds_without_an_end_is_refused(charts: Charts, tmp_path
         assert "contains more than" in error.message
 
 
-def test_links_that_show_a_folder_many_times_are_refused(charts: Charts, tmp_path: Path) -> None:
-    folder = write_files(tmp_path / "linked", chart_files())
+def test_symlinks_that_repeat_a_directory_many_times_are_refused(charts: Charts, tmp_path: Path) -> None:
+    directory = write_files(tmp_path / "linked", chart_files())
     for level in range(12):
-        (folder / f"d{level}").mkdir()
+        (directory / f"d{level}").mkdir()
         for number in range(10):
-            (folder / f"d{level}/l{number}").symlink_to(f"../d{level + 1}")
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit_all(folder)
-    (folder / "d12").mkdir()
-    for source in (wanted(folder, ""), LocalChart(folder, ".")):
+            (directory / f"d{level}/l{number}").symlink_to(f"../d{level + 1}")
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    commit_all(directory)
+    (directory / "d12").mkdir()
+    for source in (wanted(directory, ""), LocalChart(directory, ".")):
         assert "contains more than" in refusal(lambda source=source: charts.fetch(source), "bad-chart").message  # type: ignore[misc]
 
 
@@ -183,7 +183,7 @@ def test_links_that_show_a_folder_many_times_are_refused(charts: Charts, tmp_pat
         {"url": "https://token@x.io/y", "tag": "v1", "path": "."},
     ],
 )
-def test_a_source_that_asks_for_more_than_a_chart_is_refused(given: dict[str, str]) -> None:
+def test_an_invalid_git_source_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ProblemsError) as caught:
         chart_source({"git": given}, Path())
     assert caught.value.problem.code == "bad-package"
@@ -193,7 +193,7 @@ def test_a_source_that_asks_for_more_than_a_chart_is_refused(given: dict[str, st
 @pytest.mark.parametrize(
     "url", ["git@github.com:org/repo.git", "ssh://git@x.io/y", "https://x.io:8443/y.git", "git://x.io/y", "file:///x"]
 )
-def test_an_ordinary_source_is_taken(url: str) -> None:
+def test_a_valid_git_source_is_accepted(url: str) -> None:
     given = {"url": url, "branch": "feature/a-b_1.x", "path": "/charts/./web/"}
     source = chart_source({"git": given}, Path())
     assert source == GitChart(url, "refs/heads/feature/a-b_1.x", "charts/web")

@@ -42,7 +42,7 @@ def change_index(repository: Path, *, urls: list[str] | None = None, digest: str
     path.write_text(yaml.safe_dump(index))
 
 
-def test_a_chart_comes_byte_for_byte(charts: Charts, server: Static) -> None:
+def test_a_chart_is_fetched_byte_for_byte(charts: Charts, server: Static) -> None:
     chart = charts.fetch(wanted(server)).chart
     assert chart.archive == WEB
     assert (chart.name, chart.version) == ("web", "1.0.0")
@@ -54,18 +54,20 @@ def test_an_index_and_a_chart_are_fetched_once(charts: Charts, server: Static) -
     assert sorted(server.asked) == ["/stable/db-2.0.0.tgz", "/stable/index.yaml", "/stable/web-1.0.0.tgz"]
 
 
-def test_a_version_is_found_in_helms_other_words(charts: Charts, server: Static) -> None:
+def test_a_version_with_a_v_prefix_is_found(charts: Charts, server: Static) -> None:
     assert charts.fetch(wanted(server, version="1.1.0")).chart.version == "v1.1.0"
 
 
-def test_urls_may_be_absolute(charts: Charts, server: Static, repository: Path, tmp_path: Path) -> None:
+def test_urls_can_be_absolute(charts: Charts, server: Static, repository: Path, tmp_path: Path) -> None:
     with serve(write_files(tmp_path / "elsewhere", {"x/y.tgz": WEB})) as other:
         change_index(repository, urls=[f"{other.url}/x/y.tgz"])
         assert charts.fetch(wanted(server)).chart.archive == WEB
         assert other.asked == ["/x/y.tgz"]
 
 
-def test_a_relative_url_that_climbs_stays_a_url(charts: Charts, server: Static, repository: Path) -> None:
+def test_a_relative_url_with_parent_components_reads_no_local_file(
+    charts: Charts, server: Static, repository: Path
+) -> None:
     (repository / "etc").mkdir()
     (repository / "etc/passwd").write_text("root")
     change_index(repository, urls=["../../../../etc/passwd"], digest="0" * 64)
@@ -84,7 +86,7 @@ def test_a_relative_url_that_climbs_stays_a_url(charts: Charts, server: Static, 
         "//[x]/y.tgz",
     ],
 )
-def test_an_address_of_another_kind_is_refused(charts: Charts, server: Static, repository: Path, url: str) -> None:
+def test_a_url_of_another_scheme_is_refused(charts: Charts, server: Static, repository: Path, url: str) -> None:
     change_index(repository, urls=[url])
     refusal(lambda: charts.fetch(wanted(server)), "bad-index")
 
@@ -94,7 +96,7 @@ def test_a_version_without_urls_is_refused(charts: Charts, server: Static, repos
     assert "has no URL for chart web 1.0.0" in refusal(lambda: charts.fetch(wanted(server)), "bad-index").message
 
 
-def test_an_archive_that_is_not_what_the_index_says_is_refused(
+def test_an_archive_with_another_digest_than_in_the_index_is_refused(
     charts: Charts, server: Static, repository: Path
 ) -> None:
     (repository / "stable/web-1.0.0.tgz").write_bytes(archive(description="changed"))
@@ -108,40 +110,40 @@ def test_an_archive_of_another_chart_is_refused(charts: Charts, server: Static, 
 
 
 @pytest.mark.parametrize(
-    ("chart", "version", "said", "hint"),
+    ("chart", "version", "message", "hint"),
     [
         ("webb", "1.0.0", "has no chart 'webb'", "did you mean 'web'?"),
         ("web", "1.0.1", "has no version '1.0.1' of chart 'web'", "did you mean '1.0.0'?"),
         ("db", "9.9.99-rc.1", "has no version '9.9.99-rc.1' of chart 'db'", "the first version in its index is 2.0.0"),
     ],
 )
-def test_what_a_repository_does_not_have(
-    charts: Charts, server: Static, chart: str, version: str, said: str, hint: str
+def test_a_missing_chart_or_version_is_an_error_with_a_suggestion(
+    charts: Charts, server: Static, chart: str, version: str, message: str, hint: str
 ) -> None:
     error = refusal(lambda: charts.fetch(wanted(server, chart, version)), "missing-chart")
-    assert error.message.endswith(said)
+    assert error.message.endswith(message)
     assert error.hint == hint
 
 
-def test_a_repository_without_an_index_is_missing(charts: Charts, server: Static) -> None:
+def test_a_repository_without_an_index_is_an_error(charts: Charts, server: Static) -> None:
     error = refusal(
         lambda: charts.fetch(HelmRepositoryChart(f"{server.url}/unstable", "web", "1.0.0")), "missing-chart"
     )
     assert "/unstable/index.yaml' returned 404" in error.message
 
 
-def test_credentials_are_given_where_they_are_asked_for(
+def test_credentials_are_sent_if_the_server_requires_them(
     charts: Charts, repository: Path, credentials: dict[str, tuple[str, str]]
 ) -> None:
     with serve(repository, login=("alice", "secret")) as server:
         error = refusal(lambda: charts.fetch(wanted(server)), "registry-denied")
         assert error.exit_code == 4
         credentials[server.host] = ("alice", "secret")
-        asked_anew = HelmRepositoryChart(f"{server.url}/./stable", "web", "1.0.0")
-        assert charts.fetch(asked_anew).chart.archive == WEB
+        other_url = HelmRepositoryChart(f"{server.url}/./stable", "web", "1.0.0")
+        assert charts.fetch(other_url).chart.archive == WEB
 
 
-def test_credentials_stay_with_their_host(
+def test_credentials_are_sent_only_to_their_host(
     charts: Charts, repository: Path, tmp_path: Path, credentials: dict[str, tuple[str, str]]
 ) -> None:
     with (
@@ -165,7 +167,7 @@ def test_credentials_stay_with_their_host(
         ("https://x.io/a", "oci://y.io/web:1.0.0", "oci://y.io/web:1.0.0"),
     ],
 )
-def test_urls_are_resolved_as_helm_does(repository: str, url: str, resolved: str) -> None:
+def test_urls_are_resolved_as_in_helm(repository: str, url: str, resolved: str) -> None:
     assert resolve_url(repository, url) == resolved
 
 
@@ -203,7 +205,7 @@ def test_the_versions_of_a_chart_are_found_in_any_layout(text: bytes) -> None:
     ]
 
 
-def test_a_large_index_costs_what_one_chart_costs(benchmark_index: bytes) -> None:
+def test_only_the_requested_chart_of_a_large_index_is_parsed(benchmark_index: bytes) -> None:
     assert chart_entries(benchmark_index, "chart0777") is not None
     assert chart_entries(benchmark_index, "chart9999") is None
     assert len(chart_names(benchmark_index)) == 1000
@@ -216,7 +218,7 @@ def benchmark_index() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (b"[]", "is not a Helm repository index"),
         (b"entries: []", "is not a Helm repository index"),
@@ -224,18 +226,18 @@ def benchmark_index() -> bytes:
         (b"entries:\n  web: x\n", "has no list of versions for 'web'"),
         (b"entries: &a {web: *a}", "alias"),
         (b"entries: " + b"[" * 100, "is nested more than"),
-        (b"entries: " + b"[" * 5_000, "is nested more than"),  # which libyaml may find first
+        (b"entries: " + b"[" * 5_000, "is nested more than"),  # libyaml may detect this first
         (b"a: b: c", "is not valid YAML"),
         (b"a: \x00", "is not valid YAML"),
         (b"<!doctype html><html>", "is not a Helm repository index"),
     ],
 )
-def test_an_index_that_is_none_is_refused(text: bytes, said: str) -> None:
-    with pytest.raises(BadIndexError, match=said):
+def test_an_invalid_index_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(BadIndexError, match=message):
         chart_entries(text, "web")
 
 
-def test_the_exact_version_comes_before_the_same_in_other_words() -> None:
+def test_the_exact_version_precedes_an_equal_version() -> None:
     entries = chart_entries(index(web=[{"version": "v1.0.0"}, {"version": "1.0.0"}]), "web")
     assert entries is not None
     found = find_version(entries, "1.0.0")

@@ -23,7 +23,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def test_a_chart_is_read_as_helm_pushes_it(charts: Charts, registry: Running, tmp_path: Path) -> None:
+def test_a_chart_pushed_by_helm_is_read(charts: Charts, registry: Running, tmp_path: Path) -> None:
     data = archive(version="1.0.0+build.5")
     (tmp_path / "web.tgz").write_bytes(data)
     command = [str(find_helm()), "push", "web.tgz", f"oci://{registry.host}/charts", "--plain-http"]
@@ -36,7 +36,7 @@ def test_a_chart_is_read_as_helm_pushes_it(charts: Charts, registry: Running, tm
     assert chart.version == "1.0.0+build.5"
 
 
-def test_an_image_that_is_no_chart_is_refused(charts: Charts, registry: Running, tmp_path: Path) -> None:
+def test_an_image_that_is_not_a_chart_is_refused(charts: Charts, registry: Running, tmp_path: Path) -> None:
     reference = parse_reference(f"{registry.host}/packages/p:1.0.0")
     layer = package_layer("name: p\n", "{}\n", {"p-1.0.0.tgz": archive("p")})
     write_layout(tmp_path / "layout", {str(reference): layer})
@@ -46,7 +46,7 @@ def test_an_image_that_is_no_chart_is_refused(charts: Charts, registry: Running,
     assert error.message == f"{reference} is not a Helm chart: it is a KuboCD package"
 
 
-def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
+def test_a_missing_chart_is_an_error(charts: Charts, registry: Running) -> None:
     reference = parse_reference(f"{registry.host}/charts/none:1.0.0")
     with pytest.raises(ProblemsError) as caught:
         charts.fetch(RegistryChart(reference, insecure=True))
@@ -54,7 +54,7 @@ def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ({"oci": {"repository": "oci://x.io/web", "tag": "1"}}, "starts with a scheme"),
         ({"oci": {"repository": "x.io/web", "tag": "a b"}}, "invalid tag"),
@@ -66,14 +66,14 @@ def test_a_chart_that_is_not_there(charts: Charts, registry: Running) -> None:
         ({"local": {"path": "a\0b"}}, "is not a valid path"),
     ],
 )
-def test_a_source_that_could_never_be_fetched(source: dict[str, dict[str, str]], said: str) -> None:
-    with pytest.raises(ProblemsError, match=said) as caught:
+def test_an_invalid_chart_source_is_refused(source: dict[str, dict[str, str]], message: str) -> None:
+    with pytest.raises(ProblemsError, match=message) as caught:
         chart_source(source, Path())
     assert caught.value.problem.message.isprintable()
     assert "a:b" not in caught.value.problem.message
 
 
-def test_sources_of_other_kinds() -> None:
+def test_helm_repository_and_local_sources_are_read() -> None:
     given = {"url": "https://x.io/charts/", "chart": "web", "version": "v1.2.3"}
     source = chart_source({"oci": None, "helmRepository": given}, Path("/p"))
     assert source == HelmRepositoryChart("https://x.io/charts", "web", "v1.2.3")

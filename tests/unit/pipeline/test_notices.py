@@ -1,4 +1,4 @@
-"""Warnings that stop nothing: Contexts that no one uses, secrets in Git, variables of the environment in a manifest."""
+"""Warnings: unused Contexts, secrets in Git, environment variables in a manifest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def noticed(
     complete: bool = True,
     manifest: str = WEB_MANIFEST,
 ) -> list[Problem]:
-    """What is noticed where `broken` have no package or context, and `refused` are not even admitted."""
+    """Return the warnings if `broken` Releases have no package or context, and `refused` ones are not admitted."""
     no_contexts = {ContextRef("default", name): ProblemsError() for name in refused_contexts}
     resources = ClusterResources("kubocd", (*releases, *broken), tuple(contexts), (), no_contexts, (), tuple(refused))
     findings = Problems("default")
@@ -49,20 +49,20 @@ def noticed(
 
 
 def unused(*releases: Release, contexts: Sequence[Context], **more: Any) -> list[str]:
-    """The Contexts that are said to be used by no one."""
+    """Return the Contexts that are reported as unused."""
     found = noticed(releases, contexts, **more)
     assert {one.code for one in found} <= {"unused-context"}
     return [one.message.split("'")[1] for one in found]
 
 
 def secrets(parameters: Any) -> list[str]:
-    """The parameters that are said to be secrets."""
+    """Return the parameters that are reported as secrets."""
     found = noticed([release(parameters=parameters)])
     assert {(one.code, one.release) for one in found} <= {("literal-secret", "default/web")}
     return [one.message.split("'")[1] for one in found]
 
 
-def test_a_context_that_nobody_uses_is_warned_of_at_its_name() -> None:
+def test_an_unused_context_is_a_warning_at_its_name() -> None:
     (found,) = noticed([release()], [context("cluster", {})])
     assert found.code == "unused-context"
     assert "'default:cluster'" in found.message
@@ -74,21 +74,21 @@ def test_a_context_that_a_release_names_is_used() -> None:
     assert unused(release(contexts=[{"name": "cluster"}]), contexts=[one, other]) == ["other:cluster"]
 
 
-def test_a_default_context_of_config_is_used_even_where_every_release_skips_it() -> None:
+def test_a_default_context_is_used_even_if_every_release_skips_it() -> None:
     settings = combine_configs([config(defaultContexts=[{"name": "cluster"}])], "kubocd")
     contexts = [context("cluster", {}, namespace="kubocd"), context("cluster", {})]
     assert unused(release(skipDefaultContext=True), contexts=contexts, settings=settings) == ["default:cluster"]
 
 
 @pytest.mark.parametrize("skip", [False, True])
-def test_a_default_context_of_any_namespace_is_used_even_where_every_release_skips_it(skip: bool) -> None:
+def test_a_default_namespace_context_is_used_even_if_every_release_skips_it(skip: bool) -> None:
     settings = combine_configs([config(defaultNamespaceContexts=["project"])], "kubocd")
     contexts = [context("project", {}), context("project", {}, namespace="empty"), context("other", {})]
     one = release(skipDefaultContext=skip)
     assert unused(one, contexts=contexts, settings=settings) == ["default:other"]
 
 
-def test_a_context_that_another_names_as_its_parent_is_used() -> None:
+def test_a_context_named_as_a_parent_is_used() -> None:
     contexts = [context("a", {}), context("b", {}, "a"), context("c", {}, "b"), context("d", {}, "b")]
     assert unused(release(contexts=[{"name": "c"}]), contexts=contexts) == ["default:d"]
 
@@ -97,20 +97,20 @@ def test_a_context_that_only_names_itself_is_unused() -> None:
     assert unused(release(), contexts=[context("a", {}, "a")]) == ["default:a"]
 
 
-def test_the_contexts_of_a_release_that_fails_later_are_used_and_others_are_not() -> None:
+def test_only_the_contexts_named_by_a_failing_release_are_used() -> None:
     contexts = [context("cluster", {}), context("other", {})]
     broken = release("broken", contexts=[{"name": "cluster"}])
     assert unused(release(), contexts=contexts, broken=[broken]) == ["default:other"]
 
 
-def test_no_context_is_called_unused_where_something_can_t_be_read_because_that_may_be_its_user() -> None:
+def test_no_context_is_reported_unused_if_a_resource_cannot_be_read() -> None:
     contexts = [context("cluster", {})]
     assert unused(release(), contexts=contexts, refused=["default/refused"]) == []
     assert unused(release(), contexts=contexts, refused_contexts=["refused"]) == []
     assert unused(release(), contexts=contexts, complete=False) == []
 
 
-def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_misspelled() -> None:
+def test_no_context_is_reported_unused_if_its_name_may_be_misspelled() -> None:
     resources = ClusterResources("kubocd", (release(),), (context("cluster", {}),), (), {}, (), ())
     findings = Problems("default")
     findings.error(Problem("missing-context", "the Context 'default:clutser' does not exist"))
@@ -118,7 +118,7 @@ def test_no_context_is_called_unused_beside_a_name_that_is_perhaps_its_own_missp
     assert [one.code for one in findings] == ["missing-context"]
 
 
-def test_no_context_is_called_unused_where_there_is_no_release_at_all() -> None:
+def test_no_context_is_reported_unused_without_a_release() -> None:
     assert unused(contexts=[context("cluster", {})]) == []
 
 
@@ -151,7 +151,7 @@ def test_no_context_is_called_unused_where_there_is_no_release_at_all() -> None:
         "signing_key",
     ],
 )
-def test_a_parameter_with_the_name_of_a_secret_and_a_literal_value_is_warned_of(name: str) -> None:
+def test_a_literal_value_of_a_secret_parameter_is_a_warning(name: str) -> None:
     assert secrets({name: "tiger"}) == [name]
 
 
@@ -179,12 +179,12 @@ def test_a_parameter_with_the_name_of_a_secret_and_a_literal_value_is_warned_of(
         "host",
     ],
 )
-def test_a_name_that_says_where_a_secret_is_or_what_it_is_like_does_not_count(name: str) -> None:
+def test_a_name_that_refers_to_or_describes_a_secret_does_not_count(name: str) -> None:
     assert secrets({name: "tiger"}) == []
 
 
 @pytest.mark.parametrize("value", ["", None, True, 42, "{{ .Context.password }}", "a{{ `b` }}c", {}, []])
-def test_a_value_that_is_empty_no_text_or_a_template_is_no_literal_secret(value: Any) -> None:
+def test_an_empty_value_a_template_or_a_non_string_is_not_a_literal_secret(value: Any) -> None:
     assert secrets({"password": value}) == []
 
 
@@ -196,7 +196,7 @@ def test_literal_secrets_are_found_in_nested_maps_and_in_maps_of_lists() -> None
     assert secrets(parameters) == ["auth.password", "users[1].token"]
 
 
-def test_literal_secrets_are_found_in_lists_and_values_under_the_name_of_a_secret() -> None:
+def test_literal_secrets_are_found_in_lists_and_maps_of_a_secret_parameter() -> None:
     parameters = {
         "password": ["e", ["f", "{{ .Context.g }}", ""], 5],
         "token": {"value": "d"},
@@ -211,7 +211,7 @@ def test_literal_secrets_are_found_in_lists_and_values_under_the_name_of_a_secre
     ]
 
 
-def test_a_map_under_the_name_of_a_secret_that_says_where_it_is_does_not_count() -> None:
+def test_a_map_that_only_refers_to_a_secret_does_not_count() -> None:
     parameters = {
         "password": {"valueFrom": {"secretKeyRef": {"name": "web", "key": "password"}}},
         "token": {"secretName": "web", "key": "token", "audience": "vault"},
@@ -220,7 +220,7 @@ def test_a_map_under_the_name_of_a_secret_that_says_where_it_is_does_not_count()
     assert secrets(parameters) == []
 
 
-def test_a_literal_secret_is_warned_of_at_its_own_line() -> None:
+def test_a_literal_secret_is_a_warning_at_its_own_line() -> None:
     one = release(parameters={"a": 1, "auth": {"user": "x", "password": "tiger"}})
     (found,) = noticed([one])
     assert found.position is not None
@@ -228,7 +228,7 @@ def test_a_literal_secret_is_warned_of_at_its_own_line() -> None:
     assert one.resource.file.text.split("\n")[(found.position.line or 0) - 1].strip() == "password: tiger"
 
 
-def test_parameters_given_as_a_text_are_looked_through() -> None:
+def test_parameters_given_as_a_string_are_searched() -> None:
     assert secrets("password: tiger\nhost: a\n") == ["spec.parameters"]
     assert secrets("password: {{ .Context.password }}\nhost: a\n") == []
 
@@ -255,7 +255,7 @@ def test_parameters_given_as_a_text_are_looked_through() -> None:
         {"x": "db.password=tiger\n"},
     ],
 )
-def test_a_value_that_holds_a_secret_is_warned_of_wherever_it_is(value: Any) -> None:
+def test_a_secret_in_a_parameter_or_a_context_is_a_warning(value: Any) -> None:
     assert len(secrets(value)) == 1
     (found,) = noticed([release()], [context("cluster", value)], settings=IN_USE)
     assert found.code == "literal-secret"
@@ -282,11 +282,11 @@ IN_USE = Settings(default_contexts=(ContextRef("default", "cluster"),))
         {"x": "a: 1\nexistingSecret: tiger\n"},
     ],
 )
-def test_a_value_that_only_leads_to_a_secret_is_not(value: Any) -> None:
+def test_a_value_that_only_refers_to_a_secret_is_not_a_warning(value: Any) -> None:
     assert secrets(value) == []
 
 
-def test_a_patch_and_a_config_are_looked_through() -> None:
+def test_patches_and_configs_are_searched() -> None:
     patch = {"values": {"adminPassword": "tiger"}}
     one = release(moduleOverrides=[{"module": "main", "specPatch": patch}])
     (found,) = noticed([one])
@@ -302,7 +302,7 @@ def test_a_patch_and_a_config_are_looked_through() -> None:
     assert found.position.path == "conf.yaml"
 
 
-def test_the_secrets_of_every_release_are_told_apart() -> None:
+def test_the_secrets_of_each_release_are_reported() -> None:
     found = noticed([release("a", parameters={"token": "x"})], broken=[release("b", parameters={"token": "x"})])
     assert [(one.release, one.position and one.position.path) for one in found] == [
         ("default/a", "a.yaml"),
@@ -311,13 +311,13 @@ def test_the_secrets_of_every_release_are_told_apart() -> None:
 
 
 def variables(manifest: str) -> list[tuple[str, str]]:
-    """The texts that are warned of, each with its line and column."""
+    """Return the variables that are reported, each with its line and column."""
     found = noticed([release("a"), release("b")], manifest=textwrap.dedent(manifest))
     assert {(one.code, one.release) for one in found} <= {("variable-in-manifest", None)}
     return [(one.message.split("'")[1], str(one.position).removeprefix(f"{MANIFEST}:")) for one in found]
 
 
-def test_a_variable_that_is_left_in_a_manifest_is_warned_of_once_at_its_line() -> None:
+def test_a_variable_in_a_manifest_is_one_warning_at_its_line() -> None:
     assert variables(WEB_MANIFEST + "description: ${A}\nusage:\n  text: é ${B_1} ${2}\n") == [
         ("${A}", "15:14"),
         ("${B_1}", "17:11"),
@@ -325,5 +325,5 @@ def test_a_variable_that_is_left_in_a_manifest_is_warned_of_once_at_its_line() -
     ]
 
 
-def test_what_the_controller_would_not_expand_in_a_manifest_is_no_variable() -> None:
+def test_strings_that_the_controller_does_not_expand_are_not_variables() -> None:
     assert variables(WEB_MANIFEST + "description: $A $${A} ${a-b} ${} $(A) {{ $A }}\n") == []

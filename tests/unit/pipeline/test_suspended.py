@@ -1,4 +1,4 @@
-"""What is read back of a suspended Release's written file, and what is refused there."""
+"""Reading the written file of a suspended Release, and the documents that are refused in it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 
 def document(name: str = "web-main", *, protected: bool = False, **fields: Any) -> Document:
-    """A HelmRelease as a build writes it."""
+    """Return a HelmRelease as a build writes it."""
     source = {"kind": "HelmRepository", "name": "kcd-web", "namespace": "default"}
     chart = {"chart": "main", "version": "1.0.0", "sourceRef": source, "interval": "5m0s"}
     spec = {"chart": {"spec": chart}, "interval": "5m0s", "releaseName": name, "values": {"replicas": 2}, **fields}
@@ -67,7 +67,7 @@ def refusal(text: str | bytes) -> Problem:
     return error.value.problem
 
 
-def test_what_a_build_wrote_is_kept_to_the_byte() -> None:
+def test_a_written_file_is_kept_unchanged() -> None:
     documents = [document(), document("web-db", protected=True, dependsOn=[{"name": "web-main"}]), document("web")]
     text = emit_documents([source("OCIRepository"), source(), *documents])
     assert emit_documents([source("OCIRepository"), source(), *kept(text)]) == text
@@ -76,7 +76,7 @@ def test_what_a_build_wrote_is_kept_to_the_byte() -> None:
 @pytest.mark.parametrize(
     "path", sorted(CASES.glob("*/output/flux/*/*.yaml")), ids=lambda path: f"{path.parts[-5]}-{path.stem}"
 )
-def test_every_golden_output_could_be_kept(path: Path) -> None:
+def test_every_golden_output_can_be_kept(path: Path) -> None:
     one = release(path.stem, namespace=path.parent.name)
     text = path.read_text()
     documents = [document.value for document in read_documents(text, "")]
@@ -95,7 +95,7 @@ VALUES = st.recursive(
 
 
 @given(values=st.dictionaries(TEXTS, VALUES, max_size=4))
-def test_keeping_what_was_kept_changes_nothing(values: Document) -> None:
+def test_keeping_a_kept_file_changes_nothing(values: Document) -> None:
     once = emit_documents(kept(emit_documents([document(values=values)])))
     assert emit_documents(kept(once)) == once
 
@@ -217,7 +217,7 @@ def test_a_file_that_no_build_writes_is_refused(text: str | bytes) -> None:
     ],
     ids=range(7),
 )
-def test_nothing_of_a_file_s_form_survives(text: str) -> None:
+def test_the_formatting_of_a_file_is_not_kept(text: str) -> None:
     assert text != GOOD
     assert emit_documents(kept(text)) == GOOD
 
@@ -227,18 +227,18 @@ def test_a_file_that_was_never_written_or_is_empty_has_no_helm_release() -> None
     assert kept(emit_documents([source()])) == ()
 
 
-def test_a_file_is_the_one_that_was_recorded() -> None:
+def test_a_file_is_verified_against_the_inventory() -> None:
     data = b"a\nb\n"
     digest = hashlib.sha256(data).hexdigest()
     check_record(data, digest, PATH, WEB)
     check_record(b"a\r\nb\r\n", digest, PATH, WEB)  # Git has changed the line breaks
-    check_record(b"anything", None, PATH, WEB)  # it is not known what was written
+    check_record(b"anything", None, PATH, WEB)  # the written content is unknown
     for other in (b"a\nc\n", b"", None):
         with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
             check_record(other, digest, PATH, WEB)
 
 
-def test_the_file_that_is_kept_is_the_one_that_was_verified() -> None:
+def test_the_verified_content_is_the_one_that_is_kept() -> None:
     path, good = written_path(WEB), GOOD.encode()
     record = record_path(WEB.namespace, WEB.name)
     listed = record_content({path: hashlib.sha256(good).hexdigest()})
@@ -248,7 +248,7 @@ def test_the_file_that_is_kept_is_the_one_that_was_verified() -> None:
         written.recorded_helm_releases(WEB)
 
 
-def test_differences_between_two_versions_are_named() -> None:
+def test_differences_between_two_versions_are_listed() -> None:
     old = [document(), document("web-db"), document("web-gone")]
     new = [document(), document("web-db", values={"replicas": 3}), document("web-new")]
     assert list(differences(old, new)) == [

@@ -1,4 +1,4 @@
-"""Scratch directories are removed however kcd-gen ends, and programs are found in absolute directories only."""
+"""Scratch directories are removed however kcd-gen ends, and programs are only found in absolute directories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from kubocd_gen.processes.children import drop_relative_entries, scratch
 
-# Makes scratch directories without end in two threads, and prints a line once both do.
+# Create scratch directories endlessly in two threads, and print a line once both have started.
 _PROGRAM = """
 import contextlib, threading
 from kubocd_gen.processes.children import interruptible, scratch
@@ -36,7 +36,7 @@ with interruptible():
 """
 
 
-def test_a_directory_of_its_own_that_is_gone_afterward() -> None:
+def test_a_scratch_directory_is_removed_afterwards() -> None:
     with scratch("scratch-test-") as one, scratch("scratch-test-") as other:
         assert one != other
         assert one.stat().st_mode & 0o777 == 0o700
@@ -46,7 +46,7 @@ def test_a_directory_of_its_own_that_is_gone_afterward() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("run", range(5))
-def test_a_signal_at_any_moment_leaves_none(number: signal.Signals, run: int, tmp_path: Path) -> None:
+def test_a_signal_at_any_time_leaves_no_scratch_directory(number: signal.Signals, run: int, tmp_path: Path) -> None:
     environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", _PROGRAM]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
@@ -70,13 +70,13 @@ def test_a_signal_at_any_moment_leaves_none(number: signal.Signals, run: int, tm
         ("", os.defpath),
     ],
 )
-def test_relative_entries_are_dropped(monkeypatch: pytest.MonkeyPatch, before: str, after: str) -> None:
+def test_relative_entries_of_the_path_are_dropped(monkeypatch: pytest.MonkeyPatch, before: str, after: str) -> None:
     monkeypatch.setenv("PATH", before)
     drop_relative_entries()
     assert os.environ["PATH"] == after
 
 
-def test_no_program_of_the_working_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_in_the_working_directory_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("git", "cosign"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)

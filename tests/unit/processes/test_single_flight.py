@@ -8,7 +8,7 @@ import pytest
 from kubocd_gen.processes.single_flight import SingleFlight
 
 
-def test_a_value_is_made_by_who_asks_first_and_waited_for_by_the_others() -> None:
+def test_a_value_is_computed_once_and_shared_by_concurrent_callers() -> None:
     once: SingleFlight[str, int] = SingleFlight(keep=True)
     made: list[int] = []
     meeting = threading.Barrier(4)
@@ -27,7 +27,7 @@ def test_a_value_is_made_by_who_asks_first_and_waited_for_by_the_others() -> Non
     assert len(made) == 1
 
 
-def test_an_exception_is_an_answer_for_all() -> None:
+def test_an_exception_is_raised_in_all_concurrent_callers() -> None:
     once: SingleFlight[str, int] = SingleFlight(keep=True)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
@@ -36,7 +36,7 @@ def test_an_exception_is_an_answer_for_all() -> None:
 
 
 def two_callers(flight: SingleFlight[str, int], origins: tuple[str, str]) -> list[object]:
-    """The outcomes of two callers, of which the second asks while the first is about to fail."""
+    """Return the outcomes of two callers, of which the second calls while the first is about to fail."""
     waiting, go = threading.Event(), threading.Event()
 
     def fail() -> int:
@@ -54,16 +54,16 @@ def two_callers(flight: SingleFlight[str, int], origins: tuple[str, str]) -> lis
         return [type(one.exception()) if one.exception() else one.result() for one in (first, second)]
 
 
-def test_a_value_that_is_not_kept_is_made_again() -> None:
+def test_a_value_that_is_not_kept_is_computed_again() -> None:
     flight: SingleFlight[str, int] = SingleFlight(keep=False)
     assert [flight.get("a", lambda: 1), flight.get("a", lambda: 2)] == [1, 2]
 
 
-def test_a_failure_is_not_shared_with_another_origin() -> None:
+def test_a_failure_is_not_shared_with_callers_of_another_origin() -> None:
     assert two_callers(SingleFlight(keep=False), ("quay.io", "mirror.example.com")) == [ZeroDivisionError, 1]
 
 
-def test_a_failure_does_not_stay() -> None:
+def test_a_failure_is_not_kept() -> None:
     flight: SingleFlight[str, int] = SingleFlight(keep=False)
     two_callers(flight, ("quay.io", "quay.io"))
     assert flight.get("a", lambda: 2, origin="quay.io") == 2

@@ -1,4 +1,4 @@
-"""The log of what is done at the borders: what, and for how long, also if it fails. No credentials."""
+"""The log of requests, processes and writes: the operation and its duration, even if it fails, without credentials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubocd_gen.processes.timing import timed, without_user_info
 LOG = logging.getLogger("kubocd_gen.test")
 
 
-def test_an_operation_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_operation_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "kubocd_gen")
     with timed(LOG, "git fetch") as details:
         details.append("exit code 0")
@@ -20,7 +20,7 @@ def test_an_operation_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert re.fullmatch(r"git fetch \(exit code 0\) in 0\.0\d\d s", line)
 
 
-def test_an_operation_that_fails_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_operation_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "kubocd_gen")
     with pytest.raises(ZeroDivisionError), timed(LOG, "git fetch"):
         _ = 1 / 0

@@ -1,4 +1,4 @@
-"""Which clusters a checkout holds, by its paths alone."""
+"""Finding the clusters of a checkout, by its paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = Source("GitRepository", "flux-system", "flux-system")
 
 
 def sync(path: str, file: str | None = None) -> Sync:
-    """A Kustomization for `path`; without `file` one that applies the folder in which it stands."""
+    """Return a Kustomization for `path`; without `file`, one that applies its own directory."""
     return Sync("any", "flux-system", path, SOURCE, file or f"{path}/sync.yaml".lstrip("/"), file is None)
 
 
@@ -32,7 +32,7 @@ def found(files: list[str], *syncs: Sync) -> dict[str, list[str]]:
         (["clusters/a/x.yaml", "clusters/b/x.yaml"], [], {"a": ["clusters/a"], "b": ["clusters/b"]}),
         ([], [sync("clusters/a"), sync("b")], {"a": [], "b": []}),
         ([], [sync("")], {"default": []}),
-        # Flux leads from folder to folder, also in a circle.
+        # Kustomizations refer to other directories, even in a cycle.
         (
             ["apps/a/x.yaml", "apps/b/x.yaml", "more/x.yaml"],
             [
@@ -45,9 +45,9 @@ def found(files: list[str], *syncs: Sync) -> dict[str, list[str]]:
             ],
             {"a": ["apps/a"], "b": ["apps/b", "more"]},
         ),
-        # A cluster that only manages others has nothing to compile.
+        # A cluster that only manages other clusters has nothing to compile.
         (["clusters/b/x.yaml"], [sync("clusters/a"), sync("clusters/b")], {"b": ["clusters/b"]}),
-        # Folders of one name are told apart by what is above them.
+        # Directories of the same name are distinguished by their parents.
         (
             ["eu/clusters/a/x", "us/clusters/a/x"],
             [],
@@ -59,11 +59,13 @@ def found(files: list[str], *syncs: Sync) -> dict[str, list[str]]:
             {"clusters-a-b": ["clusters/a b"], "clusters-a-b-2": ["clusters/a.b"]},
         ),
         (["clusters/é/x.yaml"], [], {"default": ["clusters/é"]}),
-        # What can't be named makes the whole checkout the source.
+        # If no name is valid, the whole checkout is the source.
         ([".", "a/x.yaml"], [], {"default": ["."]}),
     ],
 )
-def test_clusters_and_their_sources(files: list[str], syncs: list[Sync], clusters: dict[str, list[str]]) -> None:
+def test_clusters_are_found_with_their_sources(
+    files: list[str], syncs: list[Sync], clusters: dict[str, list[str]]
+) -> None:
     assert found(files, *syncs) == clusters
 
 
@@ -73,8 +75,8 @@ paths = st.lists(st.sampled_from(["clusters", "apps", "a", "b", "x.yaml", "y.yam
 
 
 @given(st.sets(paths), st.lists(st.tuples(paths, st.none() | paths), max_size=4))
-def test_sources_hold_a_cluster_s_files_and_no_others(files: set[str], pairs: list[tuple[str, str | None]]) -> None:
-    # No path is a file and a folder.
+def test_sources_match_only_the_files_of_their_cluster(files: set[str], pairs: list[tuple[str, str | None]]) -> None:
+    # No path is both a file and a directory.
     files = {one for one in files if not any(one != other and lies_below(other, one) for other in files)}
     clusters = find_clusters(files, [sync(*pair) for pair in pairs], "default")
     assert files == set().union(*(one.files for one in clusters))
@@ -85,6 +87,6 @@ def test_sources_hold_a_cluster_s_files_and_no_others(files: set[str], pairs: li
 
 
 @given(st.text())
-def test_a_name_fits_everywhere(text: str) -> None:
+def test_a_cluster_name_is_valid(text: str) -> None:
     assert re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?)?", name_of(text))
     assert name_of(name_of(text)) == name_of(text)

@@ -1,4 +1,4 @@
-"""An item more for somebody's list: nothing else changes, or nothing is done."""
+"""Adding an item to a list in a user's file: nothing else changes, or the file is left unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILES = {
     "one item": "repos:\n- repo: a\n  hooks: [{id: x}]\n",
     "indented": "repos:\n  - repo: a\n    rev: v1 # of today\n    hooks:\n      - id: x\n",
     "no line break at the end": "repos:\n  - repo: a",
-    "keys behind": "# mine\nrepos:\n- repo: a\n\n# of CI\nci:\n  skip: [x]\n",
+    "keys after the list": "# mine\nrepos:\n- repo: a\n\n# of CI\nci:\n  skip: [x]\n",
     "comments of the last item": "repos:\n  - repo: a\n    hooks:\n      - id: x\n      # - id: y\n    # later\n#\n",
     "a block at the end": "repos:\n- repo: local\n  entry: |\n    one\n    two\n\nci: {}\n",
     "no list yet": "ci: {}\n",
@@ -30,7 +30,7 @@ FILES = {
 
 
 class Reader(yaml.SafeLoader):
-    """Takes tags that it does not know."""
+    """A reader that accepts unknown tags."""
 
 
 def sequence(loader: Reader, node: yaml.SequenceNode) -> list[object]:
@@ -47,13 +47,13 @@ def test_the_item_is_added_and_nothing_else_changes(name: str) -> None:
     assert after is not None
     before = yaml.load(text, Loader=Reader) or {}  # noqa: S506 - a safe one
     assert yaml.load(after, Loader=Reader) == {**before, "repos": [*before.get("repos", []), NEW]}  # noqa: S506
-    # Every line of the old text is there, in its order.
+    # All old lines are kept, in their order.
     rest = iter(after.splitlines())
     assert all(line in rest for line in text.splitlines())
     assert after.count("\n") == after.count("\r\n") or "\r" not in after
 
 
-def test_where_it_goes() -> None:
+def test_the_item_is_added_at_the_end_of_the_list() -> None:
     after = with_item(FILES["comments of the last item"], "repos", ITEM)
     assert after == (
         "repos:\n  - repo: a\n    hooks:\n      - id: x\n      # - id: y\n    # later\n"
@@ -81,14 +81,14 @@ def test_where_it_goes() -> None:
         "[" * 60_000,
     ],
 )
-def test_what_is_written_otherwise_is_left_alone(text: str) -> None:
+def test_other_notations_are_left_unchanged(text: str) -> None:
     assert with_item(text, "repos", ITEM) is None
 
 
 @given(
     st.lists(st.sampled_from(["repos:", "- a", "  - b: |", "    x", "# c", "", "  # d", "ci: {}", "- [", "]", "---"])),
 )
-def test_any_file_of_such_lines_keeps_its_meaning(lines: list[str]) -> None:
+def test_any_generated_file_keeps_its_other_values(lines: list[str]) -> None:
     text = "\n".join(lines)
     after = with_item(text, "repos", ITEM)
     if after is not None:
@@ -96,6 +96,6 @@ def test_any_file_of_such_lines_keeps_its_meaning(lines: list[str]) -> None:
         assert yaml.safe_load(after) == {**before, "repos": [*(before.get("repos") or []), NEW]}
 
 
-def test_scalars_are_not_comments() -> None:
+def test_hash_signs_in_scalars_are_not_comments() -> None:
     assert scalars("# a: b\nc: [d, {e: f}]\n") == ["c", "d", "e", "f"]
     assert scalars("a: [") == []

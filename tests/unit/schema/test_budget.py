@@ -1,4 +1,4 @@
-"""Schemas that ask for more work than anyone means: each way to multiply is counted before it is done."""
+"""Schemas that cause excessive work: each kind of multiplication is counted before it is done."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STRINGS = ["x"] * 300
 
 
 def doubling(keyword: str, levels: int = 14, last: Any = None) -> dict[str, Any]:
-    """A chain of definitions, each of which applies the next one twice."""
+    """Return a chain of definitions, each of which applies the next one twice."""
     chain = {f"d{level}": {keyword: [{"$ref": f"#/definitions/d{level + 1}"}] * 2} for level in range(levels)}
     return {**chain, f"d{levels}": last or {"type": "integer"}}
 
 
-# A schema and a value that are small, and the product of the two is not.
+# Small schemas and values whose product is large.
 PRODUCTS: dict[str, tuple[dict[str, Any], Any]] = {
     "allOf of items": ({"items": {"allOf": [{"type": "string"}] * 300}}, STRINGS),
     "allOf of nothing": ({"items": {"allOf": [{}] * 300}}, STRINGS),
@@ -54,7 +54,7 @@ PRODUCTS: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_the_product_of_a_schema_and_a_value_is_counted(name: str) -> None:
+def test_the_steps_of_a_costly_schema_and_value_are_counted(name: str) -> None:
     node, value = PRODUCTS[name]
     definitions = node.pop("definitions", {}) if "$ref" in node else {}
     raw = {"$schema": STANDARD, "properties": {"v": node}, "definitions": definitions}
@@ -88,8 +88,8 @@ LONG = "a/" * 20_000
 
 
 def spelled(number: int) -> str:
-    """`abcdefgh` with the letters percent-encoded for which `number` has a bit."""
-    return "".join(f"%{ord(letter):x}" if number >> place & 1 else letter for place, letter in enumerate("abcdefgh"))
+    """Return `abcdefgh` with the letters percent-encoded for which `number` has a bit."""
+    return "".join(f"%{ord(letter):x}" if number >> index & 1 else letter for index, letter in enumerate("abcdefgh"))
 
 
 COSTLY: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ COSTLY: dict[str, dict[str, Any]] = {
     "patterns of many instructions": {
         "properties": {f"p{number}": {"pattern": rf"\pL{{200}}{number}"} for number in range(8)}
     },
-    "references that lead to one large schema under many names": {
+    "references to one large schema with many names": {
         "definitions": {"abcdefgh": {"allOf": [{}] * 2000}},
         "properties": {f"p{number}": {"$ref": f"#/definitions/{spelled(number)}"} for number in range(100)},
     },
@@ -108,7 +108,7 @@ COSTLY: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", COSTLY)
-def test_what_loading_a_schema_costs_is_counted(name: str) -> None:
+def test_the_steps_of_loading_a_schema_are_counted(name: str) -> None:
     with pytest.raises(BudgetExceededError):
         load_schema(
             {"$schema": STANDARD, **COSTLY[name]},
@@ -117,7 +117,7 @@ def test_what_loading_a_schema_costs_is_counted(name: str) -> None:
         )
 
 
-def test_no_more_problems_are_looked_for_than_anyone_reads() -> None:
+def test_the_number_of_problems_is_limited() -> None:
     schema = load_schema(
         {"$schema": STANDARD, "required": [f"p{number}" for number in range(10 * MOST)]}, role="parameters"
     )

@@ -1,4 +1,4 @@
-"""Formats as the checkers of gojsonschema v1.2 and the Go functions behind them take them."""
+"""Formats as accepted by gojsonschema v1.2 and the Go functions that it calls."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def test_a_format_refuses_what_go_refuses(name: str, text: str) -> None:
     assert not FORMATS[name](text)
 
 
-def test_every_known_format_is_tried() -> None:
+def test_every_known_format_is_tested() -> None:
     assert set(FORMATS) == set(ACCEPTED) | set(ALIASES) == set(REFUSED) | set(ALIASES)
     assert all(FORMATS[alias] is FORMATS[name] for alias, name in ALIASES.items())
 
 
-def test_a_pattern_is_linear_in_the_text() -> None:
+def test_matching_a_pattern_takes_linear_time() -> None:
     assert compile_pattern("^(a+)+$").search("a" * 100_000 + "b") is None
 
 
@@ -123,12 +123,12 @@ def test_a_pattern_is_linear_in_the_text() -> None:
 @pytest.mark.parametrize(
     "text", ["a" * 900, "{" * 50_000, "/~0" * 20_000 + "~", "a." * 400, '"' * 900, "0" * 900, "%41" * 20_000]
 )
-def test_no_format_takes_long(name: str, text: str) -> None:
-    with processor_limit(10):  # some milliseconds; a pattern that backtracks takes years
+def test_checking_a_format_takes_limited_time(name: str, text: str) -> None:
+    with processor_limit(10):  # takes some milliseconds; a backtracking pattern would take years
         FORMATS[name](text)
 
 
-def test_a_bad_pattern_says_why_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_pattern_is_an_error_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PatternError, match="missing"):
         compile_pattern("(")
     assert capfd.readouterr() == ("", "")

@@ -62,7 +62,9 @@ def of(**nodes: Any) -> dict[str, Any]:
         ("foo", {"const": 1}, 2, "must be 1, not 2"),
     ],
 )
-def test_the_keywords_of_a_draft_count(draft: str, schema: dict[str, Any], value: Any, message: str | None) -> None:
+def test_the_keywords_of_each_draft_are_checked(
+    draft: str, schema: dict[str, Any], value: Any, message: str | None
+) -> None:
     assert messages(of(a=schema), {"a": value}, draft) == ([f"parameter 'a' {message}"] if message else [])
 
 
@@ -119,7 +121,7 @@ def test_maps_and_lists_are_checked(schema: dict[str, Any], value: dict[str, Any
         ({"patternProperties": {"(": {}}}, "patternProperties[\"(\"] is not a valid pattern (missing ): (): '('"),
     ],
 )
-def test_what_gojsonschema_refuses_to_load_is_refused(schema: dict[str, Any], problem: str) -> None:
+def test_a_schema_that_gojsonschema_refuses_to_load_is_refused(schema: dict[str, Any], problem: str) -> None:
     assert problems({"definitions": {"x": schema}} if "properties" in schema else {"not": schema}) == [
         f"{'definitions.x' if 'properties' in schema else 'not'}.{problem}"
     ]
@@ -143,13 +145,13 @@ def test_draft_4_has_no_boolean_schemas_and_only_boolean_exclusive_bounds() -> N
         ({"definitions": {"p": {"$ref": "#/definitions/q"}, "q": {"type": "integer"}}}, "#/definitions/p"),
     ],
 )
-def test_a_reference_leads_to_a_place_in_the_schema(root: dict[str, Any], reference: str) -> None:
+def test_a_reference_is_resolved_within_the_schema(root: dict[str, Any], reference: str) -> None:
     schema = root | {"properties": {"a": {"$ref": reference, "minLength": "ignored, like all siblings"}}}
     assert messages(schema, {"a": "x"}) == ["parameter 'a' must be an integer, not a string ('x')"]
     assert messages(schema, {"a": 1}) == []
 
 
-def test_a_reference_may_lead_back_to_where_it_stands_as_long_as_the_value_goes_deeper() -> None:
+def test_a_recursive_reference_is_valid_if_it_descends_into_the_value() -> None:
     tree = {"additionalProperties": False, "properties": {"child": {"$ref": "#"}}}
     assert messages(tree, {"child": {"child": {}}}) == []
     assert messages(tree, {"child": {"childe": {}}}) == ["parameter 'child.childe' is not in the schema"]
@@ -167,7 +169,7 @@ def test_a_reference_may_lead_back_to_where_it_stands_as_long_as_the_value_goes_
          "definitions.a.anyOf[0].$ref", "loop: '#/definitions/b'"),
     ],
 )  # fmt: skip
-def test_a_reference_that_cannot_be_followed_is_an_error(schema: dict[str, Any], path: str, words: str) -> None:
+def test_a_reference_that_cannot_be_resolved_is_an_error(schema: dict[str, Any], path: str, words: str) -> None:
     (problem,) = problems(schema)
     assert problem.startswith(f"{path} ")
     assert words in problem
@@ -187,22 +189,22 @@ def test_a_reference_that_cannot_be_followed_is_an_error(schema: dict[str, Any],
         (of(a={"$ref": "#", "title": 1}), "properties.a.title must be a string, not a number (1)"),
     ],
 )
-def test_what_is_no_schema_is_a_problem_at_its_place(schema: dict[str, Any], problem: str) -> None:
+def test_an_invalid_schema_is_an_error_with_its_path(schema: dict[str, Any], problem: str) -> None:
     assert problems(schema) == [problem]
 
 
 @pytest.mark.parametrize(("draft", "keyword"), [(DRAFT_4, "$id"), (DRAFT_6, "id"), (DRAFT_7, "id")])
-def test_the_identifier_of_another_draft_may_be_anything(draft: str, keyword: str) -> None:
+def test_the_identifier_keyword_of_another_draft_is_ignored(draft: str, keyword: str) -> None:
     assert messages(of(a={keyword: 5}), {"a": 1}, draft) == []
 
 
-def test_what_stands_beside_a_reference_says_nothing() -> None:
+def test_siblings_of_a_reference_are_ignored() -> None:
     assert messages(of(a={"$ref": "#/definitions/x", "type": "string"}) | {"definitions": {"x": {}}}, {"a": 1}) == []
 
 
-def test_a_reference_to_a_name_that_nobody_has_leads_to_the_whole_schema() -> None:
-    schema = of(a={"$ref": "#nobody"}, b={"type": "integer"})
+def test_a_reference_to_an_unknown_name_is_the_whole_schema() -> None:
+    schema = of(a={"$ref": "#unknown"}, b={"type": "integer"})
     assert messages(schema, {"a": {"a": {"b": 1}}}) == []
     assert messages(schema, {"a": {"b": "x"}}) != []
-    (problem,) = problems({"$ref": "#nobody"})
-    assert "loop: '#nobody'" in problem
+    (problem,) = problems({"$ref": "#unknown"})
+    assert "loop: '#unknown'" in problem

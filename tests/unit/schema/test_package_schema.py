@@ -1,4 +1,4 @@
-"""A package's schema as KuboCD reads it: the short form, defaults, and what validation says."""
+"""A package's schema as KuboCD reads it: the short form, defaults, and validation."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_short_form_is_translated_to_json_schema() -> None:
     }
 
 
-def test_pattern_properties_and_prefix_items_are_taken_over_untranslated() -> None:
+def test_pattern_properties_and_prefix_items_are_not_translated() -> None:
     node = {"properties": {"a": {"type": "string", "default": "x"}}}
     raw = properties(
         labels={"properties": {}, "patternProperties": {"^x-": node}},
@@ -99,7 +99,7 @@ def test_other_properties_are_refused_in_parameters_and_accepted_in_a_context() 
     assert messages(raw, {"o": {"x": 1}, "y": 2}, "context") == []
 
 
-def test_what_a_node_says_of_additional_properties_holds_for_its_descendants() -> None:
+def test_additional_properties_are_inherited_by_descendants() -> None:
     raw = properties(
         o={
             "additionalProperties": True,
@@ -136,7 +136,7 @@ def test_the_short_form_is_checked(raw: Any, problem: str) -> None:
     assert problems(raw) == [problem]
 
 
-def test_all_problems_of_a_schema_are_found_each_with_its_path() -> None:
+def test_all_problems_of_a_schema_are_reported_with_their_paths() -> None:
     raw = properties(a={"type": "string", "maxlength": 3}, b={"type": "int"}, c={"items": {"type": "string", "x": 1}})
     with pytest.raises(PackageSchemaError) as caught:
         load_schema(raw, role="parameters")
@@ -147,7 +147,7 @@ def test_all_problems_of_a_schema_are_found_each_with_its_path() -> None:
     ]
 
 
-def test_an_object_collects_the_defaults_of_its_properties_and_vanishes_without_any() -> None:
+def test_an_object_has_the_defaults_of_its_properties_and_is_omitted_without_any() -> None:
     raw = properties(
         s={"type": "string", "default": "x"},
         zero={"type": "integer", "default": 0},
@@ -160,14 +160,14 @@ def test_an_object_collects_the_defaults_of_its_properties_and_vanishes_without_
     assert loaded(raw).defaults == {"s": "x", "zero": 0, "o": {"x": "in"}}
 
 
-def test_an_array_is_the_empty_list_so_that_required_never_fails_and_min_items_does() -> None:
+def test_the_default_of_an_array_is_the_empty_list() -> None:
     raw = properties(a={"items": {"type": "string"}, "required": True, "minItems": 1})
     schema = loaded(raw)
     assert schema.defaults == {"a": []}
     assert messages(raw, schema.defaults) == ["parameter 'a' must have at least 1 item, not 0"]
 
 
-def test_with_a_dollar_schema_an_objects_own_default_counts_only_without_properties() -> None:
+def test_in_json_schema_an_object_default_applies_only_without_properties() -> None:
     raw = {
         "$schema": STANDARD,
         "definitions": {"d": {"default": 3}},
@@ -205,7 +205,7 @@ def test_with_a_dollar_schema_an_objects_own_default_counts_only_without_propert
         ({"properties": {}, "minProperties": 1}, {}, "must have at least 1 field, not 0"),
     ],
 )
-def test_what_is_wrong_with_a_value_is_said_with_the_limit(node: Any, value: Any, message: str) -> None:
+def test_an_invalid_value_is_reported_with_the_expected_one(node: Any, value: Any, message: str) -> None:
     assert messages(properties(a=node), {"a": value}) == [f"parameter 'a' {message}"]
 
 
@@ -221,11 +221,11 @@ def test_what_is_wrong_with_a_value_is_said_with_the_limit(node: Any, value: Any
         ({"properties": {}, "patternProperties": {"^x-": {"type": "string"}}}, {"x-a": "b"}),
     ],
 )
-def test_what_kubocd_accepts_is_accepted(node: Any, value: Any) -> None:
+def test_values_that_kubocd_accepts_are_accepted(node: Any, value: Any) -> None:
     assert messages(properties(a=node), {"a": value}) == []
 
 
-def test_all_problems_are_found_once_and_nothing_more_of_a_value_of_the_wrong_type() -> None:
+def test_each_problem_is_reported_once_and_a_wrong_type_hides_other_problems() -> None:
     raw = properties(
         a={"type": "string", "enum": ["x"], "minLength": 2},
         b={"items": {"type": "integer"}, "uniqueItems": True},
@@ -241,7 +241,7 @@ def test_all_problems_are_found_once_and_nothing_more_of_a_value_of_the_wrong_ty
     ]
 
 
-def test_a_context_has_codes_and_words_of_its_own() -> None:
+def test_a_context_has_its_own_codes_and_messages() -> None:
     raw = properties(ingress=properties(domain={"type": "string", "required": True}, port={"type": "integer"}))
     violations = validate(loaded(raw, "context"), {"ingress": {"port": "x"}})
     assert [(violation.code, violation.message) for violation in violations] == [
@@ -270,11 +270,11 @@ def test_a_context_has_codes_and_words_of_its_own() -> None:
         ({"type": "string", "enum": ["small", "large"]}, {"replicas": "smal"}, "did you mean 'small'?"),
     ],
 )
-def test_a_hint_shows_the_way_out(node: Any, value: dict[str, Any], hint: str) -> None:
+def test_a_hint_shows_how_to_fix_the_value(node: Any, value: dict[str, Any], hint: str) -> None:
     assert [violation.hint for violation in validate(loaded(properties(replicas=node)), value)] == [hint]
 
 
-def test_the_alternatives_of_a_schema_are_told_with_what_each_lacks() -> None:
+def test_the_problems_of_each_alternative_are_reported() -> None:
     raw = {"$schema": STANDARD, "properties": {"x": {"oneOf": [{"type": "string"}, {"required": ["a"]}]}}}
     (none,) = messages(raw, {"x": {}})
     assert none.startswith("parameter 'x' must match one of the 2 alternatives")
@@ -289,7 +289,7 @@ def nested(depth: int, leaf: Any, name: str) -> Any:
     return leaf
 
 
-def test_a_schema_nested_without_measure_is_an_error() -> None:
+def test_a_schema_nested_too_deeply_is_an_error() -> None:
     short: Any = {"type": "string"}
     for _ in range(3000):
         short = {"properties": {"a": short}}
@@ -297,23 +297,23 @@ def test_a_schema_nested_without_measure_is_an_error() -> None:
     assert problems({"$schema": STANDARD} | nested(3000, {}, "not")) == ["not.not is nested more than 100 levels deep"]
 
 
-def test_the_default_of_the_parameters_themselves_is_a_map() -> None:
+def test_a_default_of_all_parameters_must_be_a_map() -> None:
     assert problems({"$schema": STANDARD, "type": "object", "default": 5}) == [
         "the schema must have a map as its default, not a number (5)"
     ]
 
 
-def test_a_property_is_a_map_although_json_schema_has_booleans_because_defaults_are_collected_from_it() -> None:
+def test_a_property_schema_must_be_a_map_not_a_boolean() -> None:
     raw = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": True}}
     assert problems(raw) == ["properties.a must be a schema (a map), not a boolean (true)"]
 
 
-def test_a_value_nested_without_measure_is_an_error() -> None:
+def test_a_value_nested_too_deeply_is_an_error() -> None:
     raw = {"$schema": STANDARD, "properties": {"c": {"$ref": "#"}}}
     assert messages(raw, nested(3000, {}, "c")) == ["the parameters are nested too deeply for their schema"]
 
 
-def test_a_schema_that_asks_for_endless_work_is_an_error() -> None:
+def test_a_schema_of_exponential_cost_is_an_error() -> None:
     definitions: dict[str, Any] = {f"d{i}": {"allOf": [{"$ref": f"#/definitions/d{i + 1}"}] * 2} for i in range(60)}
     raw = {
         "$schema": STANDARD,
@@ -367,7 +367,7 @@ NODES = st.recursive(
 
 
 @given(NODES, VALUES)
-def test_what_is_plainly_valid_has_no_error(node: dict[str, Any], value: Any) -> None:
+def test_a_value_that_passes_the_quick_check_has_no_error(node: dict[str, Any], value: Any) -> None:
     schema = loaded({"$schema": STANDARD, "properties": {"v": node}})
     spend = Budget().meter("schema-steps")
     if plainly_valid(schema.compiled.schema, {"v": value}, spend):

@@ -1,4 +1,4 @@
-"""What the API server does with a resource, by the schemas that ship with kcd-gen."""
+"""Admission by the API server, with the schemas shipped with kcd-gen."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def test_a_null_takes_the_default_and_without_one_the_field_is_dropped() -> None
     assert set(admitted["spec"]) == {"package"}
 
 
-def test_what_the_schema_leaves_open_keeps_its_nulls() -> None:
+def test_nulls_in_unstructured_fields_are_kept() -> None:
     admitted, violations = admit(release(parameters={"a": None, "b": {"c": None}}), RELEASE)
     assert violations == []
     assert admitted["spec"]["parameters"] == {"a": None, "b": {"c": None}}
 
 
-def test_the_value_given_is_not_changed() -> None:
+def test_the_given_value_is_not_modified() -> None:
     value = release(roles=None)
     admit(value, RELEASE)
     assert value == release(roles=None)
@@ -115,7 +115,7 @@ def test_a_release_is_refused_as_the_api_server_refuses_it(spec: dict[str, Any],
     assert violations[0].code == code
 
 
-def test_all_violations_are_found_in_the_order_of_the_document() -> None:
+def test_all_violations_are_reported_in_document_order() -> None:
     _, violations = admit(release(package={"interval": "x"}, rolez=[], suspended=1, contexts=[{}]), RELEASE)
     assert [dotted(violation.path) for violation in violations] == [
         "spec.package.interval",
@@ -125,7 +125,7 @@ def test_all_violations_are_found_in_the_order_of_the_document() -> None:
     ]
 
 
-def test_of_many_known_names_the_nearest_are_shown_and_the_others_counted() -> None:
+def test_the_nearest_of_many_known_names_are_shown_and_the_others_counted() -> None:
     names = [f"cluster-{number}" for number in range(20)] + ["produce"]
     shown = known_names("there are", names, "product")
     assert shown is not None
@@ -158,13 +158,13 @@ def test_of_many_known_names_the_nearest_are_shown_and_the_others_counted() -> N
         ({"package": {"provider": "azur"}}, "did you mean 'azure'?"),
     ],
 )
-def test_a_hint_shows_the_way_out(spec: dict[str, Any], hint: str) -> None:
+def test_a_hint_shows_how_to_fix_the_field(spec: dict[str, Any], hint: str) -> None:
     _, violations = admit(release(**spec), RELEASE)
     (violation,) = violations
     assert hint in (violation.hint or "")
 
 
-def test_without_strict_validation_unknown_fields_are_dropped_in_silence() -> None:
+def test_without_strict_validation_unknown_fields_are_silently_dropped() -> None:
     admitted, violations = admit(release(foo=1), RELEASE, unknown_fields="prune")
     assert violations == []
     assert "foo" not in admitted["spec"]
@@ -215,7 +215,7 @@ def test_a_whole_float_counts_as_an_integer_and_lengths_count_characters() -> No
     assert violations == []
 
 
-def test_nullable_and_int_or_string_fields_are_understood() -> None:
+def test_nullable_and_int_or_string_fields_are_supported() -> None:
     node = {
         "type": "object",
         "properties": {
@@ -242,7 +242,7 @@ def test_two_spellings_of_a_field_are_read_in_the_order_of_their_bytes() -> None
     }
 
 
-def test_the_case_of_labels_values_and_unknown_fields_is_left_alone() -> None:
+def test_the_case_of_labels_values_and_unknown_fields_is_kept() -> None:
     value = {"Foo": 1, "values": {"Install": 1}, "commonMetadata": {"labels": {"Name": "x"}}}
     assert canonical_fields(value, HELM_SPEC) == value
 
@@ -253,15 +253,15 @@ def test_every_rule_and_keyword_of_the_shipped_schemas_is_enforced(name: str) ->
         *("type", "properties", "required", "items", "additionalProperties", "default", "enum", "pattern"),
         *("minLength", "maxLength", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"),
     }
-    remarks = {"description", "x-kcd-gen-editor"}  # which no one is held to; see kubocd_gen/editors/shipped.py
+    remarks = {"description", "x-kcd-gen-editor"}  # not validated; see kubocd_gen/editors/shipped.py
     for node in walk(schema(name)["schema"]):
         assert set(node) <= enforced | remarks
         assert {rule["rule"] for rule in node.get("x-kubernetes-validations", ())} <= set(RULES)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_pattern_of_the_shipped_schemas_means_the_same_to_go_and_to_python(name: str) -> None:
-    # Anchored, `$` only at its end, no class, assertion or flag that the two read differently.
+def test_every_pattern_of_the_shipped_schemas_is_the_same_in_go_and_python(name: str) -> None:
+    # Anchored, `$` only at the end, no class, assertion or flag that the two interpret differently.
     portable = re.compile(r"\^(?:[^\\$^?]|\\[-./\\\[\]]|\(\?:|\)[?*+]|\][?*+]|\?)*\$")
     for node in walk(schema(name)["schema"]):
         if "pattern" in node:

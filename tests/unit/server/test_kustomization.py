@@ -1,4 +1,4 @@
-"""Two values of a kustomization.yaml are changed, and no other byte."""
+"""Only two values of a kustomization.yaml are changed, and no other byte."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIGEST = f"sha256:{'a' * 64}"
 OLD = f"sha256:{'0' * 64}"
 NAME = "registry.example.com/platform/charts"
 
-# The text before, and what becomes of it.
+# The file before and after.
 EDITS = {
     "both are there": (
         f"images:\n- name: kcd-gen-charts\n  newName: old/name\n  digest: {OLD}\n",
@@ -36,7 +36,7 @@ EDITS = {
         f"images:\n- name: a\n  digest: {OLD}\n- digest: {DIGEST}\n  name: kcd-gen-charts\n  newName: {NAME}\n"
         "- name: b\nresources: [x]\n",
     ),
-    "a comment behind the entry": (
+    "a comment after the entry": (
         f"images:\n- name: kcd-gen-charts  # mine\n  newName: {NAME}  # where\n\n# the end\n",
         f"images:\n- name: kcd-gen-charts  # mine\n  newName: {NAME}  # where\n  digest: {DIGEST}\n\n# the end\n",
     ),
@@ -56,7 +56,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit(name: str) -> None:
+def test_a_pinned_digest_is_edited(name: str) -> None:
     before, after = EDITS[name]
     assert with_pinned(before, "k.yaml", NAME, DIGEST) == after
     assert with_pinned(after, "k.yaml", NAME, DIGEST) == after
@@ -69,22 +69,22 @@ ODD = {
     "in one line, and the digest is missing": "images: [{name: kcd-gen-charts}]\n",
     "anchors": f"x: &a {OLD}\nimages:\n- name: kcd-gen-charts\n  newName: n\n  digest: *a\n",
     "a merge": "x: &a {newName: n}\nimages:\n- name: kcd-gen-charts\n  <<: *a\n",
-    "a text over lines": f"images:\n- name: kcd-gen-charts\n  newName: n\n  digest: >-\n    {OLD}\n",
+    "a multiline string": f"images:\n- name: kcd-gen-charts\n  newName: n\n  digest: >-\n    {OLD}\n",
     "twice": "images:\n- name: kcd-gen-charts\n- name: kcd-gen-charts\n",
-    "no list": "images: {name: kcd-gen-charts}\n",
-    "no map": "- a\n",
-    "no YAML": "images: [\n",
+    "not a list": "images: {name: kcd-gen-charts}\n",
+    "not a map": "- a\n",
+    "not YAML": "images: [\n",
 }
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_is_written_oddly_is_left_to_its_owner(name: str) -> None:
+def test_an_unsupported_notation_is_an_error_and_not_edited(name: str) -> None:
     with pytest.raises(ProblemsError) as caught:
         with_pinned(ODD[name], "k.yaml", NAME, DIGEST)
     assert str(caught.value.problem.position).startswith("k.yaml")
 
 
-def test_the_way_out_says_what_to_write() -> None:
+def test_the_hint_shows_what_to_write() -> None:
     with pytest.raises(ProblemsError) as caught:
         with_pinned(ODD["in one line, and the digest is missing"], "k.yaml", NAME, DIGEST)
     assert caught.value.problem.hint is not None
@@ -92,5 +92,5 @@ def test_the_way_out_says_what_to_write() -> None:
     assert NAME in caught.value.problem.hint
 
 
-def test_none_is_none() -> None:
+def test_a_file_without_a_pinned_image_has_none() -> None:
     assert read_pinned("resources: []\n", "k.yaml") is None

@@ -1,4 +1,4 @@
-"""The rules that judge the Deployment's pods are judged themselves: each is broken once."""
+"""The rules for the pods of the Deployment are tested: each is violated once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD: Mapping[str, Any] = {
 PROBES = "Host Probes / Lifecycle Hooks"
 CONTAINER = ("containers", 0, "securityContext")
 
-# What is set where, and the controls that it breaks.
+# A value, its path, and the controls that it violates.
 BROKEN: list[tuple[tuple[str | int, ...], Any, set[str]]] = [
     (("securityContext", "windowsOptions"), {"hostProcess": True}, {"HostProcess"}),
     ((*CONTAINER, "windowsOptions"), {"hostProcess": True}, {"HostProcess"}),
@@ -60,12 +60,12 @@ BROKEN: list[tuple[tuple[str | int, ...], Any, set[str]]] = [
 ]  # fmt: skip
 
 
-def test_a_good_pod_breaks_none() -> None:
+def test_a_compliant_pod_violates_no_control() -> None:
     assert violations(GOOD) == []
 
 
 @pytest.mark.parametrize(("path", "value", "broken"), BROKEN, ids=[f"{path}={value}" for path, value, _ in BROKEN])
-def test_a_pod_that_breaks_a_control_is_found(path: tuple[str | int, ...], value: Any, broken: set[str]) -> None:
+def test_a_pod_that_violates_a_control_is_reported(path: tuple[str | int, ...], value: Any, broken: set[str]) -> None:
     pod: Any = deepcopy(GOOD)
     at = pod
     for step in path[:-1]:
@@ -74,5 +74,5 @@ def test_a_pod_that_breaks_a_control_is_found(path: tuple[str | int, ...], value
     assert set(violations(pod)) == broken
 
 
-def test_every_control_is_broken_once() -> None:
+def test_every_control_is_tested() -> None:
     assert set().union(*(broken for _, _, broken in BROKEN)) == RULES.keys()

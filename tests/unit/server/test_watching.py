@@ -18,7 +18,7 @@ def tree(root: Path) -> None:
         (root / name).touch()
 
 
-def test_what_discovery_finds_is_looked_at(tmp_path: Path) -> None:
+def test_files_found_by_discovery_are_in_the_snapshot(tmp_path: Path) -> None:
     tree(tmp_path)
     for sources in (("src",), ("src/*",), ("src/**/*.yaml", "gone"), ("src/a/one.yaml",)):
         what = Watched((tmp_path / "lock",), tmp_path, sources, (tmp_path / "src/out",))
@@ -28,7 +28,7 @@ def test_what_discovery_finds_is_looked_at(tmp_path: Path) -> None:
     assert str(tmp_path / "gone") in look(Watched((), tmp_path, ("gone",)))
 
 
-def test_a_change_is_seen(tmp_path: Path) -> None:
+def test_a_change_is_detected(tmp_path: Path) -> None:
     tree(tmp_path)
     what = Watched((), tmp_path, ("src",))
     before = look(what)
@@ -37,7 +37,7 @@ def test_a_change_is_seen(tmp_path: Path) -> None:
     assert changed(before, look(what)) == [str(tmp_path / "src/new.yaml")]
 
 
-def test_directories_that_link_to_each_other_are_looked_at_once(tmp_path: Path) -> None:
+def test_directories_that_link_to_each_other_are_scanned_once(tmp_path: Path) -> None:
     for one in range(12):
         (tmp_path / f"src/d{one}").mkdir(parents=True)
         (tmp_path / f"src/d{one}/r.yaml").touch()
@@ -48,12 +48,12 @@ def test_directories_that_link_to_each_other_are_looked_at_once(tmp_path: Path) 
     assert len(look(Watched((), tmp_path, ("src/**/r.yaml",)))) == 12
 
 
-def test_a_look_ends_where_a_build_would(tmp_path: Path) -> None:
+def test_a_scan_has_the_limits_of_a_build(tmp_path: Path) -> None:
     tree(tmp_path)
     assert look(Watched((), tmp_path, ("src",), limits=Limits(files=2))) == {}
 
 
-def test_directories_are_watched_in_which_a_build_would_find_a_file(tmp_path: Path) -> None:
+def test_directories_that_can_contain_sources_are_watched(tmp_path: Path) -> None:
     tree(tmp_path)
     (tmp_path / "src/empty").mkdir()
     (tmp_path / "src/.git").mkdir()
@@ -66,7 +66,7 @@ def test_directories_are_watched_in_which_a_build_would_find_a_file(tmp_path: Pa
 
 
 def write_until_seen(file: Path, what: Watched, seen: Snapshot) -> Snapshot:
-    """Change a file again and again, as the first change can be made before it is waited for."""
+    """Change a file repeatedly, because the first change can happen before the watch starts."""
     over = threading.Event()
 
     def write() -> None:
@@ -76,7 +76,7 @@ def write_until_seen(file: Path, what: Watched, seen: Snapshot) -> Snapshot:
             file.parent.mkdir(exist_ok=True)
             new = file.with_name(".new")
             new.write_text(f"{count}\n")
-            new.replace(file)  # as editors save
+            new.replace(file)  # like editors
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -88,7 +88,7 @@ def write_until_seen(file: Path, what: Watched, seen: Snapshot) -> Snapshot:
 
 
 @pytest.mark.parametrize("name", ["src/a/one.yaml", "src/a/new.yaml", "src/new/one.yaml", "lock", "gone/one.yaml"])
-def test_a_change_is_found_without_waiting_for_the_next_scan(
+def test_a_change_is_detected_without_waiting_for_the_next_scan(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "_PAUSE", 1000.0)
@@ -99,16 +99,16 @@ def test_a_change_is_found_without_waiting_for_the_next_scan(
 
 
 def refuse(*_: object, **__: object) -> None:
-    raise OSError("no space left on device")  # what the system says of too many directories
+    raise OSError("no space left on device")  # the error for too many watched directories
 
 
-def say_nothing(*_: object, stop_event: threading.Event, **__: object) -> list[None]:
+def report_nothing(*_: object, stop_event: threading.Event, **__: object) -> list[None]:
     stop_event.wait()
     return []
 
 
-@pytest.mark.parametrize("system", [refuse, say_nothing])
-def test_a_change_that_the_system_does_not_report_is_found(
+@pytest.mark.parametrize("system", [refuse, report_nothing])
+def test_a_change_that_the_system_does_not_report_is_detected(
     system: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "_PAUSE", 0.05)
@@ -119,7 +119,7 @@ def test_a_change_that_the_system_does_not_report_is_found(
     assert changed(before, write_until_seen(tmp_path / "src/a/one.yaml", what, before))
 
 
-def test_what_is_no_source_ends_no_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_of_files_that_are_not_sources_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path)
     what = Watched((), tmp_path, ("src",), (tmp_path / "src/out",))
     scans = []

@@ -14,7 +14,7 @@ from tests.support.source_resources import Checkout, Load
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Write files, by path, and load them as the sources of a cluster."""
+    """Write files by path and load them as the sources of a cluster."""
     monkeypatch.chdir(tmp_path)
 
     def run(

@@ -23,7 +23,7 @@ def test_the_defaults_of_the_crd_are_filled_in(load: Load) -> None:
     assert (one.create_namespace, one.suspended, one.skip_default_context) == (False, False, False)
 
 
-def test_a_reference_and_the_target_take_the_namespace_of_the_release(load: Load) -> None:
+def test_references_and_the_target_namespace_default_to_the_namespace_of_the_release(load: Load) -> None:
     one = admitted(load, "contexts: [{name: a}, {name: b, namespace: other}]", "namespace: apps\n")
     assert one.contexts == (ContextRef("apps", "a"), ContextRef("other", "b"))
     assert one.target_namespace == "apps"
@@ -32,14 +32,14 @@ def test_a_reference_and_the_target_take_the_namespace_of_the_release(load: Load
     assert admitted(load, 'targetNamespace: ""', "namespace: apps\n").target_namespace == "apps"
 
 
-def test_durations_are_as_go_prints_them(load: Load) -> None:
+def test_durations_are_printed_as_in_go(load: Load) -> None:
     overrides = "moduleOverrides: [{module: a}, {module: main, timeout: 90s, interval: 1h}]"
     one = admitted(load, overrides)
     assert (one.overrides[1].timeout, one.overrides[1].interval) == ("1m30s", "1h0m0s")
     assert one.model["spec"]["moduleOverrides"][1] == {"module": "main", "timeout": "1m30s", "interval": "1h0m0s"}
 
 
-def test_the_model_is_the_object_as_go_serializes_it_again(load: Load) -> None:
+def test_the_model_is_the_object_as_serialized_by_go(load: Load) -> None:
     extra = (
         'description: ""\nroles: []\nsuspended: false\nprotected: false\nparameters: {}\ndebug: {dumpContext: false}'
     )
@@ -118,13 +118,13 @@ REFUSED: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("text", "start"), REFUSED)
-def test_what_the_cluster_would_refuse_is_an_error_at_its_place(load: Load, text: str, start: str) -> None:
+def test_a_resource_the_cluster_would_refuse_is_an_error_at_its_position(load: Load, text: str, start: str) -> None:
     loaded = load(text)
     assert loaded.cluster_resources.releases == ()
     assert any(one.startswith(start) for one in loaded.said)
 
 
-def test_one_thing_that_is_wrong_is_one_error(load: Load) -> None:
+def test_one_mistake_is_one_error(load: Load) -> None:
     for text, start in REFUSED:
         if "[x, {" not in text and "metadata: " not in text and "spec" in text and "name: ''" not in text:
             assert len(load(text).said) == 1, start
@@ -142,7 +142,7 @@ def test_all_problems_of_a_release_are_reported(load: Load) -> None:
     "version",
     ["kubocd.kubotal.io/v1", "kubocd.kubotal.io", "kubocd.kubotal.io/", "kubocd.kubotal.io/v1alpha1/x"],
 )
-def test_another_version_is_an_error_that_names_the_one_there_is(load: Load, version: str) -> None:
+def test_another_version_is_an_error_that_names_the_supported_one(load: Load, version: str) -> None:
     problem = load(release().replace(API, version)).only()
     assert problem.code == "unknown-version"
     assert f"'{version}'" in problem.message
@@ -161,7 +161,7 @@ def test_another_version_is_an_error_that_names_the_one_there_is(load: Load, ver
         ("99999999h", "'99999999h' exceeds"),
     ],
 )
-def test_a_duration_that_is_none_is_an_error(load: Load, duration: str, words: str) -> None:
+def test_an_invalid_duration_is_an_error(load: Load, duration: str, words: str) -> None:
     text = release("web", f"moduleOverrides: [{{module: a, interval: {duration}}}]")
     problem = load(text).only()
     assert words in problem.message
@@ -169,19 +169,19 @@ def test_a_duration_that_is_none_is_an_error(load: Load, duration: str, words: s
 
 
 @pytest.mark.parametrize(("field", "value"), [("interval", "1d"), ("timeout", "soon"), ("interval", "''")])
-def test_a_duration_that_the_schema_refuses_too_is_told_once(load: Load, field: str, value: str) -> None:
+def test_a_duration_that_the_schema_also_refuses_is_reported_once(load: Load, field: str, value: str) -> None:
     problem = load(release().replace("tag: 1.0.0", f"tag: 1.0.0\n    {field}: {value}")).only()
     assert problem.code == "invalid-duration"
     assert problem.message.startswith(f"spec.package.{field} must be a duration, ")
 
 
-def test_a_timeout_of_a_package_takes_no_hours(load: Load) -> None:
+def test_the_timeout_of_a_package_accepts_no_hours(load: Load) -> None:
     problem = load(release().replace("tag: 1.0.0", "tag: 1.0.0\n    timeout: 1h")).only()
     assert problem.message == "spec.package.timeout must be a duration in m, s and ms, not '1h'"
     assert "such as 90s or 60m" in (problem.hint or "")
 
 
-def test_a_context_has_parents_in_its_namespace(load: Load) -> None:
+def test_parents_of_a_context_default_to_its_namespace(load: Load) -> None:
     extra = "  parents: [{name: a}, {name: b, namespace: other}]\n  context: {x: {z: 1}}\n"
     (one,) = load(context("c", extra, "  namespace: here\n")).cluster_resources.contexts
     assert one.ref == ContextRef("here", "c")
@@ -192,12 +192,12 @@ def test_a_context_has_parents_in_its_namespace(load: Load) -> None:
 @pytest.mark.parametrize(
     ("extra", "value"), [("  context: {}\n", {}), ("  context:\n", None), ("  description: x\n", None)]
 )
-def test_a_context_without_a_context_is_had_and_has_none(load: Load, extra: str, value: Any) -> None:
+def test_a_context_without_variables_is_read(load: Load, extra: str, value: Any) -> None:
     loaded = load(context("c", extra))
     assert (loaded.cluster_resources.contexts[0].context, loaded.said) == (value, [])
 
 
-def test_a_context_that_is_refused_is_kept_for_those_who_name_it(load: Load) -> None:
+def test_the_errors_of_a_refused_context_are_kept_for_releases_that_name_it(load: Load) -> None:
     loaded = load(context("c", "  context: {}\n  parent: []\n"))
     ((ref, errors),) = loaded.cluster_resources.broken_contexts.items()
     assert ref == ContextRef("default", "c")
@@ -212,7 +212,7 @@ def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "message", "place"),
+    ("extra", "message", "position"),
     [
         ("  packageRedirects: 5\n", "spec.packageRedirects must be a list, not a number (5)", "f.yaml:6:3"),
         ("  packageRedirects: [x]\n", "spec.packageRedirects[0] must be a map, not a string ('x')", "f.yaml:6:22"),
@@ -220,13 +220,13 @@ def test_a_config_is_admitted_with_its_durations(load: Load) -> None:
         ("  defaultHelmTimeout: 3 minutes\n", "spec.defaultHelmTimeout", "f.yaml:6:3"),
     ],
 )
-def test_a_config_that_is_refused_is_broken(load: Load, extra: str, message: str, place: str) -> None:
+def test_a_refused_config_is_broken(load: Load, extra: str, message: str, position: str) -> None:
     (errors,) = load(config("conf", extra)).cluster_resources.broken_configs
     assert errors.problems[0].message.startswith(message)
-    assert str(errors.problems[0].position) == place
+    assert str(errors.problems[0].position) == position
 
 
-def test_of_the_package_the_model_keeps_an_empty_ignore_which_is_a_pointer_and_no_other_empty_field(load: Load) -> None:
+def test_the_only_empty_field_of_a_package_kept_in_the_model_is_ignore(load: Load) -> None:
     text = release().replace(
         "    tag: 1.0.0\n",
         "    tag: 1.0.0\n    ignore: ''\n    insecure: false\n    serviceAccountName: ''\n    interval: 0s\n"
@@ -245,7 +245,7 @@ def test_of_the_package_the_model_keeps_an_empty_ignore_which_is_a_pointer_and_n
     }
 
 
-def test_a_null_ignore_is_none(load: Load) -> None:
+def test_a_null_ignore_is_omitted(load: Load) -> None:
     loaded = load(release().replace("    tag: 1.0.0\n", "    tag: 1.0.0\n    ignore:\n"))
     (one,) = loaded.cluster_resources.releases
     assert "ignore" not in one.model["spec"]["package"]

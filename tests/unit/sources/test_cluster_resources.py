@@ -5,13 +5,13 @@ import pytest
 from tests.support.source_resources import API, Load, config, context, release
 
 
-def test_releases_come_in_the_order_of_their_names(load: Load) -> None:
+def test_releases_are_sorted_by_name(load: Load) -> None:
     texts = [release("b"), release("a", "", "namespace: z\n"), release("a"), release("a-b", "", "namespace: a\n")]
     loaded = load("---\n".join(texts))
     assert [one.key for one in loaded.cluster_resources.releases] == ["a/a-b", "default/a", "default/b", "z/a"]
 
 
-def test_a_release_or_context_without_a_namespace_takes_the_cluster_s(load: Load) -> None:
+def test_releases_and_contexts_default_to_the_namespace_of_the_cluster(load: Load) -> None:
     loaded = load(f"{release()}---\n{context()}", namespace="apps")
     assert [one.key for one in loaded.cluster_resources.releases] == ["apps/web"]
     assert [str(one.ref) for one in loaded.cluster_resources.contexts] == ["apps:base"]
@@ -29,17 +29,17 @@ def test_two_releases_of_one_name_are_an_error_that_names_both_files(load: Load,
     assert str(problem.position) == "1.yaml:4:3"
 
 
-def test_each_further_one_of_a_name_is_reported(load: Load) -> None:
+def test_each_additional_duplicate_is_reported(load: Load) -> None:
     loaded = load({f"{number}.yaml": release() for number in range(3)})
     assert [str(one.position) for one in loaded.found] == ["1.yaml:4:3", "2.yaml:4:3"]
 
 
-def test_one_name_in_two_namespaces_or_of_two_kinds_is_fine(load: Load) -> None:
+def test_the_same_name_in_two_namespaces_or_of_two_kinds_is_valid(load: Load) -> None:
     texts = [release("web"), release("web", "", "namespace: other\n"), context("web")]
     assert load("---\n".join(texts)).said == []
 
 
-def test_two_contexts_of_one_name_are_broken_for_those_who_name_it(load: Load) -> None:
+def test_two_contexts_of_one_name_are_broken(load: Load) -> None:
     loaded = load({"a.yaml": context(), "b.yaml": context()})
     assert loaded.cluster_resources.contexts == ()
     ((ref, errors),) = loaded.cluster_resources.broken_contexts.items()
@@ -55,7 +55,7 @@ def test_two_configs_of_one_name_stop_every_release(load: Load) -> None:
     assert "a.yaml:4:3" in problem.message
 
 
-def test_a_config_in_another_namespace_is_not_read_and_warned_about(load: Load) -> None:
+def test_a_config_in_another_namespace_is_ignored_with_a_warning(load: Load) -> None:
     text = config("conf", "", "  namespace: apps\n")
     loaded = load(text)
     assert loaded.cluster_resources.configs == ()
@@ -66,21 +66,21 @@ def test_a_config_in_another_namespace_is_not_read_and_warned_about(load: Load) 
     assert (len(chosen.cluster_resources.configs), chosen.said) == (1, [])
 
 
-def test_a_release_that_is_refused_has_failed_and_the_others_are_there(load: Load) -> None:
+def test_a_refused_release_has_failed_and_the_others_are_read(load: Load) -> None:
     loaded = load("---\n".join([release("a"), release("b", "x: 1"), release("c")]))
     assert [one.name for one in loaded.cluster_resources.releases] == ["a", "c"]
     assert loaded.cluster_resources.failed == ("default/b",)
     assert (loaded.only().release, loaded.only().cluster) == ("default/b", "prod")
 
 
-def test_releases_without_a_name_are_errors_of_no_release(load: Load) -> None:
+def test_errors_of_releases_without_a_name_belong_to_no_release(load: Load) -> None:
     loaded = load("---\n".join([release("''"), release("''")]))
     assert {one.release for one in loaded.found} == {None}
     assert {one.code for one in loaded.found} == {"invalid-value"}
 
 
 @pytest.mark.parametrize("kind", ["Connection", "ClusterConnection", "Contract", "ClusterContract", "Whatever"])
-def test_a_kind_of_another_kubocd_is_passed_over_with_a_warning(load: Load, kind: str) -> None:
+def test_a_kind_of_another_kubocd_version_is_ignored_with_a_warning(load: Load, kind: str) -> None:
     loaded = load(release().replace("Release", kind))
     problem = loaded.only()
     assert (problem.severity, problem.code) == ("warning", "unknown-kind")
@@ -98,7 +98,7 @@ def test_a_kind_of_another_kubocd_is_passed_over_with_a_warning(load: Load, kind
         ("config", "did you mean 'Config'?"),
     ],
 )
-def test_a_kind_that_looks_misspelled_is_an_error_and_keeps_what_was_written(load: Load, kind: str, hint: str) -> None:
+def test_a_misspelled_kind_is_an_error_and_keeps_the_written_files(load: Load, kind: str, hint: str) -> None:
     loaded = load(release().replace("Release", kind))
     problem = loaded.only()
     assert (problem.severity, problem.code, problem.hint) == ("error", "unknown-kind", hint)

@@ -11,7 +11,7 @@ from tests.support.source_resources import API, Load, config, context, release
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 
 
-def test_documents_of_kubocd_s_group_are_read_and_all_others_are_passed_over(load: Load) -> None:
+def test_only_documents_of_the_kubocd_group_are_read(load: Load) -> None:
     loaded = load(
         {
             "one.yaml": f"{CONFIG_MAP}---\n{release('one')}---\n---\n- a list\n---\njust text\n",
@@ -42,13 +42,13 @@ def test_documents_of_kubocd_s_group_are_read_and_all_others_are_passed_over(loa
         "kind: HelmRelease\napiVersion: helm.toolkit.fluxcd.io/v2\n]",
     ],
 )
-def test_a_file_that_is_not_yaml_and_does_not_mention_kubocd_is_passed_over(load: Load, junk: str | bytes) -> None:
+def test_an_invalid_file_that_does_not_mention_kubocd_is_ignored(load: Load, junk: str | bytes) -> None:
     loaded = load({"junk.yaml": junk, "web.yaml": release()})
     assert [one.name for one in loaded.resources] == ["web"]
     assert (loaded.complete, loaded.said) == (True, [])
 
 
-def test_a_file_that_is_not_yaml_and_mentions_kubocd_is_an_error_after_the_documents_before_it(load: Load) -> None:
+def test_an_invalid_file_that_mentions_kubocd_is_an_error_and_earlier_documents_are_read(load: Load) -> None:
     loaded = load(f"{release('one')}---\n{CONFIG_MAP}data: a: b\n---\n{release('two')}")
     assert [one.name for one in loaded.resources] == ["one"]
     assert loaded.complete is False
@@ -66,13 +66,13 @@ def test_a_file_that_is_not_yaml_and_mentions_kubocd_is_an_error_after_the_docum
         f'{CONFIG_MAP}data: {{a: "\\/"}}\n',
     ],
 )
-def test_what_is_wrong_in_a_document_of_others_alone_does_not_touch_those_of_kubocd(load: Load, other: str) -> None:
+def test_errors_in_other_documents_do_not_affect_those_of_kubocd(load: Load, other: str) -> None:
     loaded = load(f"{release('one')}---\n{other}---\n{release('two')}")
     assert [one.name for one in loaded.cluster_resources.releases] == ["one", "two"]
     assert (loaded.complete, loaded.said) == (True, [])
 
 
-def test_what_is_wrong_in_a_document_of_kubocd_is_an_error_and_the_others_are_read(load: Load) -> None:
+def test_an_invalid_document_of_kubocd_is_an_error_and_the_others_are_read(load: Load) -> None:
     texts = [release("one"), release("bad", "parameters: {~: 1}\n"), release("two")]
     loaded = load("---\n".join([*texts, release("bad2", "parameters: {a: .nan}")]))
     assert [one.name for one in loaded.cluster_resources.releases] == ["one", "two"]
@@ -83,7 +83,7 @@ def test_what_is_wrong_in_a_document_of_kubocd_is_an_error_and_the_others_are_re
     ]
 
 
-def test_a_key_given_twice_is_an_error_of_its_own_resource(load: Load) -> None:
+def test_a_duplicate_key_is_an_error_of_its_own_resource(load: Load) -> None:
     loaded = load(release("one") + "---\n" + release("two", "suspended: true\nsuspended: false"))
     assert [one.name for one in loaded.cluster_resources.releases] == ["one"]
     (problem,) = loaded.said
@@ -117,7 +117,7 @@ items:
 """
 
 
-def test_a_list_is_its_items_at_any_depth(load: Load) -> None:
+def test_a_list_is_replaced_by_its_items_at_any_depth(load: Load) -> None:
     loaded = load(LIST)
     assert [(one.name, one.position().line) for one in loaded.resources] == [("one", 10), ("two", 17)]
     assert loaded.said == [
@@ -126,18 +126,18 @@ def test_a_list_is_its_items_at_any_depth(load: Load) -> None:
 
 
 @pytest.mark.parametrize("items", ["", "items:", "items: {a: 1}", "items: x", "items: []"])
-def test_a_list_without_items_is_nothing(load: Load, items: str) -> None:
+def test_a_list_without_items_is_empty(load: Load, items: str) -> None:
     loaded = load(f"# kubocd.kubotal.io\napiVersion: v1\nkind: List\n{items}\n")
     assert (loaded.resources, loaded.said) == ([], [])
 
 
-def test_a_list_of_kubocd_s_own_kind_is_its_items(load: Load) -> None:
+def test_a_list_of_a_kubocd_kind_is_replaced_by_its_items(load: Load) -> None:
     item = f"{{apiVersion: {API}, kind: Context, metadata: {{name: a}}, spec: {{context: {{}}}}}}"
     loaded = load(f"apiVersion: {API}\nkind: ContextList\nmetadata: {{resourceVersion: '1'}}\nitems: [{item}]\n")
     assert [one.ref.name for one in loaded.cluster_resources.contexts] == ["a"]
 
 
-def test_places_are_those_of_the_document_and_the_file(load: Load) -> None:
+def test_positions_refer_to_the_document_and_the_file(load: Load) -> None:
     loaded = load({"a/b.yaml": f"# a comment\n---\n{context()}---\n{release('web', 'parameters: {a: 1}')}"})
     web = loaded.resources[1]
     assert web.position("spec", "parameters", "a") == Position("a/b.yaml", 18, 16)
@@ -154,17 +154,17 @@ def test_places_are_those_of_the_document_and_the_file(load: Load) -> None:
         b"%YAML 1.1\n---\n" + release().encode(),
     ],
 )
-def test_a_file_may_have_any_line_end_and_a_mark_of_its_encoding(load: Load, data: bytes) -> None:
+def test_a_file_can_have_any_line_ending_and_a_byte_order_mark(load: Load, data: bytes) -> None:
     loaded = load({"f.yaml": data})
     assert ([one.name for one in loaded.cluster_resources.releases], loaded.said) == (["web"], [])
 
 
-def test_sources_that_overlap_are_read_once(load: Load) -> None:
+def test_overlapping_sources_are_read_once(load: Load) -> None:
     loaded = load({"a/b/f.yaml": release()}, sources=("a", "a/b", "a/b/f.yaml", "**/*.yaml"))
     assert ([one.name for one in loaded.cluster_resources.releases], loaded.said) == (["web"], [])
 
 
-def test_hidden_directories_and_the_output_inside_the_sources_are_no_source(load: Load) -> None:
+def test_hidden_directories_and_the_output_are_not_sources(load: Load) -> None:
     loaded = load(
         {
             ".git/a.yaml": release(),
@@ -177,12 +177,12 @@ def test_hidden_directories_and_the_output_inside_the_sources_are_no_source(load
     assert ([one.file.path for one in loaded.resources], loaded.said) == (["d.yaml"], [])
 
 
-def test_the_output_may_be_the_folder_of_the_sources(load: Load) -> None:
+def test_the_output_can_be_the_directory_of_the_sources(load: Load) -> None:
     loaded = load({"flux/default/b.yaml": release(), "d.yaml": release()}, outputs=(".",))
     assert [one.file.path for one in loaded.resources] == ["d.yaml"]
 
 
-def test_a_source_that_cant_be_read_makes_the_reading_incomplete(load: Load, tmp_path: Path) -> None:
+def test_a_source_that_cannot_be_read_makes_the_result_incomplete(load: Load, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     loaded = load(release(), sources=(".", "gone"))
     assert loaded.complete is False
@@ -192,14 +192,14 @@ def test_a_source_that_cant_be_read_makes_the_reading_incomplete(load: Load, tmp
     ]
 
 
-def test_the_environment_is_expanded_only_when_asked_for(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_expanded_only_on_request(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAG", "2.0.0")
     files = {"f.yaml": release("web", 'description: "${TAG}"'), "other.yaml": f"{CONFIG_MAP}data: {{a: '${{NONE}}'}}"}
     assert load(files).cluster_resources.releases[0].description == "${TAG}"
     assert load(files, expand_env=("TAG",)).cluster_resources.releases[0].description == "2.0.0"
 
 
-def test_a_variable_that_is_not_set_is_an_error_at_its_place(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_variable_is_an_error_at_its_position(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NONE", raising=False)
     loaded = load(release("web", "description: ${NONE}"), expand_env=("NONE",))
     assert loaded.complete is False
@@ -233,7 +233,7 @@ def test_only_the_listed_variables_are_expanded(load: Load, monkeypatch: pytest.
         "other: field",
     ],
 )
-def test_a_resource_whose_group_is_nearly_kubocd_s_is_an_error(kind: str, api_version: str, load: Load) -> None:
+def test_a_resource_with_a_misspelled_group_is_an_error(kind: str, api_version: str, load: Load) -> None:
     text = {"Release": release(), "Context": context(), "Config": config()}[kind]
     loaded = load({"a.yaml": text.replace(f"apiVersion: {API}", api_version)})
     resources = loaded.cluster_resources
@@ -242,7 +242,7 @@ def test_a_resource_whose_group_is_nearly_kubocd_s_is_an_error(kind: str, api_ve
     assert [problem.code for problem in problems if problem.severity == "error"] == ["unknown-version"]
     assert not (resources.releases or resources.contexts)
     if kind == "Release":
-        assert resources.failed == ("default/web",)  # so its output is kept
+        assert resources.failed == ("default/web",)  # its output is kept
 
 
 @pytest.mark.parametrize(
@@ -256,12 +256,12 @@ def test_a_resource_whose_group_is_nearly_kubocd_s_is_an_error(kind: str, api_ve
         "kind: [Release]\nspec: {}\n",
     ],
 )
-def test_resources_of_others_with_the_same_kind_are_not_kubocd_s(text: str, load: Load) -> None:
+def test_resources_of_other_groups_with_the_same_kind_are_ignored(text: str, load: Load) -> None:
     loaded = load({"a.yaml": text})
     assert (loaded.resources, loaded.said) == ([], [])
 
 
-def test_invalid_yaml_with_a_kind_and_nearly_the_group_of_kubocd_is_an_error(load: Load) -> None:
+def test_invalid_yaml_with_a_kind_and_a_misspelled_group_of_kubocd_is_an_error(load: Load) -> None:
     text = release().replace("kubotal.io", "kubotal.com")
     loaded = load({"a.yaml": f"{text}\nbroken: [\n"})
     assert (loaded.complete, [one.code for one in loaded.found]) == (False, ["bad-yaml"])

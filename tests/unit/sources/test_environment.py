@@ -26,7 +26,7 @@ def test_only_a_name_in_braces_is_expanded(text: str, expanded: str) -> None:
     assert expand_environment(text, "f.yaml", ENVIRONMENT) == expanded
 
 
-def test_every_variable_that_is_unset_or_empty_is_an_error_at_its_place() -> None:
+def test_every_unset_or_empty_variable_is_an_error_at_its_position() -> None:
     with pytest.raises(ProblemsError) as caught:
         expand_environment("a: ${NONE}\nb: ${A} ${EMPTY}\n# ${2}\n", "f.yaml", ENVIRONMENT)
     assert [(error.message, error.position) for error in caught.value.problems] == [
@@ -38,13 +38,13 @@ def test_every_variable_that_is_unset_or_empty_is_an_error_at_its_place() -> Non
 
 
 @given(st.text())
-def test_a_text_without_a_variable_stays_as_it_is(text: str) -> None:
+def test_a_string_without_a_variable_is_unchanged(text: str) -> None:
     text = text.replace("${", "$ {")
     assert expand_environment(text, "f.yaml", {}) == text
 
 
 @given(st.text(), st.text(), st.text(min_size=1))
-def test_what_stands_around_a_variable_stays_as_it_is(before: str, after: str, value: str) -> None:
+def test_the_text_around_a_variable_is_unchanged(before: str, after: str, value: str) -> None:
     before, after = before.replace("$", ""), after.replace("$", "")
     assert expand_environment(f"{before}${{X}}{after}", "f.yaml", {"X": value}) == before + value + after
 
@@ -66,14 +66,14 @@ def test_a_credential_is_never_expanded(name: str, allowed: frozenset[str] | Non
     assert "hunter2" not in f"{error.message}{error.hint}"
 
 
-def test_whether_an_unlisted_variable_is_set_is_not_said() -> None:
-    said = []
+def test_messages_do_not_reveal_whether_an_unlisted_variable_is_set() -> None:
+    message = []
     for environment in ({}, {"HOST": "build-7"}):
         with pytest.raises(ProblemsError) as caught:
             expand_environment("${HOST}", "f.yaml", environment, frozenset({"A"}))
-        said.append([(error.code, error.message, error.hint) for error in caught.value.problems])
-    assert said[0] == said[1]
-    assert said[0][0][0] == "unlisted-variable"
+        message.append([(error.code, error.message, error.hint) for error in caught.value.problems])
+    assert message[0] == message[1]
+    assert message[0][0][0] == "unlisted-variable"
 
 
 @pytest.mark.parametrize("name", ["DOMAIN", "REGION", "CLUSTER", "KEYCLOAK_HOST", "PATIENT", "CIRCLE", "MONKEYS"])

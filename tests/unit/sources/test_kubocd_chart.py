@@ -25,7 +25,7 @@ def installation(
     target: str | None = "kubocd",
     more: str = "",
 ) -> str:
-    """A HelmRelease that installs the chart; without a `version` by way of a chartRef."""
+    """Return a HelmRelease that installs the chart; without `version`, with a chartRef."""
     text = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
     text += f"metadata: {{name: {name}{f', namespace: {namespace}' if namespace else ''}}}\nspec:\n"
     text += f"  targetNamespace: {target}\n" if target else ""
@@ -63,7 +63,7 @@ def spec_of(load: Load, text: str) -> Any:
     "version",
     ["0.3.0", "v0.3.1", "'= 0.3.1'", "'=v0.3.1'", "0.4.0", "0.3.1-rc.1", "1.0.0+build.5"],
 )
-def test_since_v03_the_content_lies_over_the_chart_s_defaults(load: Load, version: str) -> None:
+def test_since_v03_the_content_overrides_the_chart_defaults(load: Load, version: str) -> None:
     spec = spec_of(load, installation(V03, version=version))
     assert spec["clusterRoles"] == ["storage"]
     assert spec["defaultHelmTimeout"] == "4m0s"
@@ -76,7 +76,7 @@ def test_since_v03_the_content_lies_over_the_chart_s_defaults(load: Load, versio
     ]
 
 
-def test_a_null_takes_a_default_of_the_chart_away_and_a_list_replaces_it(load: Load) -> None:
+def test_a_null_removes_a_chart_default_and_a_list_replaces_it(load: Load) -> None:
     values = "config: {content: {defaultOnFailureStrategy: null, onFailureStrategies: [], defaultHelmTimeout: null}}"
     spec = spec_of(load, installation(values))
     assert "defaultOnFailureStrategy" not in spec
@@ -85,7 +85,7 @@ def test_a_null_takes_a_default_of_the_chart_away_and_a_list_replaces_it(load: L
 
 
 @pytest.mark.parametrize(("version", "contexts"), [("0.2.0", ["two"]), ("v0.2.1", ["one"]), ("'= v0.2.9'", ["one"])])
-def test_v02_takes_a_few_fields_of_the_config_itself(load: Load, version: str, contexts: list[str]) -> None:
+def test_v02_reads_only_some_fields_of_the_config(load: Load, version: str, contexts: list[str]) -> None:
     spec = spec_of(load, installation(V02, version=version))
     assert spec == {"clusterRoles": ["storage"], "defaultNamespaceContexts": contexts}
 
@@ -113,7 +113,7 @@ def test_the_version_of_a_chartref_is_that_of_its_oci_repository(
     "version",
     ["0.3.x", "'>=0.2.0 <0.3.0'", "'*'", "'~0.2'", "'0.2'", "''", "5", pytest.param(f"{'9' * 5000}.0.0", id="long")],
 )
-def test_a_range_or_no_version_counts_as_v03_with_a_warning(load: Load, version: str) -> None:
+def test_a_version_range_or_no_version_is_read_as_v03_with_a_warning(load: Load, version: str) -> None:
     loaded = load(installation(V03, version=version))
     assert loaded.cluster_resources.configs[0].spec["defaultHelmTimeout"] == "4m0s"
     problem = loaded.only()
@@ -122,14 +122,14 @@ def test_a_range_or_no_version_counts_as_v03_with_a_warning(load: Load, version:
     assert "chart.spec.version" in (problem.hint or "")
 
 
-def test_a_chartref_without_its_oci_repository_counts_as_v03_where_the_names_say_so(load: Load) -> None:
+def test_a_chartref_without_its_oci_repository_is_read_as_v03_with_a_warning(load: Load) -> None:
     loaded = load(installation(V03, version=None))
     assert loaded.cluster_resources.configs[0].spec["clusterRoles"] == ["storage"]
     assert loaded.only().code == "assumed-chart-version"
     assert str(loaded.only().position) == "f.yaml:6:3"
 
 
-def test_other_charts_are_passed_over(load: Load) -> None:
+def test_other_charts_are_ignored(load: Load) -> None:
     redis = installation(V03).replace("kubocd-ctrl", "redis")
     other_ref = REPOSITORY.replace("charts/kubocd-ctrl", "charts/redis") + installation(V03, version=None)
     loaded = load({"a.yaml": redis, "b.yaml": other_ref})
@@ -140,7 +140,7 @@ def test_other_charts_are_passed_over(load: Load) -> None:
     )
 
 
-def test_a_config_that_is_not_enabled_is_none(load: Load) -> None:
+def test_a_disabled_config_is_ignored(load: Load) -> None:
     loaded = load(installation("config: {enabled: false, content: {clusterRoles: [a]}}", target="here"))
     assert (loaded.cluster_resources.configs, loaded.cluster_resources.kubocd_namespace, loaded.said) == (
         (),
@@ -149,7 +149,7 @@ def test_a_config_that_is_not_enabled_is_none(load: Load) -> None:
     )
 
 
-def test_without_values_the_chart_s_own_hold(load: Load) -> None:
+def test_without_values_the_chart_defaults_apply(load: Load) -> None:
     assert spec_of(load, installation("{}"))["defaultHelmTimeout"] == "3m0s"
     assert spec_of(load, installation("config: null"))["defaultHelmTimeout"] == "3m0s"
 
@@ -158,7 +158,7 @@ def test_without_values_the_chart_s_own_hold(load: Load) -> None:
     ("target", "namespace", "expected"),
     [("here", "flux-system", "here"), (None, "flux-system", "flux-system"), (None, "", "kubocd")],
 )
-def test_the_kubocd_namespace_is_the_target_else_that_of_the_helm_release(
+def test_the_kubocd_namespace_is_the_target_or_that_of_the_helm_release(
     load: Load, target: str | None, namespace: str, expected: str
 ) -> None:
     loaded = load(installation(V03, target=target, namespace=namespace))
@@ -183,7 +183,7 @@ contexts:
 """
 
 
-def test_contexts_of_the_values_are_contexts(load: Load) -> None:
+def test_contexts_in_the_values_are_read(load: Load) -> None:
     loaded = load(installation(CONTEXTS))
     assert loaded.said == []
     base, empty = loaded.cluster_resources.contexts
@@ -200,7 +200,7 @@ def test_contexts_of_the_values_are_contexts(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message", "place"),
+    ("values", "message", "position"),
     [
         (
             "contexts: [{namespace: x}]",
@@ -232,40 +232,40 @@ def test_contexts_of_the_values_are_contexts(load: Load) -> None:
         ),
     ],
 )
-def test_values_with_which_helm_fails_are_an_error_and_carry_nothing(
-    load: Load, values: str, message: str, place: str
+def test_values_that_make_helm_fail_are_an_error_and_add_no_resource(
+    load: Load, values: str, message: str, position: str
 ) -> None:
     loaded = load(installation(values))
     problem = loaded.only()
     assert problem.message.startswith(message)
-    assert str(problem.position) == place
+    assert str(problem.position) == position
     assert (loaded.cluster_resources.configs, loaded.cluster_resources.contexts) == ((), ())
     assert loaded.cluster_resources.kubocd_namespace == "kubocd"
-    # A Config that Helm never brings to the cluster counts as an invalid one.
+    # A Config that Helm never installs counts as invalid.
     assert bool(loaded.cluster_resources.broken_configs) == (not values.startswith("contexts"))
 
 
-def test_what_is_wrong_in_the_content_is_found_in_the_values(load: Load) -> None:
+def test_errors_in_the_content_are_located_in_the_values(load: Load) -> None:
     (errors,) = load(installation("config:\n  content:\n    clusterRole: [a]\n")).cluster_resources.broken_configs
     (error,) = errors.problems
     assert error.message == "spec.clusterRole is not a known field"
     assert str(error.position) == "f.yaml:10:9"
 
 
-def test_a_name_of_a_context_that_is_a_number_is_one_in_the_cluster_too(load: Load) -> None:
+def test_a_numeric_context_name_is_an_error(load: Load) -> None:
     loaded = load(installation("contexts: [{name: 5, namespace: x, context: {}}]"))
     ((_, errors),) = loaded.cluster_resources.broken_contexts.items()
     assert errors.problems[0].message == "metadata.name must be a string, not a number (5)"
     assert str(errors.problems[0].position) == "f.yaml:8:16"
 
 
-def test_values_from_the_cluster_are_warned_about(load: Load) -> None:
+def test_values_from_the_cluster_are_a_warning(load: Load) -> None:
     loaded = load(installation("{}", more="valuesFrom: [{kind: ConfigMap, name: x}]\n"))
     problem = loaded.only()
     assert (problem.severity, problem.code, str(problem.position)) == ("warning", "unread-values", "f.yaml:7:3")
 
 
-def test_two_installations_are_an_error_until_one_is_chosen(load: Load) -> None:
+def test_two_installations_are_an_error_unless_one_is_selected(load: Load) -> None:
     files = {
         "a.yaml": installation(V03, target="one"),
         "b.yaml": installation(V03, name="second", target="two"),

@@ -31,13 +31,13 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadFile:
     return run
 
 
-def said(load: LoadFile, text: str | bytes, **flags: Any) -> list[str]:
+def messages_of(load: LoadFile, text: str | bytes, **flags: Any) -> list[str]:
     with pytest.raises(ProblemsError) as caught:
         load(text, **flags)
     return [f"{one.position or '-'} {one.code} {one.message}" for one in caught.value.problems]
 
 
-def test_what_a_project_file_leaves_out_has_a_default(load: LoadFile, tmp_path: Path) -> None:
+def test_omitted_fields_of_a_project_file_have_defaults(load: LoadFile, tmp_path: Path) -> None:
     project = load(HEAD + CLUSTER)
     assert project == Project(
         tmp_path, (Cluster("prod", ("clusters/prod",), tmp_path / "deploy/prod", "default", None, REPOSITORY_URL),)
@@ -46,7 +46,7 @@ def test_what_a_project_file_leaves_out_has_a_default(load: LoadFile, tmp_path: 
     assert (project.vendor, project.mirrors, project.hosts) == (None, {}, {})
 
 
-def test_a_project_file_says_everything(load: LoadFile, tmp_path: Path) -> None:
+def test_all_fields_of_a_project_file_are_read(load: LoadFile, tmp_path: Path) -> None:
     project = load(
         HEAD
         + CLUSTER
@@ -63,41 +63,41 @@ def test_a_project_file_says_everything(load: LoadFile, tmp_path: Path) -> None:
     assert project.hosts == {"ldap.example.com": "10.1.2.3"}
 
 
-def test_limits_are_those_of_the_project_file_with_the_flags_over_them(load: LoadFile) -> None:
+def test_limits_of_flags_override_those_of_the_project_file(load: LoadFile) -> None:
     text = HEAD + CLUSTER + "packages: {limits: {layer: 512MiB, chart-file: 10Mi, members: 2000}}\n"
     assert load(text).limits == Limits(layer=512 << 20, chart_file=10 << 20, members=2000)
     assert load(text, limits={"layer": 1}).limits == Limits(layer=1, chart_file=10 << 20, members=2000)
     assert load(HEAD + CLUSTER).limits == LIMITS
 
 
-def test_limits_without_a_project_file_are_those_of_the_flags(tmp_path: Path) -> None:
+def test_without_a_project_file_the_limits_are_those_of_the_flags(tmp_path: Path) -> None:
     flags = Flags(sources=("a",), output=Path("out"), limits={"text": 7})
     assert load_project(flags, tmp_path).limits == Limits(text=7)
 
 
-def test_each_wrong_limit_of_a_project_file_is_told_with_its_place(load: LoadFile) -> None:
+def test_each_invalid_limit_of_a_project_file_is_an_error_at_its_position(load: LoadFile) -> None:
     head = HEAD + CLUSTER + "packages:\n  limits:\n"
-    assert said(load, head + "    layer: big\n    members: 0\n    text: 5MiB\n") == [
+    assert messages_of(load, head + "    layer: big\n    members: 0\n    text: 5MiB\n") == [
         "kcd-gen.yaml:9:5 invalid-value packages.limits: the limit 'layer' must be a size such as 512MiB "
         "(KiB, MiB, GiB)",
         "kcd-gen.yaml:10:5 invalid-value packages.limits: the limit 'members' must be greater than 0",
     ]
-    assert said(load, head + "    layr: 1MiB\n") == [
+    assert messages_of(load, head + "    layr: 1MiB\n") == [
         "kcd-gen.yaml:9:5 unknown-field packages.limits.layr is not a known field"
     ]
-    assert said(load, head + "    layer: [1]\n")[0].startswith("kcd-gen.yaml:9:5 invalid-type")
+    assert messages_of(load, head + "    layer: [1]\n")[0].startswith("kcd-gen.yaml:9:5 invalid-type")
 
 
-def test_the_project_file_is_looked_for_upward(load: LoadFile, tmp_path: Path) -> None:
+def test_the_project_file_is_searched_in_parent_directories(load: LoadFile, tmp_path: Path) -> None:
     load(HEAD + CLUSTER)
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert load_project(Flags(), below).root == tmp_path
-    (tmp_path / "a" / "kcd-gen.yaml").mkdir()  # a directory is none
+    (tmp_path / "a" / "kcd-gen.yaml").mkdir()  # a directory is not a project file
     assert load_project(Flags(), below).root == tmp_path
 
 
-def test_without_a_project_file_the_flags_are_the_project(tmp_path: Path) -> None:
+def test_without_a_project_file_the_flags_define_the_project(tmp_path: Path) -> None:
     flags = Flags(sources=("a", "b"), output=Path("out"), namespace="apps", vendor=Path("v"), hosts={"a": "10.0.0.1"})
     project = load_project(flags, tmp_path)
     assert project.root == tmp_path
@@ -105,12 +105,12 @@ def test_without_a_project_file_the_flags_are_the_project(tmp_path: Path) -> Non
     assert (project.vendor, project.hosts) == (Path("v"), {"a": "10.0.0.1"})
 
 
-def test_sources_take_the_place_of_the_project_file(load: LoadFile) -> None:
+def test_source_flags_replace_the_project_file(load: LoadFile) -> None:
     project = load(HEAD + CLUSTER, sources=("x",), output=Path("y"))
     assert [cluster.name for cluster in project.clusters] == [ONLY_CLUSTER]
 
 
-def test_flags_lie_over_the_project_file(load: LoadFile) -> None:
+def test_flags_override_the_project_file(load: LoadFile) -> None:
     project = load(
         HEAD + CLUSTER + "dependencies: ignore\nhosts: {a: 10.0.0.1, b: 10.0.0.2}\n",
         output=Path("elsewhere"),
@@ -138,7 +138,7 @@ def test_flags_lie_over_the_project_file(load: LoadFile) -> None:
 TWO = HEAD + CLUSTER + CLUSTER.removeprefix("clusters:\n").replace("prod", "test")
 
 
-def test_a_cluster_is_chosen_by_its_name(load: LoadFile) -> None:
+def test_clusters_are_selected_by_name(load: LoadFile) -> None:
     assert [one.name for one in load(TWO).clusters] == ["prod", "test"]
     assert [one.name for one in load(TWO, clusters=("test",)).clusters] == ["test"]
     assert [one.name for one in load(TWO, clusters=("test", "prod", "test")).clusters] == ["prod", "test"]
@@ -170,7 +170,7 @@ def test_a_cluster_is_chosen_by_its_name(load: LoadFile) -> None:
         ({"repository_url": "charts"}, "usage", "'charts' is not a valid URL for --repository-url", "such as http://"),
     ],
 )
-def test_flags_that_make_no_sense_are_an_error_of_usage(
+def test_invalid_flags_are_a_usage_error(
     load: LoadFile, flags: dict[str, Any], code: str, message: str, hint: str | None
 ) -> None:
     with pytest.raises(ProblemsError) as caught:
@@ -180,7 +180,7 @@ def test_flags_that_make_no_sense_are_an_error_of_usage(
     assert caught.value.problem.hint is None if hint is None else hint in (caught.value.problem.hint or "")
 
 
-def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_project_file_is_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError) as caught:
         load_project(Flags(), tmp_path)
     assert caught.value.problem.code == "missing-project"
@@ -242,20 +242,20 @@ def test_no_project_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
         (b"name: caf\xe9", ["kcd-gen.yaml bad-project cannot read the project file: it is not valid UTF-8"]),
     ],
 )
-def test_a_problem_of_the_project_file_has_its_place(load: LoadFile, text: str | bytes, problems: list[str]) -> None:
-    found = said(load, text)
+def test_a_problem_of_the_project_file_has_a_position(load: LoadFile, text: str | bytes, problems: list[str]) -> None:
+    found = messages_of(load, text)
     assert len(found) == len(problems)
     assert [one[: len(problem)] for one, problem in zip(found, problems, strict=True)] == problems
 
 
-def test_outputs_that_are_one_folder_by_a_link_are_one(load: LoadFile, tmp_path: Path) -> None:
+def test_outputs_that_are_the_same_through_a_symlink_overlap(load: LoadFile, tmp_path: Path) -> None:
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "test").symlink_to("prod")
-    (found,) = said(load, TWO)
+    (found,) = messages_of(load, TWO)
     assert found.startswith("kcd-gen.yaml:9:5 duplicate-cluster")
 
 
-def test_outputs_with_a_common_beginning_are_two(load: LoadFile) -> None:
+def test_outputs_with_a_common_prefix_do_not_overlap(load: LoadFile) -> None:
     assert len(load(TWO.replace("deploy/test", "deploy/prod2")).clusters) == 2
 
 
@@ -278,5 +278,5 @@ def test_a_project_file_elsewhere_has_its_own_root(
     assert project.clusters[0].output.resolve() == tmp_path / "deploy" / "prod"
 
 
-def test_a_project_file_may_have_a_mark_of_its_encoding(load: LoadFile) -> None:
+def test_a_project_file_can_have_a_byte_order_mark(load: LoadFile) -> None:
     assert load(b"\xef\xbb\xbf" + (HEAD + CLUSTER).encode()).clusters[0].name == "prod"

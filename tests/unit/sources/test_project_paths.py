@@ -29,9 +29,9 @@ Load = Callable[..., Project]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Load a project in the folder `apps` of a checkout, next to which there is another."""
-    for folder in ("co/.git/hooks", "co/apps/clusters", "co/shared", "other/.git", "other/releases"):
-        (tmp_path / folder).mkdir(parents=True)
+    """Load a project in the directory `apps` of a checkout with another checkout next to it."""
+    for directory in ("co/.git/hooks", "co/apps/clusters", "co/shared", "other/.git", "other/releases"):
+        (tmp_path / directory).mkdir(parents=True)
     root = tmp_path / "co/apps"
     monkeypatch.chdir(root)
 
@@ -42,7 +42,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     return run
 
 
-def said(load: Load, *arguments: Any, **changes: Any) -> list[str]:
+def messages_of(load: Load, *arguments: Any, **changes: Any) -> list[str]:
     with pytest.raises(ProblemsError) as caught:
         load(*arguments, **changes)
     return [f"{one.position or '-'} {one.code} {one.message}" for one in caught.value.problems]
@@ -50,7 +50,7 @@ def said(load: Load, *arguments: Any, **changes: Any) -> list[str]:
 
 @pytest.mark.parametrize(("field", "line"), [("sources", 5), ("output", 6), ("vendor", 8)])
 def test_no_path_contains_a_null_character(load: Load, field: str, line: int) -> None:
-    (error,) = said(load, **{field: '"a\\0b"'})
+    (error,) = messages_of(load, **{field: '"a\\0b"'})
     assert error.startswith(f"kcd-gen.yaml:{line}:")
     assert error.endswith(" invalid-value a path can't contain the character U+0000")
 
@@ -76,32 +76,34 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize(("field", "path", "line"), OUTSIDE)
-def test_a_path_out_of_the_checkout_is_an_error_at_its_line(
+def test_a_path_outside_the_checkout_is_an_error_at_its_line(
     load: Load, tmp_path: Path, field: str, path: str, line: int
 ) -> None:
     (tmp_path / "co/apps/link").symlink_to("../../other")
-    (problem,) = said(load, **{field: path})
+    (problem,) = messages_of(load, **{field: path})
     assert problem.startswith(f"kcd-gen.yaml:{line}:")
     assert " outside-checkout the " in problem
 
 
 @pytest.mark.parametrize(("field", "path", "line"), OUTSIDE)
-def test_the_user_can_allow_it(load: Load, tmp_path: Path, field: str, path: str, line: int) -> None:
+def test_the_user_can_allow_a_path_outside_the_checkout(
+    load: Load, tmp_path: Path, field: str, path: str, line: int
+) -> None:
     (tmp_path / "co/apps/link").symlink_to("../../other")
     load(Flags(allow_outside=(Path("/"),)), **{field: path})
     assert line
 
 
-def test_what_is_allowed_is_that_directory_and_no_more(load: Load, tmp_path: Path) -> None:
+def test_only_the_given_directory_is_allowed(load: Load, tmp_path: Path) -> None:
     flags = Flags(allow_outside=(Path("../../other"),))
     assert load(flags, output="../../other/deploy", sources="../../other/releases").files.root == tmp_path / "co"
-    assert len(said(load, flags, output="../../other2/deploy")) == 1
-    assert len(said(load, flags, output="../../deploy")) == 1
+    assert len(messages_of(load, flags, output="../../other2/deploy")) == 1
+    assert len(messages_of(load, flags, output="../../deploy")) == 1
     (tmp_path / "other/up").symlink_to("..")
-    assert len(said(load, flags, output="../../other/up/deploy")) == 1
+    assert len(messages_of(load, flags, output="../../other/up/deploy")) == 1
 
 
-def test_the_hint_is_the_flag_that_allows_it(load: Load, tmp_path: Path) -> None:
+def test_the_hint_is_the_flag_that_allows_the_path(load: Load, tmp_path: Path) -> None:
     with pytest.raises(ProblemsError) as caught:
         load(output="../../a b/deploy")
     assert caught.value.problems[0].hint == (
@@ -109,13 +111,13 @@ def test_the_hint_is_the_flag_that_allows_it(load: Load, tmp_path: Path) -> None
     )
 
 
-def test_paths_in_the_checkout_may_leave_the_project_s_directory(load: Load, tmp_path: Path) -> None:
+def test_paths_can_leave_the_project_directory_within_the_checkout(load: Load, tmp_path: Path) -> None:
     (tmp_path / "co/apps/link").symlink_to("../shared")
     load(sources="../shared, link, clusters", output="../deploy", vendor="../shared/packages")
     load(output="link/deploy")
 
 
-def test_without_git_the_project_s_directory_is_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_the_project_directory_is_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "apps").mkdir()
     monkeypatch.chdir(tmp_path / "apps")
     Path("kcd-gen.yaml").write_text(PROJECT.format(**GIVEN | {"output": "../deploy"}))
@@ -123,16 +125,16 @@ def test_without_git_the_project_s_directory_is_the_checkout(tmp_path: Path, mon
         load_project(Flags(), Path.cwd())
 
 
-def test_flags_that_name_a_path_allow_it(load: Load, tmp_path: Path) -> None:
+def test_a_path_in_a_flag_is_allowed(load: Load, tmp_path: Path) -> None:
     elsewhere = {"output": "../../other/deploy", "vendor": "../../other/packages"}
     flags = Flags(output=Path("../../other/deploy"), vendor=Path("../../other/packages"))
     assert load(flags, **elsewhere).vendor == Path("../../other/packages")
     named = Flags(sources=("../../other/releases", "../../new/*/x"), output=Path("/var/lib/deploy"))
     assert load(named).files.allowed == (tmp_path / "other/releases", tmp_path / "new", Path("/var/lib/deploy"))
-    assert len(said(load, Flags(output=Path("../../other/deploy")), sources="../../other")) == 1
+    assert len(messages_of(load, Flags(output=Path("../../other/deploy")), sources="../../other")) == 1
 
 
-def test_a_name_in_a_flag_is_not_where_the_checkout_has_it_lead(load: Load, tmp_path: Path) -> None:
+def test_a_path_in_a_flag_follows_no_symlink_of_the_checkout(load: Load, tmp_path: Path) -> None:
     (tmp_path / "co/apps/link").symlink_to("../../other")
     (tmp_path / "other/kcd-gen.yaml").write_text(PROJECT.format(**GIVEN))
     for flags in (
@@ -141,7 +143,7 @@ def test_a_name_in_a_flag_is_not_where_the_checkout_has_it_lead(load: Load, tmp_
         Flags(vendor=Path("link/packages")),
         Flags(project=Path("link/kcd-gen.yaml")),
     ):
-        (problem,) = said(load, flags)
+        (problem,) = messages_of(load, flags)
         assert "- outside-checkout the symlink '" in problem
         load(Flags(**{**_fields(flags), "allow_outside": (Path("../../other"),)}))
 
@@ -165,15 +167,15 @@ def _fields(flags: Flags) -> dict[str, Any]:
         ("sources", "git"),
     ],
 )
-def test_nothing_allows_a_git_directory(load: Load, tmp_path: Path, field: str, path: str) -> None:
+def test_a_git_directory_can_never_be_allowed(load: Load, tmp_path: Path, field: str, path: str) -> None:
     (tmp_path / "co/apps/git").symlink_to("../.git")
-    (problem,) = said(load, Flags(allow_outside=(Path("/"), Path("../.git"))), **{field: path})
+    (problem,) = messages_of(load, Flags(allow_outside=(Path("/"), Path("../.git"))), **{field: path})
     assert "outside-checkout" in problem
     assert "Git's own directory" in problem
 
 
-def test_an_output_in_a_git_directory_is_refused_from_the_command_line_too(load: Load) -> None:
-    assert "Git's own directory" in said(load, Flags(output=Path("../.git/hooks")))[0]
+def test_an_output_flag_in_a_git_directory_is_refused(load: Load) -> None:
+    assert "Git's own directory" in messages_of(load, Flags(output=Path("../.git/hooks")))[0]
 
 
 @pytest.mark.parametrize(
@@ -188,18 +190,18 @@ def test_an_output_in_a_git_directory_is_refused_from_the_command_line_too(load:
         ({"sources": "clusters, 'deploy/hr/*/x'"}, 5),
     ],
 )
-def test_what_is_read_may_not_be_where_a_build_removes_files(load: Load, changes: dict[str, str], line: int) -> None:
-    (problem,) = said(load, **changes)
+def test_paths_that_are_read_must_not_overlap_the_output(load: Load, changes: dict[str, str], line: int) -> None:
+    (problem,) = messages_of(load, **changes)
     assert problem.startswith(f"kcd-gen.yaml:{line}:")
     assert " overlapping-paths the " in problem
 
 
-def test_sources_and_vendored_packages_may_be_around_or_beside_an_output(load: Load) -> None:
+def test_sources_and_vendored_packages_can_contain_or_adjoin_the_output(load: Load) -> None:
     load(sources=".", output="deploy", vendor="deploy/packages")
     load(sources="deploy", output="deploy")
 
 
-def test_a_cluster_that_is_not_chosen_needs_no_allowance(load: Load, tmp_path: Path) -> None:
+def test_clusters_that_are_not_selected_need_no_permission(load: Load, tmp_path: Path) -> None:
     load()
     text = (tmp_path / "co/apps/kcd-gen.yaml").read_text()
     other = "  - {name: other, sources: [/etc], output: /var/lib/deploy}\n"
@@ -210,11 +212,11 @@ def test_a_cluster_that_is_not_chosen_needs_no_allowance(load: Load, tmp_path: P
     assert [str(one.position) for one in caught.value.problems] == ["kcd-gen.yaml:7:29", "kcd-gen.yaml:7:36"]
 
 
-def test_a_command_without_an_output_does_not_look_at_it(load: Load) -> None:
+def test_commands_without_an_output_do_not_check_it(load: Load) -> None:
     load(outputs=False, output="/var/lib/deploy")
 
 
-def test_the_project_file_is_one_of_the_checkout_s_files(load: Load, tmp_path: Path) -> None:
+def test_the_project_file_must_be_in_the_checkout(load: Load, tmp_path: Path) -> None:
     load()
     path = tmp_path / "co/apps/kcd-gen.yaml"
     path.rename(tmp_path / "co/shared/kcd-gen.yaml")
@@ -230,7 +232,7 @@ def test_the_project_file_is_one_of_the_checkout_s_files(load: Load, tmp_path: P
         assert "hunter2" not in f"{caught.value.problem.message} {caught.value.problem.hint}"
 
 
-def test_directories_are_told_apart_whatever_their_number_and_case() -> None:
+def test_overlapping_directories_are_found_case_insensitively() -> None:
     apart = DisjointDirectories()
     assert apart.add("one", Path("/d/one")) is None
     assert apart.add("two", Path("/d/two/deep")) is None
@@ -239,7 +241,7 @@ def test_directories_are_told_apart_whatever_their_number_and_case() -> None:
     assert apart.add("five", Path("/d/one2")) is None
 
 
-def test_a_project_file_can_name_only_so_many_clusters(load: Load, tmp_path: Path) -> None:
+def test_the_number_of_clusters_of_a_project_file_is_limited(load: Load, tmp_path: Path) -> None:
     load()
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
     path = tmp_path / "co/apps/kcd-gen.yaml"
@@ -249,7 +251,7 @@ def test_a_project_file_can_name_only_so_many_clusters(load: Load, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in RUN_LIMITS])
-def test_a_project_file_raises_a_limit_up_to_its_ceiling(load: Load, tmp_path: Path, name: str) -> None:
+def test_a_project_file_can_raise_a_limit_up_to_its_ceiling(load: Load, tmp_path: Path, name: str) -> None:
     load()
     path = tmp_path / "co/apps/kcd-gen.yaml"
     text = path.read_text()
@@ -270,6 +272,6 @@ def test_a_project_file_raises_a_limit_up_to_its_ceiling(load: Load, tmp_path: P
     assert limited(highest + 1, limits={name: highest + 2}).limits.of(name) == highest + 2
 
 
-def test_what_is_held_in_memory_is_hardly_raised() -> None:
+def test_memory_limits_have_low_ceilings() -> None:
     assert ceiling("unpacked") == LIMITS.unpacked
     assert ceiling("layer") <= 512 << 20
