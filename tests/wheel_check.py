@@ -1,4 +1,4 @@
-"""Build the wheel into dist/, install it in a clean environment, and compile the quickstart with what was installed."""
+"""Build the wheel into dist/, install it in a clean environment, and compile the quickstart with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXPECTED = (
 
 
 def main() -> int:
-    """Exit status 0 when the installed wheel works by itself."""
+    """Return exit status 0 if the installed wheel works by itself."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(work / "dist"), str(ROOT))
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _action_installs(runner: Path) -> None:
-    """The first step of the GitHub Action, from the checkout as the runner has it."""
+    """Run the first step of the GitHub Action, from the checkout as the runner sees it."""
     runner.mkdir()
     variables = {
         "PYTHON": sys.executable,
@@ -64,7 +64,7 @@ def _action_installs(runner: Path) -> None:
 
 
 def _run(*command: str, cwd: Path = ROOT, **variables: str) -> str:
-    # A clean environment: nothing of the checkout, and no other helm than the one that the wheel brings.
+    # A clean environment: nothing from the checkout, and no helm other than the wheel's.
     environment = {
         "PATH": f"{Path(command[0]).parent}:/usr/bin:/bin",
         "HOME": str(cwd),

@@ -1,4 +1,4 @@
-"""Somebody who exchanges a directory for a symlink while kcd-gen works, and what must not change by that."""
+"""Replace a directory with a symlink while kcd-gen works, and record what must not change as a result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SYSTEM_CALLS = ("open", "stat", "mkdir", "replace", "link", "unlink", "rmdir", "
 
 
 def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Everything below `folder`, with its own times."""
+    """Return everything below `folder`, with modes and modification times."""
     found = {}
     for path in [folder, *sorted(folder.rglob("*"))]:
         status = path.lstat()
@@ -23,7 +23,7 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 class Attacker:
-    """Exchanges a directory for a symlink in front of the system call `number`, counted from 1."""
+    """Replaces a directory with a symlink right before the system call `number`, counted from 1."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, victim: Path, target: Path, number: int) -> None:
         self.calls = 0

@@ -1,4 +1,4 @@
-"""A repository whose changes CI checks: the quickstart on `main`, built, and the branch `change` to be merged."""
+"""A repository whose changes CI checks: the built quickstart on `main`, and the branch `change` to be merged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTES = "/projects/3/merge_requests/8/notes"
 
 
 def quickstart(folder: Path, project: str = ".") -> Path:
-    """A repository whose main branch has the quickstart in `project`, built; the branch `change` is checked out."""
+    """Create a repository with the built quickstart in `project` on main; the branch `change` is checked out."""
     source = ROOT / "fixtures/quickstart"
     for name in ("cluster", "packages"):
         shutil.copytree(source / name, folder / project / name)
@@ -48,7 +48,7 @@ def commit_of(folder: Path, name: str) -> str:
 
 
 def pull_request(origin: Path, tmp_path: Path, **given: Any) -> GitHubJob:
-    """The job for the branch `change`: like actions/checkout, a clone of depth 1 of the merge that GitHub makes."""
+    """Return the job for the branch `change`: like actions/checkout, a clone of depth 1 of GitHub's merge commit."""
     commit_all(origin)
     base, head = commit_of(origin, "main"), commit_of(origin, "change")
     git(origin, "checkout", "--quiet", "-b", "merge", "main")

@@ -1,6 +1,6 @@
-"""What CI systems do with the files that kcd-gen ships for them: fill in, and run the scripts with bash.
+"""Do what CI systems do with the files that kcd-gen ships for them: fill in inputs and run the scripts with bash.
 
-By default the installation is left out: the environment of the tests is where it would have installed kcd-gen.
+By default the installation is skipped: the tests' own environment takes the place of the installed one.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ COMPONENT = ROOT / "templates/kcd-gen/template.yml"
 JENKINSFILE = ROOT / "templates/ci/Jenkinsfile"
 TASK = ROOT / "templates/ci/tekton-task.yaml"
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-# What a workflow, pipeline or task is configured with where the test is not about the installation.
+# The default configuration of a workflow, pipeline or task, for tests that are not about the installation.
 INSTALL_FROM = f"git+https://git.example.com/platform/kcd-gen@{'0123456789' * 4}"
 _INSTALLATION = re.compile(r"^ *python3 -I -m venv (?:--clear )?(\S+)\n *#.*\n.* -m pip install .*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A script's end, and what its log shows."""
+    """How a script ended and what its log shows."""
 
     exit: int
     log: str
 
 
 def run_bash(script: str, directory: Path, environment: Mapping[str, str], *arguments: str) -> Ran:
-    """Run a script as runners do, which know the path of their shell, in an environment that has nothing of ours."""
+    """Run a script as runners do, with the shell's absolute path and an environment without our own variables."""
     home = {"HOME": str(directory), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         [program("bash", "bash"), "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script, "bash", *arguments],
@@ -52,7 +52,7 @@ def run_bash(script: str, directory: Path, environment: Mapping[str, str], *argu
 
 
 def installed(script: str, prefix: str = sys.prefix) -> str:
-    """The script with kcd-gen installed already, in the virtual environment `prefix`."""
+    """Return the script with its installation replaced by the virtual environment `prefix`."""
     replaced, count = _INSTALLATION.subn(rf"ln -sfn {prefix} \1\n", script)
     assert count == 1
     return replaced
@@ -60,21 +60,21 @@ def installed(script: str, prefix: str = sys.prefix) -> str:
 
 @dataclass
 class GitHubJob:
-    """A job with one step, the action. `expressions` are the values of `${{ … }}` besides inputs.
+    """A job with one step, the action. `expressions` are the values of `${{ … }}` other than inputs.
 
-    `variables` are those of the job. With `install`, kcd-gen is installed by the action's own step.
+    `variables` are those of the job. With `install`, the action's own step installs kcd-gen.
     """
 
     workspace: Path
     temp: Path
     expressions: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
-    api: str = "http://127.0.0.1:9"  # nobody answers
+    api: str = "http://127.0.0.1:9"  # nothing listens here
     variables: Mapping[str, str] = field(default_factory=dict)
     install: bool = False
 
     def run(self) -> tuple[int, dict[str, Ran]]:
-        """The action's exit code, and what each of its own steps did, by its last word."""
+        """Run the action and return its exit code and the outcome of each step, by the last word of its name."""
         self.temp.mkdir(parents=True, exist_ok=True)
         if not self.install:
             (self.temp / "kcd-gen").mkdir()
@@ -122,7 +122,7 @@ class GitHubJob:
 
 
 def component(**inputs: str) -> dict[str, Any]:
-    """The component as GitLab includes it, with its inputs (`_` for `-`) filled in."""
+    """Return the component as GitLab includes it, with its inputs (`_` for `-`) filled in."""
     head, body = COMPONENT.read_text(encoding="utf-8").split("\n---\n")
     values = {name: str(one["default"]) for name, one in yaml.safe_load(head)["spec"]["inputs"].items()}
     values["install-from"] = INSTALL_FROM
@@ -136,7 +136,7 @@ def component(**inputs: str) -> dict[str, Any]:
 def run_component(
     checkout: Path, environment: Mapping[str, str], *, install: bool = False, prefix: str = sys.prefix, **inputs: str
 ) -> Ran:
-    """Run the component's job in a checkout. Unless it is to install kcd-gen, that is in `prefix`."""
+    """Run the component's job in a checkout. Without `install`, kcd-gen is taken from `prefix`."""
     (job,) = component(**inputs).values()
     (script,) = job["script"]
     predefined = {"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(checkout), **environment}
@@ -147,9 +147,9 @@ def run_component(
 
 
 def jenkins_script() -> str:
-    """The script of the Jenkinsfile, as the shell gets it."""
+    """Return the script of the Jenkinsfile, as the shell receives it."""
     (script,) = re.findall(r"sh '''\n(.*?)'''", JENKINSFILE.read_text(encoding="utf-8"), re.DOTALL)
-    assert "\\" not in script.replace("\\\\", "")  # in Groovy, a single one would change the character after it
+    assert "\\" not in script.replace("\\\\", "")  # Groovy would treat a single backslash as an escape
     return dedent(script).replace("\\\\", "\\")
 
 

@@ -1,9 +1,9 @@
-"""An HTTP server that does what it is told, a request at a time, and remembers what it was asked.
+"""A scripted HTTP server that answers one request after another and records them.
 
     with FaultServer() as server:
         server.script("GET /v2/p/blobs/x", reply(503), reply(200, b"..."))
 
-A path's replies are used up one after the other; the last one stays. What has no script gets 404.
+The replies for a path are used in order; the last one is repeated. A path without a script gets 404.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came."""
+    """A request as received."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ def reply(
     cut: int | None = None,
     length: int | None = None,
 ) -> Reply:
-    """An answer. `cut` breaks the connection off after so many bytes; `length` lies about the length."""
+    """Return an answer. `cut` breaks the connection after so many bytes; `length` declares a false length."""
 
     def give(handler: Handler, asked: Asked) -> None:
         handler.send_response(status)
@@ -60,7 +60,7 @@ def reply(
 
 
 def ranged(body: bytes, *, etag: str | None = None, cut: int | None = None) -> Reply:
-    """An answer of a server that knows ranges, and If-Range."""
+    """Answer like a server that supports ranges and If-Range."""
 
     def give(handler: Handler, asked: Asked) -> None:
         wanted = asked.headers.get("range", "")
@@ -76,7 +76,7 @@ def ranged(body: bytes, *, etag: str | None = None, cut: int | None = None) -> R
 
 
 def raw(*pieces: bytes, pause: float = 0.0) -> Reply:
-    """Bytes as they are, with a pause after each; then the end."""
+    """Send raw bytes, with a pause after each; then close."""
 
     def give(handler: Handler, asked: Asked) -> None:
         try:
@@ -85,14 +85,14 @@ def raw(*pieces: bytes, pause: float = 0.0) -> Reply:
                 handler.wfile.flush()
                 time.sleep(pause)
         except OSError:
-            pass  # the other side has had enough
+            pass  # the client has given up
         hang_up(handler, asked)
 
     return give
 
 
 def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Reply:
-    """A head, and then a piece after the other until the other side has had enough."""
+    """Send a head, and then a piece again and again until the client gives up."""
 
     def give(handler: Handler, asked: Asked) -> None:
         try:
@@ -108,7 +108,7 @@ def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Reply:
 
 
 def silent(handler: Handler, _asked: Asked) -> None:
-    """No answer, until the other side has gone."""
+    """Send nothing until the client is gone."""
     handler.connection.settimeout(30)
     with contextlib.suppress(OSError):
         handler.connection.recv(1)
@@ -116,7 +116,7 @@ def silent(handler: Handler, _asked: Asked) -> None:
 
 
 def hang_up(handler: Handler, _asked: Asked) -> None:
-    """The end of the connection, without an answer or in the middle of one."""
+    """Close the connection, without an answer or in the middle of one."""
     handler.close_connection = True
     with contextlib.suppress(OSError):
         handler.connection.shutdown(socket.SHUT_RDWR)
@@ -124,11 +124,11 @@ def hang_up(handler: Handler, _asked: Asked) -> None:
 
 @dataclass
 class FaultServer:
-    """The server; `host` is `127.0.0.1:port`. `certificate` (certificate and key files) makes it speak TLS."""
+    """The server; `host` is `127.0.0.1:port`. With `certificate` (certificate and key files) it uses TLS."""
 
     certificate: tuple[str, str] | None = None
     asked: list[Asked] = field(default_factory=list)
-    busiest: int = 0  # the most requests that were under way at a time
+    busiest: int = 0  # the largest number of concurrent requests
 
     def __post_init__(self) -> None:
         self._scripts: dict[str, list[Reply]] = {}
@@ -172,11 +172,11 @@ class FaultServer:
         return f"{'https' if self.certificate else 'http'}://{self.host}"
 
     def script(self, request: str, *replies: Reply) -> None:
-        """What `METHOD /path` gets, in this order."""
+        """Set the replies to `METHOD /path`, in this order."""
         self._scripts[request] = list(replies)
 
     def paths(self) -> list[str]:
-        """What was asked, as `METHOD /path`."""
+        """Return the requests so far, as `METHOD /path`."""
         return [f"{one.method} {one.path}" for one in self.asked]
 
     def __enter__(self) -> Self:
@@ -211,11 +211,11 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:
-        """A connection that ends early is what is tested."""
+        """Connections that end early are what is tested."""
 
 
 def each(items: Iterable[Reply]) -> Reply:
-    """One reply that stands for several, for scripts in which requests of all paths come in turn."""
+    """Return one reply that is several in turn, for scripts in which requests for all paths share a sequence."""
     waiting = list(items)
     lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""What hostile commits and callers do to a program that runs git, and a git that records how it is run."""
+"""Attacks by hostile commits and callers on a program that runs git, and a git wrapper that records its calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.registry import program
 
 
 def look_like_a_repository(folder: Path, mark: Path) -> None:
-    """Put into a directory what makes git take it for a bare repository; its configuration makes the file `mark`."""
+    """Make git take a directory for a bare repository; its configuration creates the file `mark`."""
     for name in ("objects", "refs/heads"):
         (folder / name).mkdir(parents=True)
         (folder / name / "keep").write_text("")
@@ -32,7 +32,7 @@ def look_like_a_repository(folder: Path, mark: Path) -> None:
 
 
 def tree_bomb(repository: Path, depth: int = 7) -> str:
-    """A tree of a few objects that unfolds to 10^depth files, in the repository's store; its id."""
+    """Store a tree of a few objects that expands to 10^depth files; return its id."""
     identity, entry = _write(repository, "blob", b"x"), "100644 blob"
     for _ in range(depth):
         listing = "".join(f"{entry} {identity}\tf{number}.yaml\n" for number in range(10))
@@ -41,18 +41,18 @@ def tree_bomb(repository: Path, depth: int = 7) -> str:
 
 
 def tree(repository: Path, entries: Sequence[tuple[bytes, str, str]]) -> str:
-    """A tree of names, modes and ids, however impossible; its id."""
+    """Store a tree of names, modes and ids, valid or not; return its id."""
     data = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(one) for name, mode, one in entries)
     return _write(repository, "tree", data)
 
 
 def blob(repository: Path, data: bytes) -> str:
-    """A blob; its id."""
+    """Store a blob; return its id."""
     return _write(repository, "blob", data)
 
 
 def commit_tree(repository: Path, root: str, branch: str = "main") -> str:
-    """A commit of a tree, at a branch; its id."""
+    """Store a commit of a tree and point a branch at it; return its id."""
     commit = git(repository, "commit-tree", "-m", "hostile", root).strip()
     git(repository, "update-ref", f"refs/heads/{branch}", commit)
     return commit
@@ -68,14 +68,14 @@ def _with_input(repository: Path, arguments: Sequence[str], data: bytes) -> str:
 
 
 def instead_of_git(folder: Path, script: str) -> Setup:
-    """The setup of a git that is a shell script."""
+    """Replace git with a shell script; return the setup."""
     (folder / "git").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "git").chmod(0o755)
     return for_questions({"PATH": f"{folder}:/usr/bin:/bin"})
 
 
 class RecordingGit:
-    """A `git` in `folder`, to be put first on the PATH, that records each call before the real one follows.
+    """A `git` in `folder`, to be put first on the PATH, that records each call before it runs the real one.
 
     `sets` are variables that it sets for the real one.
     """
@@ -94,11 +94,11 @@ class RecordingGit:
 
     @property
     def path(self) -> str:
-        """A PATH on which it comes first."""
+        """Return a PATH on which it comes first."""
         return f"{self.folder}{os.pathsep}{os.environ['PATH']}"
 
     def calls(self) -> list[tuple[list[str], dict[str, str], str]]:
-        """Each call's arguments, environment and directory."""
+        """Return each call's arguments, environment and directory."""
         found = []
         for call in self._calls.iterdir():
             lines = [line.partition("=") for line in (call / "environment").read_text().splitlines() if "=" in line]
@@ -108,5 +108,5 @@ class RecordingGit:
         return found
 
     def said(self) -> str:
-        """All command lines, as other users of the machine see them."""
+        """Return all command lines, as other users of the machine see them."""
         return json.dumps([arguments for arguments, _, _ in self.calls()])

@@ -71,7 +71,7 @@ BOOTSTRAP = "clusters/prod/flux-system/gotk-sync.yaml"
 
 
 class Repository(Checkout):
-    """A Git checkout with nothing in it."""
+    """An empty Git checkout."""
 
     def __init__(self, root: Path, remote: str | None = None) -> None:
         self.root = root
@@ -100,7 +100,7 @@ class Repository(Checkout):
 
 
 def python(module: str, *arguments: str, folder: Path) -> None:
-    """Run the program of an installed package; it has to be content."""
+    """Run an installed package as a program and expect success."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )

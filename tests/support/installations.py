@@ -1,4 +1,4 @@
-"""kcd-gen to be installed by CI, in each form in which `install-from` can name it, without a network."""
+"""Ways for CI to install kcd-gen without a network, one for each form of `install-from`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ dynamic = ["version"]
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The value of `install-from`, and the variables with which pip and git find here what it names."""
+    """The value of `install-from`, and the variables that make pip and git find its target locally."""
 
     install_from: str
     variables: dict[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Installation:
 
 @contextlib.contextmanager
 def installation(form: Form, folder: Path) -> Iterator[Installation]:
-    """kcd-gen in a new folder, as a wheel with its scripts and the modules of this environment."""
+    """Create a kcd-gen wheel in a new directory, with its scripts and the modules of this environment."""
     folder.mkdir()
     wheel = _wheel(folder)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Programs from npm, of one version, kept in the user's cache for the next run."""
+"""Programs from npm in fixed versions, kept in the user's cache for the next run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tests.support.registry import program, skip_without_servers
 
 
 def npm_program(package: str, version: str) -> list[str]:
-    """The command of the program that the package is named after. It is installed once, whichever test asks first."""
+    """Return the path of the program that has the package's name. It is installed only once per test run."""
     node = program("node", "nodejs")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kcd-gen-tests" / "npm"
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / f"{package}-{version}"
     script = folder / "node_modules" / package / "bin" / package
-    with open_directory(cache) as folder_of_all, folder_of_all.locked():  # other processes of pytest want it too
+    with open_directory(cache) as folder_of_all, folder_of_all.locked():  # other pytest processes want it too
         if not script.exists():
             _install(f"{package}@{version}", folder)
     return [node, str(script)]
 
 
 def _install(what: str, folder: Path) -> None:
-    staged = folder.with_name(f".{folder.name}")  # an installation that is broken off must not be taken for a whole one
+    staged = folder.with_name(f".{folder.name}")  # an interrupted installation must not be taken for a complete one
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     command = [program("npm", "npm"), "install", "--prefix", str(staged), "--no-audit", "--no-fund", "--silent", what]

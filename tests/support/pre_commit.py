@@ -1,4 +1,4 @@
-"""pre-commit as a user runs it, with the hooks of this working tree as the commit that `rev` names."""
+"""Run pre-commit as a user does, with the hooks of this working tree committed as `rev`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ packages:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A command that ended, and everything that it printed."""
+    """The exit code and all output of a command."""
 
     code: int
     said: str
@@ -33,13 +33,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A user's repository. `home` holds pre-commit's environments, and `hooks`, the repository of the hooks."""
+    """A user's repository. `home` holds pre-commit's environments, and `hooks`, the hooks' repository."""
 
     root: Path
     home: Path
 
     def run(self, *command: str) -> Done:
-        """A command as a user gives it, with `pre-commit` and `kcd-gen` on the PATH, and Git set up for tests."""
+        """Run a command as a user does, with `pre-commit` and `kcd-gen` on the PATH and Git configured for tests."""
         settings = {
             "user.name": "a",
             "user.email": "a@example.com",
@@ -48,7 +48,7 @@ class Checkout:
             f"url.{self.home / 'hooks'}.insteadOf": URL,
         }
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_", "HELM_", "GIT_"))}
-        # Of Git's own variables, these alone are what pre-commit hands on to the git that it runs.
+        # Of Git's own variables, pre-commit passes only these on to the git that it runs.
         given = {f"GIT_CONFIG_KEY_{at}": name for at, name in enumerate(settings)}
         given |= {f"GIT_CONFIG_VALUE_{at}": value for at, value in enumerate(settings.values())}
         environment = {
@@ -91,7 +91,7 @@ class Checkout:
 
 
 def commit_hooks(home: Path) -> str:
-    """Make `home/hooks`, which is at `URL`: the files of this working tree. Returns their commit."""
+    """Make the repository `home/hooks`, served at `URL`, from the files of this working tree. Returns its commit."""
     hooks = Checkout(home / "hooks", home)
     named = ("kubocd_gen", "schemas", "templates", "pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml")
     for name in named:
@@ -106,7 +106,7 @@ def commit_hooks(home: Path) -> str:
 
 
 def new_checkout(root: Path, home: Path, config: str) -> Checkout:
-    """The quickstart's Release and package as a project that was never compiled, with pre-commit's `config`."""
+    """Create a project from the quickstart's Release and package, not yet compiled, with `config` for pre-commit."""
     quickstart = ROOT / "fixtures/quickstart"
     shutil.copytree(quickstart / "cluster/releases", root / "clusters/prod")
     shutil.copytree(quickstart / "packages", root / "packages")

@@ -1,6 +1,6 @@
 """The packages of `fixtures/quickstart`, made from its manifest and chart.
 
-python -m tests.support.quickstart          # after a change there: write fixtures/quickstart/packages anew
+    python -m tests.support.quickstart  # after a change there: rewrite fixtures/quickstart/packages
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REFERENCE = "quay.io/kubodoc/packages/podinfo:6.7.1-p01"
 
 
 def write_packages(folder: Path) -> None:
-    """The OCI image layout with the quickstart's one package."""
+    """Write the OCI image layout with the quickstart's only package."""
     chart = QUICKSTART / "chart"
     paths = sorted(path for path in chart.rglob("*") if path.is_file())
     archive = chart_archive({path.relative_to(chart).as_posix(): path.read_bytes() for path in paths})

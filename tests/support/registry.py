@@ -1,4 +1,4 @@
-"""The real registry and an independent client: Debian's docker-registry, skopeo and htpasswd."""
+"""A real registry and an independent client: Debian's docker-registry, skopeo and htpasswd."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ USER, SECRET = "alice", "open:sesame"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A registry that runs: its `127.0.0.1:port`, and the CA that signed its certificate where it speaks TLS."""
+    """A running registry: its `127.0.0.1:port`, and with TLS the CA that signed its certificate."""
 
     host: str
     log: Path
     ca_file: Path | None = None
 
     def requests(self) -> list[str]:
-        """The requests so far, `HEAD /v2/demo/web/manifests/1.0.0`; the registry logs one before it ends the answer."""
+        """Return the requests so far, as `HEAD /v2/demo/web/manifests/1.0.0`; each is logged before its answer ends."""
         return re.findall(r'"([A-Z]+ /v2/[^ "]*) HTTP', self.log.read_text())
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program that the tests need. They fail without it: a skipped test would say that all is well."""
+    """Return the path of a required program. Fails if it is missing: a skipped test would look like success."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if found is None:
         skip_without_servers(f"needs {name}")
@@ -41,17 +41,17 @@ def program(name: str, package: str) -> str:
 
 
 def skip_without_servers(why: str) -> None:
-    """Leave the test out where `make test` has said that it would."""
+    """Skip the test if `make test` has announced it."""
     if "WITHOUT_SERVERS" in os.environ:
         pytest.skip(why)
 
 
 @contextmanager
 def run_registry(folder: Path, *, login: bool = False, ca: CertificateAuthority | None = None) -> Iterator[Running]:
-    """A registry with its data in `folder`; with `login`, for USER alone; with `ca`, over TLS."""
+    """Run a registry with its data in `folder`; with `login`, for USER alone; with `ca`, over TLS."""
     folder.mkdir(parents=True, exist_ok=True)
     binary = program("docker-registry", "docker-registry")
-    for _ in range(3):  # another process may take the port that was free
+    for _ in range(3):  # another process can take the free port first
         port = _free_port()
         config = [
             "version: 0.1",
@@ -84,14 +84,14 @@ def run_registry(folder: Path, *, login: bool = False, ca: CertificateAuthority 
 
 
 def skopeo(*arguments: str, home: Path) -> str:
-    """What skopeo prints. It knows no credentials and no configuration but those in `arguments`."""
+    """Run skopeo and return its output. It only has the credentials and configuration in `arguments`."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(home)}
     return _output(program("skopeo", "skopeo"), "--insecure-policy", *arguments, environment=environment)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """A private CA, and a certificate by it for 127.0.0.1 and localhost."""
+    """A private CA and its certificate for 127.0.0.1 and localhost."""
 
     certificate: Path
     server: Path
@@ -99,7 +99,7 @@ class CertificateAuthority:
 
 
 def make_authority(folder: Path) -> CertificateAuthority:
-    """One with openssl, in `folder`."""
+    """Create an authority with openssl in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     openssl = program("openssl", "openssl")
     ca, ca_key, server, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
