@@ -1,15 +1,15 @@
-"""Every folder of `cases/` is built, and what comes out compared with the files that lie beside it, byte for byte.
+"""Build every directory of `cases/` and compare the result with its expected files, byte for byte.
 
-A case holds
-- `sources/`, or with `fixture:` in its `flags.yaml` a folder of `fixtures/`;
-- `packages/<registry>/<repository>/<tag>/` with `original.yaml` and `status.yaml`, of which an image layout is made;
-- `kcd-gen.yaml`, if it is a project (else the flags `--source sources --output output --vendor packages` are given);
-- `flags.yaml`, if it wants more: `fixture`, `arguments`, `exit` (the exit code, 0);
-- `before/`, if something is in the output already;
-- `output/`, `stdout.txt` and `stderr.txt`: what is expected. A chart archive is expected by its digest, as
+A case contains
+- `sources/`, or with `fixture:` in its `flags.yaml` a directory of `fixtures/`;
+- `packages/<registry>/<repository>/<tag>/` with `original.yaml` and `status.yaml`, from which an image layout is made;
+- `kcd-gen.yaml` if it is a project (otherwise the flags `--source sources --output output --vendor packages` are used);
+- `flags.yaml` if it needs more: `fixture`, `arguments`, `exit` (the exit code, 0 by default);
+- `before/` if the output is not empty before the build;
+- `output/`, `stdout.txt` and `stderr.txt`: the expected result. A chart archive is represented by its digest, as
   `<name>.tgz.sha256`.
 
-After a change that is meant to change them, `UPDATE_CASES=1 pytest tests/acceptance/test_cases.py` writes them anew.
+After an intended change, `UPDATE_CASES=1 pytest tests/acceptance/test_cases.py` rewrites them.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _build(case: Path, options: dict[str, Any], folder: Path) -> Outcome:
 
 
 def _expectable(outcome: Outcome, folder: Path) -> dict[str, bytes]:
-    """What a case is compared by: the two texts and the output."""
+    """Return what a case compares: both streams and the output."""
     found = {"stdout.txt": outcome.out.encode(), "stderr.txt": without_log(outcome.err).encode()}
     for path, content in files_below(folder / "output").items():
         if path.endswith(".tgz"):
@@ -98,7 +98,7 @@ def _expectable(outcome: Outcome, folder: Path) -> dict[str, bytes]:
 
 
 def without_log(text: str) -> str:
-    """The text without the lines of `--verbose`, which have durations."""
+    """Return the text without the lines of `--verbose`, which contain durations."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("info: "))
 
 
@@ -122,7 +122,7 @@ def _text(content: bytes) -> list[str]:
 
 
 def _states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of every file: a file that is written again has others."""
+    """Return inode and time of every file: a rewritten file has others."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""`build --check` and `--dry-run`: what stands between the output and the sources, without a byte written."""
+"""`build --check` and `--dry-run`: report the differences between output and sources, and write nothing."""
 
 from __future__ import annotations
 

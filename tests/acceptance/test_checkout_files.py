@@ -1,4 +1,4 @@
-"""What a pull request can have kcd-gen read and write: the files of its checkout, and nothing of the machine's."""
+"""What a pull request can make kcd-gen read and write: only files of its checkout, never other files of the machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECRETS = {
 
 @pytest.fixture
 def web(workspace: Workspace) -> Workspace:
-    """A project with one Release, in a checkout of its own below `tmp_path`, and a secret next to it."""
+    """A project with one Release, in its own checkout below `tmp_path`, and a secret next to it."""
     made = Workspace(workspace.root / "checkout")
     made.package()
     made.release("web", "parameters: {replicas: 2}\n")
@@ -98,7 +98,7 @@ def test_what_never_ends_is_not_waited_for(web: Workspace, name: str, kind: str)
     for command in ("build", "lint", "lock"):
         outcome = run(web, command, "--offline")
         if (command, name) != ("lock", "packages/oci-layout"):
-            assert outcome.exit == (2 if name == "kcd-gen.yaml" else 1), outcome.text  # then there is no such file
+            assert outcome.exit == (2 if name == "kcd-gen.yaml" else 1), outcome.text  # no such file then
 
 
 @pytest.mark.parametrize(("name", "size"), [("kcd-gen.yaml", "1 MiB"), ("kcd-gen.lock", "4 MiB")])
@@ -181,7 +181,7 @@ def test_a_source_elsewhere_is_read_by_both_sides_of_a_comparison(web: Workspace
     outcome = run(web, "diff", "--ref", "HEAD", *allowed)
     assert "~ default/other" in outcome.out
     assert "default/web" not in outcome.out
-    # What a revision of the project file names is held to the same.
+    # The paths in a revision's project file are held to the same rule.
     project(web)
     assert "HEAD:kcd-gen.yaml:6:" in run(web, "diff", "--offline", "--ref", "HEAD").err
 

@@ -1,4 +1,4 @@
-"""`build --format github|sarif|gitlab|junit`, as a CI system gets it."""
+"""`build --format github|sarif|gitlab|junit`, as a CI system reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SARIF = json.loads((Path(__file__).parents[1] / "support/sarif-schema-2.1.0.json
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Workspace:
-    """A project in a folder of a Git checkout, with one good Release and one bad."""
+    """A project in a directory of a Git checkout, with one valid Release and one invalid."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     made = Workspace(tmp_path / "platform")
     made.root.mkdir()

@@ -1,4 +1,4 @@
-"""Where CI installs kcd-gen from is configured and pinned; what is missing or unpinned is refused before pip runs."""
+"""The source from which CI installs kcd-gen is configured and pinned; otherwise it is refused before pip runs."""
 
 from __future__ import annotations
 

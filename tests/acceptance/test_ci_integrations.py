@@ -1,4 +1,4 @@
-"""The GitHub Action, the GitLab component, the Jenkinsfile and the Tekton Task: their scripts, run as there."""
+"""The scripts of the GitHub Action, GitLab component, Jenkinsfile and Tekton Task, run as those systems do."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_token_without_the_right_is_a_warning(origin: Path, tmp_path: Path) ->
         refused = b'{"message": "Resource not accessible\\n::error::by integration"}'
         server.script(f"POST {COMMENTS}", reply(403, refused))
         code, steps = pull_request(origin, tmp_path, api=server.url).run()
-    assert (code, steps["build"].exit, steps["comment"].exit) == (3, 3, 0)  # drift alone
+    assert (code, steps["build"].exit, steps["comment"].exit) == (3, 3, 0)  # only drift
     assert server.asked[-1].method == "POST"
     (warning,) = [line for line in steps["comment"].log.splitlines() if line.startswith("::warning")]
     assert "check that the token has permission to comment" in warning
@@ -162,14 +162,14 @@ def test_hostile_names_are_text(origin: Path, tmp_path: Path) -> None:
 
 
 def runner_commands(log: str) -> list[str]:
-    """The lines that GitHub's runner obeys, without those that stop and resume it."""
+    """Return the lines that GitHub's runner obeys, without those that stop and resume it."""
     commands, stopped = [], ""
     for line in log.splitlines():
         if stopped:
             stopped = "" if line == f"::{stopped}::" else stopped
         elif line.startswith("::stop-commands::"):
             stopped = line.removeprefix("::stop-commands::")
-        elif line.lstrip().startswith("::") or "##[" in line:  # the old form, which counts anywhere in a line
+        elif line.lstrip().startswith("::") or "##[" in line:  # the old form, which is recognized anywhere in a line
             commands.append(line)
     assert not stopped
     return commands
@@ -216,7 +216,7 @@ def test_gitlab_reports_drift_and_notes_the_change(origin: Path) -> None:
         server.script(f"POST {NOTES}", reply(201, b"{}"))
         ran = run_component(origin, merge_request(origin, server.url), args="--offline")
     assert ran.exit == 3
-    assert "run: kcd-gen build --offline\n" in ran.log  # the differences are in the log, too
+    assert "run: kcd-gen build --offline\n" in ran.log  # the log has the differences, too
     quality, junit = reports(origin)
     assert [entry["location"]["path"] for entry in quality] == ["deploy/flux/default/podinfo1.yaml"]
     assert junit.attrib["failures"] == "1"
@@ -269,7 +269,7 @@ def test_tekton_runs_the_check(origin: Path) -> None:
     text = json.dumps(step)
     assert set(re.findall(r"\$\(params\.([\w-]+)", text)) == declared
     assert set(re.findall(r"\$\(workspaces\.([\w-]+)", text)) == {one["name"] for one in spec["workspaces"]}
-    assert "$(params" not in step["script"]  # a parameter is never read as shell
+    assert "$(params" not in step["script"]  # a parameter is never parsed as shell
     assert run_task(origin, {}, "--offline").exit == 0
     change(origin)
     assert run_task(origin, {}, "--offline").exit == 3
@@ -327,7 +327,7 @@ def test_inputs_need_nothing() -> None:
     used = set(re.findall(r"inputs\.([\w-]+)", (ROOT / "action.yml").read_text(encoding="utf-8")))
     assert used == set(ACTION["inputs"])
     for step in ACTION["runs"]["steps"]:
-        assert "${{" not in step.get("run", "")  # an expression in a script is read as shell
+        assert "${{" not in step.get("run", "")  # an expression in a script is parsed as shell
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step.get("uses", f"a@{'0' * 40}"))
 
 
@@ -387,13 +387,13 @@ def test_the_workflows_of_the_page(tmp_path: Path) -> None:
         validate("github-workflows", tmp_path / f"{number}.yaml")
         (job,) = yaml.safe_load(block)["jobs"].values()
         (ours,) = [step for step in job["steps"] if "/kcd-gen@" in step.get("uses", "")]
-        assert ours["uses"] == OURS  # which GitHub takes for no name, until it is replaced
+        assert ours["uses"] == OURS  # GitHub does not accept it as a name until it is replaced
         assert ours.get("with", {}).keys() <= ACTION["inputs"].keys()
     assert table("github.md") == set(ACTION["inputs"])
 
 
 def workflows() -> Iterator[tuple[str, str]]:
-    """The workflows that run kcd-gen: those of the pages, and the one that `init` writes."""
+    """Yield the workflows that run kcd-gen: those of the pages, and the one that `init` writes."""
     for path in sorted((ROOT / "docs").rglob("*.md")):
         found = re.findall(r"^```yaml[^\n]*\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
         for number, block in enumerate(found):
@@ -421,7 +421,7 @@ def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: P
                 if step.get("uses", "").startswith("actions/checkout@"):
                     assert step["with"]["persist-credentials"] is False, name
     assert len(list(folder.iterdir())) >= 8
-    # The pages name versions of actions, and not commits.
+    # The pages name versions of actions, not commits.
     (tmp_path / "zizmor.yml").write_text("rules: {unpinned-uses: {config: {policies: {'*': ref-pin}}}}\n")
     audited = [f"{sys.prefix}/bin/zizmor", "--offline", "--no-progress", "--min-severity=medium"]
     audited += ["--config", str(tmp_path / "zizmor.yml"), str(folder), str(ROOT / "action.yml")]

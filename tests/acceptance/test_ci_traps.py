@@ -1,7 +1,7 @@
-"""What CI runs in a checkout full of traps runs none of them, and does what it is for.
+"""CI in a checkout full of traps runs none of them and still does its job.
 
-The scripts run as they are, installation included, with variables that could make them trust the checkout. Each system
-installs in another form; test_ci_installation holds that the forms are the same in all.
+The scripts run unchanged, including the installation, with variables that could make them trust the checkout. Each
+system uses another form of installation; test_ci_installation checks that all systems support the same forms.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PROJECT = "platform"
 
 @dataclass(frozen=True, slots=True)
 class Trapped:
-    """A repository whose branch `change` carries traps, and a change that is built."""
+    """A repository whose branch `change` contains traps and a built change."""
 
     origin: Path
     traps: Traps
-    variables: dict[str, str]  # of a job, but for those that name its checkout
+    variables: dict[str, str]  # the job's variables, except those that name its checkout
     python: Path
     installation: Installation
 
@@ -123,7 +123,7 @@ def passed(trapped: Trapped, ran: Ran) -> None:
 def test_the_hooks_of_pre_commit(trapped: Trapped) -> None:
     project = trapped.origin / PROJECT
     commit_all(trapped.origin)
-    # By absolute paths, programs of the checkout are the choice of whoever commits.
+    # An absolute path into the checkout would let the author of the commit choose the program.
     path = ":".join(entry for entry in trapped.traps.path(project).split(":") if not entry.startswith(str(project)))
     assert path.startswith(".:")
     environment = {**trapped.variables, "PATH": f"{path}:{sys.prefix}/bin", "KCD_GEN_HELM": "helm"}

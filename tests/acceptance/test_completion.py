@@ -1,4 +1,4 @@
-"""Completion as the shells themselves offer it: real bash, zsh and fish, with the script that kcd-gen prints."""
+"""Completion in the shells themselves: real bash, zsh and fish, with the script that kcd-gen prints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=($1) COMP_CWORD=1
 _kcd_gen_completion kcd-gen
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-# compadd and its kin work inside the line editor alone: here they print what they would offer.
+# compadd and related commands only work inside the line editor: here they print their suggestions.
 ZSH = """\
 autoload -U compinit; compinit -u -D
 . "$KCD_COMPLETION"
@@ -50,7 +50,7 @@ def project(workspace: Workspace) -> Path:
 
 
 def offered(shell: str, line: str, directory: Path) -> list[str]:
-    """What the shell offers at the end of `line`. Nothing may be said beside it."""
+    """Return what the shell suggests at the end of `line`. Nothing else may be printed."""
     path = program(shell, shell)
     command = {
         "bash": [path, "--norc", "-c", BASH, "bash", line],
@@ -65,7 +65,7 @@ def offered(shell: str, line: str, directory: Path) -> list[str]:
 
 
 def run(command: list[str], directory: Path, **variables: str) -> str:
-    """What a command prints with kcd-gen on the PATH, at home in `directory`; nothing may be said beside it."""
+    """Run a command with kcd-gen on the PATH and `directory` as home; stderr must be empty."""
     clean = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=directory, env={**clean, **variables}, capture_output=True, text=True)
     assert done.stderr == ""
@@ -82,7 +82,7 @@ def test_a_shell_offers_what_the_project_has(shell: str, project: Path) -> None:
     assert offered(shell, "kcd-gen build --cluster st", project) == ["staging"]
     assert offered(shell, "kcd-gen build --allow-protected-removal s", project) == ["sales/shop"]
     assert offered(shell, "kcd-gen dump reg", project) == [WEB]
-    open_ended = [] if shell == "fish" else ["-o nospace"]  # in fish that follows from the sign itself
+    open_ended = [] if shell == "fish" else ["-o nospace"]  # in fish that follows from the character itself
     assert offered(shell, "kcd-gen build --limit lay", project) == [*open_ended, "layer="]
 
 

@@ -1,4 +1,4 @@
-"""The examples of docs/deploying.md are what kcd-gen and kustomize do."""
+"""kcd-gen and kustomize do what the examples of docs/deploying.md show."""
 
 from __future__ import annotations
 

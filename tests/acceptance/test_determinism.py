@@ -1,6 +1,6 @@
 """The same sources give the same bytes: on any machine, in any order, at any time.
 
-What file modes and times come to is the machine's affair: Git keeps neither, and a umask is somebody's wish.
+File modes and times depend on the machine: Git records neither, and the umask is the user's choice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def write_sources(workspace: Workspace, names: list[str]) -> None:
 def build(
     workspace: Workspace, *flags: str, environment: Mapping[str, str] | None = None, umask: int = 0o022
 ) -> dict[str, bytes]:
-    """The output of another Python's build."""
+    """Return the output of a build in a new Python process."""
     where = ("--source", "sources", "--output", "output", "--vendor", "packages")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KCD_GEN_")}
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""`kcd-gen diff`: a Git revision and the working tree, compiled and compared. The repositories are real ones."""
+"""`kcd-gen diff`: a Git revision and the working tree, compiled and compared. The repositories are real."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def web(workspace: Workspace) -> Workspace:
 
 
 def diff(workspace: Workspace, *flags: str) -> Outcome:
-    """Without an output, which is not needed."""
+    """Run `diff` without an output directory, which it doesn't need."""
     where = ("--source", "sources", "--vendor", "packages", "--offline")
     return kcd_gen("diff", *where, *flags, directory=workspace.root)
 
@@ -192,7 +192,7 @@ def test_a_side_that_does_not_compile_is_an_error_that_names_the_revision(web: W
     assert (outcome.exit, outcome.out) == (1, "")
     assert outcome.err.startswith("HEAD:sources/default-web.yaml:6:16: error[unknown-parameter]: ")
     git(web.root, "stash", "--quiet")
-    assert diff(web).exit == 1  # both sides alike, and neither compiles
+    assert diff(web).exit == 1  # both sides are the same, and neither compiles
     found = report(diff(web, "--format", "json"))
     assert (found["revision"], found["summary"]) == (None, None)
 
@@ -236,12 +236,12 @@ def test_a_project_that_is_new_adds_everything(web: Workspace) -> None:
 
 
 def test_the_vendor_layout_of_the_revision_counts(web: Workspace) -> None:
-    web.package(WEB_MANIFEST + "      more: true\n")  # the same tag stands for another image
+    web.package(WEB_MANIFEST + "      more: true\n")  # the same tag now names another image
     found = report(diff(web, "--format", "json"))
     old, new = (found["releases"][0][side]["digest"] for side in ("old", "new"))  # type: ignore[index]
     assert old != new
     assert "+ spec.values.more: true" in diff(web).out
-    shutil.rmtree(web.root / "packages/blobs")  # those of the revision are in Git
+    shutil.rmtree(web.root / "packages/blobs")  # the revision's blobs are in Git
     git(web.root, "checkout", "--quiet", "packages/index.json")
     assert diff(web).exit == 1  # the working tree's are gone
     web.package(WEB_MANIFEST + "      more: true\n")
@@ -399,7 +399,7 @@ def test_an_output_among_the_sources_is_no_source_of_either_side(web: Workspace)
         assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
         shutil.rmtree(web.root / "deploy")
         assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
-    assert compiled.call_count == 2  # once a run
+    assert compiled.call_count == 2  # once per run
 
 
 def chart(template: str) -> bytes:
@@ -481,7 +481,7 @@ def test_a_chart_that_fails_is_told_and_hides_nothing_else(web: Workspace) -> No
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Path:
-    """A platform of 24 Releases, committed; in the working tree its ingress suffix is another, and more."""
+    """A committed platform of 24 Releases; the working tree changes its ingress suffix and more."""
     sources, _ = write_cluster(tmp_path, releases=24)
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     commit_all(tmp_path)
@@ -550,7 +550,7 @@ def test_two_runs_print_the_same_and_helm_is_shared(fleet: Path) -> None:
     with mock.patch.object(Helm, "render", autospec=True, side_effect=Helm.render) as render:
         git(fleet, "stash", "--quiet", "--include-untracked")
         assert of_fleet(fleet).text == "exit 0\n"
-    assert render.call_count == 2  # the two phases of one compile
+    assert render.call_count == 2  # the two phases of one compilation
 
 
 def test_the_help_has_examples(tmp_path: Path) -> None:

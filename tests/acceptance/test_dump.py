@@ -1,4 +1,4 @@
-"""`kcd-gen dump`: what is inside a package, and its files taken out."""
+"""`kcd-gen dump`: show what a package contains, and extract its files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def dump(folder: Path, *arguments: str) -> Outcome:
 
 
 def document_of(outcome: Outcome) -> dict[str, Any]:
-    """The document on standard output, which is as its schema says."""
+    """Return the document on standard output, validated by its schema."""
     document: dict[str, Any] = json.loads(outcome.out)
     jsonschema.validate(document, schema("kcd-gen/dump-v1alpha1"))
     return document

@@ -1,4 +1,4 @@
-"""What an editor tells a user, with the real yaml-language-server behind it, and docs/how-to/editors.md."""
+"""What an editor with the real yaml-language-server shows, and docs/how-to/editors.md."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ modules:
 
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageServer]:
-    """The quickstart with its schema, in an editor with the settings of the how-to."""
+    """The quickstart with its schema, in an editor with the settings of the how-to page."""
     root = tmp_path_factory.mktemp("editors") / "quickstart"
     shutil.copytree(QUICKSTART, root)
     assert kcd_gen("schema", "sources", "--output", "kcd-gen.schema.json", directory=root).exit == 0
@@ -159,7 +159,7 @@ def test_a_json_schema_with_references_is_understood(workspace: Workspace) -> No
         assert "fast" in server.completions(file, f"{head}    mode: {CURSOR}\n")
         assert "port" in server.completions(file, f"{head}    {CURSOR}\n")
         wrong = f"{head}    prt: 80\n"
-        second = wrong.partition("\n")[2]  # without the comment, which is for one document
+        second = wrong.partition("\n")[2]  # without the comment, which applies to one document
         assert len(server.diagnostics(file, f"{wrong}---\n{second}")) == 1
         assert len(server.diagnostics(file, f"{wrong}---\n{wrong}")) == 2
         assert len(server.diagnostics(file, wrong.replace("yaml-language-server: $schema=", "$schema: "))) == 1

@@ -1,4 +1,4 @@
-"""One problem of each code that `test_errors` has none of, whole; each is provoked by the function of its name."""
+"""One complete problem of each code that is not in `test_errors`; each is caused by the function of its name."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def broken_journal(workspace: Workspace) -> Outcome:
 
 
 def interrupt(workspace: Workspace, path: str) -> None:
-    """Leave what a write leaves that was killed before its move of a file to `path`."""
+    """Leave the state of a write that was killed before it moved a file to `path`."""
     workspace.release("web")
     (workspace.root / ".git").mkdir()
     workspace.output.mkdir()
@@ -472,12 +472,12 @@ def project(workspace: Workspace, text: str, *flags: str) -> Outcome:
 
 
 def web_files() -> Mapping[str, bytes]:
-    """What the package `WEB` holds."""
+    """Return the content of the package `WEB`."""
     return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), Subject("web"))
 
 
 def with_files(workspace: Workspace, changed: Mapping[str, bytes], command: str = "build", *flags: str) -> Outcome:
-    """The build of a Release whose package holds other files, or another command on it."""
+    """Build a Release whose package has other files, or run another command on it."""
     write_layout(workspace.root / "packages", {WEB: gzipped(tarred({**web_files(), **changed}))})
     workspace.release("web")
     return workspace.run(command, "--offline", *flags)

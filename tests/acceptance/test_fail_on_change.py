@@ -1,4 +1,4 @@
-"""`build --fail-on-change`, by itself; `test_pre_commit` has it in hooks."""
+"""`build --fail-on-change` by itself; `test_pre_commit` runs it in hooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def web(workspace: Workspace) -> Workspace:
 
 @pytest.fixture
 def committed(web: Workspace) -> Workspace:
-    """A repository that holds a Release and its output."""
+    """A repository that contains a Release and its output."""
     assert web.build().exit == 0
     git(web.root, "init", "-q")
     git(web.root, "add", "-A")

@@ -1,4 +1,4 @@
-"""What a build with problems leaves behind: nothing of its own, and what was there as it was."""
+"""A build with problems writes nothing of its own and leaves existing files unchanged."""
 
 from __future__ import annotations
 

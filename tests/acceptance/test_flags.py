@@ -1,4 +1,4 @@
-"""The command line: flags, their variables, exit codes, and what goes where."""
+"""The command line: flags, their variables, exit codes, and which stream the output goes to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHERE = {"KCD_GEN_SOURCE": "sources", "KCD_GEN_OUTPUT": "output", "KCD_GEN_VENDO
 
 
 def report_of(outcome: Outcome) -> dict[str, Any]:
-    """The report, which is all that stands on standard output, and is as its schema says."""
+    """Return the report, which is all of standard output, validated by its schema."""
     report: dict[str, Any] = json.loads(outcome.out)
     jsonschema.validate(report, SCHEMA)
     return report
@@ -191,7 +191,7 @@ def test_the_report_of_a_failed_build_says_what_each_release_would_have_been(web
     report = report_of(outcome)
     assert outcome.exit == 1
     assert [(one["name"], one["status"], one["roles"]) for one in report["releases"]] == [
-        ("app", "failed", []),  # the cluster would not take it, so that nothing of it counts
+        ("app", "failed", []),  # the cluster would not accept it, so none of it counts
         ("bad", "failed", ["x"]),
         ("web", "compiled", []),
     ]

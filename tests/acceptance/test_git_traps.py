@@ -1,4 +1,4 @@
-"""A checkout that a stranger has prepared for git, and commits that unfold: commands run nothing of it, and end."""
+"""A hostile checkout prepared for git, and commits that expand: commands run nothing from it, and they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `.github/` holds is what GitHub takes, pins what it runs, and does what a release needs."""
+"""The files in `.github/` are valid, pin what they run, and do what a release needs."""
 
 from __future__ import annotations
 

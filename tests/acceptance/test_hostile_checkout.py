@@ -1,4 +1,4 @@
-"""A pull request commits symlinks where kcd-gen writes or removes: whoever runs a command on it loses nothing."""
+"""A pull request commits symlinks where kcd-gen writes or removes files: commands on its checkout never follow them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BLOB = "ab" * 32
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A clone of the pull request's repository, and a home directory beside it."""
+    """A clone of the pull request's repository, with a home directory next to it."""
 
     root: Path
     home: Path
@@ -36,7 +36,7 @@ class Checkout:
         return kcd_gen(*arguments, directory=self.root, environment={"XDG_CACHE_HOME": str(self.root.parent / "cache")})
 
     def precious(self) -> dict[str, tuple[int, int, bytes]]:
-        """All that no command on the checkout may change: the home, and Git's own directory."""
+        """Return what no command on the checkout may change: the home, and Git's own directory."""
         found = {}
         for path in [self.home, *self.home.rglob("*"), *(self.root / ".git").rglob("*")]:
             status = path.lstat()
@@ -50,7 +50,7 @@ class Checkout:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[Callable[[Workspace], None]], Checkout]:
-    """Commit a project with what a function adds to it, clone that, and return the clone."""
+    """Return a function that commits a project with an attack, and clones it."""
 
     def made(attack: Callable[[Workspace], None]) -> Checkout:
         home = tmp_path / "home"
@@ -79,7 +79,7 @@ Make = Callable[[Callable[[Workspace], None]], Checkout]
 
 
 def link(path: str, target: str = "home", *, fresh: bool = False) -> Callable[[Workspace], None]:
-    """Put a symlink at `path`, whatever is there; `target` is relative to the directory above the checkout."""
+    """Put a symlink at `path`, replacing what is there; `target` is relative to the checkout's parent directory."""
 
     def attack(workspace: Workspace) -> None:
         at = workspace.root / path
@@ -93,19 +93,19 @@ def link(path: str, target: str = "home", *, fresh: bool = False) -> Callable[[W
 
 
 def built(path: str, target: str = "home") -> Callable[[Workspace], None]:
-    """The same in an output that is built."""
+    """Put a symlink into a built output."""
 
     def attack(workspace: Workspace) -> None:
         assert kcd_gen("build", "--offline", directory=workspace.root).exit == 0
         link(f"deploy/prod/{path}", target)(workspace)
-        (workspace.root / "sources/default-web.yaml").unlink()  # and what is there is to be removed
+        (workspace.root / "sources/default-web.yaml").unlink()  # and the existing files have to be removed
         workspace.release("new")
 
     return attack
 
 
 def unused(path: str, target: str = "home") -> Callable[[Workspace], None]:
-    """The same in a vendor layout of which no Release needs anything, so that all is to be removed."""
+    """Put a symlink into a vendor layout that no Release needs, so that everything has to be removed."""
 
     def attack(workspace: Workspace) -> None:
         link(path, target)(workspace)

@@ -1,4 +1,4 @@
-"""Every block of the how-to pages is what happens: files are written, commands run, and print what the page says."""
+"""Every block of the how-to pages is run: files are written, and commands print what the page shows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def authority(tmp_path: Path) -> CertificateAuthority:
 
 
 def copy(source: str, target: str, ca: CertificateAuthority, home: Path) -> None:
-    """What skopeo copies, all platforms of it, with the registry's authority as the only one."""
+    """Copy an image with skopeo, all of its platforms, trusting only the registry's authority."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "SSL_CERT_FILE": str(ca.certificate)}
     command = [program("skopeo", "skopeo"), "--insecure-policy", "copy", "--all", "--quiet", source, target]
     subprocess.run([*command, "--dest-creds", f"{USER}:{SECRET}"], env=environment, check=True, timeout=60)
@@ -48,7 +48,7 @@ def executable(path: Path, script: str) -> None:
 
 
 def steps(blocks: list[Block]) -> Iterator[tuple[Block, dict[str, str]]]:
-    """What the workflows of a section run, the installation of kcd-gen aside, each with its variables."""
+    """Yield what the workflows of a section run, except for the installation of kcd-gen, each with its variables."""
     for block in blocks:
         if block.title.startswith(WORKFLOWS):
             workflow: dict[str, Any] = yaml.safe_load(block.text)

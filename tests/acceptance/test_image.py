@@ -1,4 +1,4 @@
-"""`kcd-gen image`: what is in the image, where it goes, and what it is compared with."""
+"""`kcd-gen image`: what the image contains, where it goes, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def several(workspace: Workspace, *, docker: bool = False) -> str:
 
 
 def pushed(registry: Running, workspace: Workspace, base: str, repository: str) -> str:
-    """A base image in the registry, put there by skopeo; with its digest."""
+    """Push a base image to the registry with skopeo; return its reference with the digest."""
     reference = f"{registry.host}/{repository}:1"
     skopeo("copy", "--all", "--dest-tls-verify=false", base, f"docker://{reference}", home=workspace.root)
     raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{reference}", home=workspace.root)
@@ -144,7 +144,7 @@ def test_the_same_makes_the_same_anywhere_at_any_time(
         command = f"umask {mask}; exec {sys.executable} -m kubocd_gen image --base oci:base:base --output made --quiet"
         environment = {**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         if digests:
-            time.sleep(1.1)  # archives stamp seconds
+            time.sleep(1.1)  # archives store whole seconds
         subprocess.run(["sh", "-c", command], cwd=elsewhere, check=True, env=environment)
         digests.add(top(elsewhere / "made")["digest"])
     assert len(digests) == 1
@@ -359,7 +359,7 @@ def test_another_server(workspace: Workspace) -> None:
     assert "User" not in config
     assert len(manifest["layers"]) == 3
     with tarfile.open(layout / "blobs" / manifest["layers"][2]["digest"].replace(":", "/"), "r:") as tar:
-        assert tar.getnames()[0] == "usr/share/caddy/hr"  # nothing is said of folders that are the base's
+        assert tar.getnames()[0] == "usr/share/caddy/hr"  # nothing is reported about directories of the base
 
 
 def test_an_error_in_the_sources_pushes_nothing(registry: Running, workspace: Workspace) -> None:

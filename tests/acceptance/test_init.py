@@ -1,4 +1,4 @@
-"""`kcd-gen init`: what it finds, what it writes, and what the programs that read it make of that."""
+"""`kcd-gen init`: what it detects, what it writes, and how the programs that read its files interpret them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_quickstart_builds_with_what_is_written(checkout: Repository) -> Non
     assert len(run) == 3
     for line in (*run, "kcd-gen build --check --locked --offline"):
         assert kcd_gen(*line.split()[1:], directory=checkout.root).exit == 0, line
-    # The settings of VS Code name the schema, and the files that it is for.
+    # VS Code's settings name the schema and the files it applies to.
     settings = json.loads(checkout.read(".vscode/settings.json"))
     assert settings == {
         "yaml.schemas": {"./kcd-gen.schema.json": ["kcd-gen.yaml", "cluster/**/*.yaml", "cluster/**/*.yml"]}
@@ -423,7 +423,7 @@ def test_git_leaves_the_output_s_bytes_alone(checkout: Repository) -> None:
     assert attributes("kcd-gen.schema.json") == generated
     for theirs in ("deploy/default/server/service.yaml", "clusters/default/releases.yaml"):
         assert attributes(theirs) == {"text": "auto", "eol": "crlf"}
-    # As it counts: what Git gives back is what was put in, although it would change the ends of lines elsewhere.
+    # The effective rule: Git returns the bytes that were committed, although it converts line endings elsewhere.
     written = b"a: 1\nb: 2\n"
     path = checkout.root / "deploy/default/hr/default/web/index.yaml"
     path.parent.mkdir(parents=True)
@@ -463,7 +463,7 @@ def test_a_project_in_a_folder_is_named_to_hook_and_ci(checkout: Repository) -> 
     (hook,) = checkout.documents(HOOKS)[0]["repos"]
     assert hook["hooks"] == [{"id": "kcd-gen-build", "args": ["--project", "platform/kcd-gen.yaml"]}]
     python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
-    # As pre-commit would call it: from the root of the repository.
+    # As pre-commit calls it: from the root of the repository.
     _, *entry = OUR_HOOKS["kcd-gen-build"]["entry"].split()
     checkout.write("platform/sources/none.yaml", "a: b\n")
     assert kcd_gen(*entry, *hook["hooks"][0]["args"], directory=checkout.root).exit == 3  # it wrote
@@ -634,7 +634,7 @@ def test_hostile_names(checkout: Repository) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", outcome.out + outcome.err)
     ((name, cluster),) = checkout.clusters().items()
     assert re.fullmatch(r"[a-z0-9-]+", name)
-    # The project file names what is there; of a name that is no text, the folder above it.
+    # The project file names existing paths; if a name is not valid text, it names the directory above.
     assert cluster["sources"] == ["."]
     listed = kcd_gen("build", "--offline", directory=checkout.root)
     assert "missing-source" not in listed.err

@@ -1,4 +1,4 @@
-"""The examples of docs/init.md are what kcd-gen does, and its tables name every file."""
+"""kcd-gen does what the examples of docs/init.md show, and the page's tables name every file."""
 
 from __future__ import annotations
 

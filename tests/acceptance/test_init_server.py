@@ -1,4 +1,4 @@
-"""`kcd-gen init server`: what it writes, where, and what Kubernetes and Flux make of it."""
+"""`kcd-gen init server`: what it writes, where, and whether Kubernetes and Flux accept it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.init_checkouts import SCHEMA, Checkout, sync
 from tests.support.pod_security import violations
 from tests.support.workspace import Workspace, kcd_gen
 
-# `sleep` in preStop is in the schemas from 1.30 on, which is also the oldest that today's Flux takes.
+# `sleep` in preStop is in the schemas from 1.30 on, which is also the oldest version that current Flux supports.
 KUBERNETES = ("1.30", "1.32", "1.34", "1.37")
 FLUX, FILE = "flux-system", "kcd-gen-kustomizations.yaml"
 SERVER = "deploy/prod/server"
@@ -30,7 +30,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def manifests(checkout: Checkout, folder: str = SERVER) -> dict[str, Any]:
-    """The manifests that the kustomization.yaml lists, by kind."""
+    """Return the manifests that the kustomization.yaml lists, by kind."""
     listed = checkout.documents(f"{folder}/kustomization.yaml")[0]["resources"]
     documents = [document for name in listed for document in checkout.documents(f"{folder}/{name}")]
     return {document["kind"]: document for document in documents}
@@ -134,7 +134,7 @@ def test_a_url_that_is_no_service_is_an_error_at_its_line(checkout: Checkout, sn
 
 
 LAYOUTS: dict[str, tuple[dict[str, str], tuple[str, ...], str, tuple[str, str]]] = {
-    # what is in the checkout, the flags, where the Kustomizations go, and their source
+    # the files of the checkout, the flags, where the Kustomizations are written, and their source
     "flux bootstrap": ({}, (), PLACED, ("GitRepository", "flux-system")),
     "a folder of clusters": (
         {BOOTSTRAP: sync("./clusters/test"), "clusters/prod/sync.yaml": sync("clusters/prod/", "prod")},
@@ -335,7 +335,7 @@ def test_a_build_leaves_the_folder_alone_and_does_not_read_it(tmp_path: Path) ->
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
     (tmp_path / "kcd-gen.yaml").write_text(f"{head}clusters:\n- {{name: a, sources: [.], output: output}}\n")
     assert kcd_gen("init", "server", directory=tmp_path).exit == 0
-    # As a source it would be a second Release of the name, and one that does not compile.
+    # As a source it would be a second Release of the same name, and one that does not compile.
     hidden = "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\nmetadata: {name: web}\nspec: {}\n"
     (tmp_path / "output/server/release.yaml").write_text(hidden)
     before = {path: path.read_bytes() for path in (tmp_path / "output/server").iterdir()}

@@ -1,4 +1,4 @@
-"""`kcd-gen lint`: each rule found, and not found where it does not hold; and docs/lint.md."""
+"""`kcd-gen lint`: each rule with violations and without; and docs/lint.md."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def lint(workspace: Workspace, *flags: str) -> Outcome:
 
 
 def codes(outcome: Outcome) -> list[str]:
-    """`severity[code]` of each problem, in order."""
+    """Return `severity[code]` of each problem, in order."""
     return re.findall(r"(?m)^(?:\S+: )?((?:error|warning|note)\[[a-z-]+\]): ", outcome.out)
 
 
 def with_template(workspace: Workspace, text: str) -> None:
-    """The package `WEB` with a value that is `text`, and a Release of it."""
+    """Write the package `WEB` with the value `text`, and a Release of it."""
     workspace.package(WEB_MANIFEST.replace(HOST, f"host: '{text}'"))
     workspace.release("web")
 
 
 def lock(workspace: Workspace, *, helm: str | None = None) -> None:
-    """Lock all packages, as `helm` would have done it."""
+    """Lock all packages, as the version `helm` of Helm would have."""
     assert workspace.run("lock", "--offline").exit == 0
     if helm is not None:
         path = workspace.root / "kcd-gen.lock"
@@ -144,7 +144,7 @@ def test_names(workspace: Workspace) -> None:
     disabled = f"  - name: {LONG}\n    source: {{local: {{path: x}}}}\n    enabled: false\n"
     workspace.package(WEB_MANIFEST + disabled)
     workspace.release("web")
-    assert codes(lint(workspace)) == []  # 53 characters, which is what Helm takes
+    assert codes(lint(workspace)) == []  # 53 characters, which Helm accepts
     workspace.release("shop")
     assert codes(lint(workspace)) == ["warning[long-name]"]
     workspace.package(WEB_MANIFEST + disabled + "    specPatch: {releaseName: short}\n")

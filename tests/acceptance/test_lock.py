@@ -1,4 +1,4 @@
-"""`kcd-gen lock`, `vendor` and `cache`, as a user runs them, with packages from a layout instead of a registry."""
+"""`kcd-gen lock`, `vendor` and `cache` as a user runs them, with packages from a layout instead of a registry."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def web(workspace: Workspace) -> Workspace:
 
 
 def move(workspace: Workspace, *, chart: str = "1.0.0", content: str = "other") -> None:
-    """Let the tag of `WEB` stand for another image, with the chart of that version changed."""
+    """Move the tag of `WEB` to another image, with the content of the chart of that version changed."""
     archive = chart_archive(
         {"main/Chart.yaml": f"apiVersion: v2\nname: main\nversion: {chart}\n# {content}\n".encode()}
     )
@@ -179,7 +179,7 @@ def test_a_build_with_lock_and_vendor_layout_imports_no_client(web: Workspace) -
 def test_vendor_fills_a_layout_that_a_build_can_use(web: Workspace) -> None:
     assert web.build().exit == 0
     before = files_below(web.output)
-    # The cache is filled as a registry would fill it: the layout itself serves as the place to copy from.
+    # The cache is filled as from a registry: the layout itself is the source.
     outcome = kcd_gen(
         "vendor", "--source", "sources", "--output", "output", "--vendor", "packages", "--offline", directory=web.root
     )
@@ -216,7 +216,7 @@ def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
     assert git("merge", "one") == git("merge", "two") == 0
     assert lock(workspace, "--check").exit == 0
     assert list(locked(workspace)) == [name for name in names if name != names[3]]
-    # Neighbours: both branches add between the same two packages.
+    # Adjacent lines: both branches add between the same two packages.
     assert git("merge", "three") == 1
     outcome = workspace.build()
     assert "error[bad-lock]: the lock has an unresolved merge conflict" in outcome.err
@@ -244,7 +244,7 @@ def test_the_cache_command_works_on_an_empty_cache(tmp_path: Path) -> None:
 
 
 def cosign(workspace: Workspace, script: str) -> str:
-    """A cosign that does as `script` says and notes its arguments; the real one is not on every machine."""
+    """Install a cosign that runs `script` and records its arguments; not every machine has the real one."""
     path = workspace.root / "cosign"
     path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > arguments\n{script}\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -330,7 +330,7 @@ def test_without_verify_no_signature_is_asked_for(workspace: Workspace) -> None:
     assert lock(workspace, "--cosign", cosign(workspace, "exit 1")).exit == 0
 
 
-# One problem of each code, provoked by the function of its name.
+# One problem of each code, caused by the function of its name.
 
 
 def bad_lock(web: Workspace) -> Outcome:

@@ -1,4 +1,4 @@
-"""`-v` logs each operation at the borders with its duration, `-vv` its details, and neither a credential."""
+"""`-v` logs each operation at the borders with its duration, `-vv` its details; neither logs a credential."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.workspace import Workspace
 
 
 def logged(err: str) -> list[str]:
-    """The lines of the log without what changes from run to run: seconds and sizes."""
+    """Return the lines of the log without durations and sizes, which change from run to run."""
     lines = [line for line in err.splitlines() if line.startswith(("info: ", "debug: "))]
     return [re.sub(r"\d+\.\d{3} s$|\d+ bytes", "*", line) for line in lines]
 

@@ -1,4 +1,4 @@
-"""`kcd-gen migrate check` as it is called: files, standard input, exit codes, report, and the example of the guide."""
+"""`kcd-gen migrate check` on the command line: files, standard input, exit codes, report, and the guide's example."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_clean_dump_ends_with_the_next_command(workspace: Workspace, objects: 
 def test_the_commands_have_the_flags_that_were_given_and_no_dump(workspace: Workspace, objects: list[Object]) -> None:
     live = [cluster.by_kubocd(one) for one in cluster.compiled_documents(workspace.output)]
     stopped = [objects[0], *live, objects[-1]]  # the Release and the Deployment
-    (workspace.root / "2").write_text(dumped(stopped))  # a dump that is named as a flag's value is
+    (workspace.root / "2").write_text(dumped(stopped))  # a dump that is passed as a flag's value
     where = ("--source", "sources", "--output", "output", "--vendor=packages", "--offline", "-j", "2")
     outcome = kcd_gen("migrate", "check", "2", *where, "2", directory=workspace.root)
     flags = "--source sources --output output --vendor=packages --offline -j 2"
@@ -257,7 +257,7 @@ def test_the_example_of_the_page_is_what_it_prints(tmp_path: Path) -> None:
 
 
 def test_the_commands_of_the_way_back_let_nothing_go(tmp_path: Path) -> None:
-    """They wait for the policy before the Kustomization that init server names is deleted, and nothing else."""
+    """They wait for the policy before they delete the Kustomization that init server names, and nothing else."""
     stand_in = tmp_path / "kubectl"
     stand_in.write_text(f"#!/bin/sh\nprintf '[%s]' \"$@\" >> {tmp_path}/called; echo >> {tmp_path}/called\n")
     stand_in.chmod(0o755)

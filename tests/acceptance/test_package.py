@@ -1,4 +1,4 @@
-"""`kcd-gen package`: manifests in, images out, to a layout and to a real registry."""
+"""`kcd-gen package`: build images from manifests, for a layout and for a real registry."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ LOCAL = "{local: {path: charts/web}}"
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Somebody with manifests and charts in a folder."""
+    """A directory with the manifests and charts of an author."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     def manifest(self, source: str = LOCAL, *, name: str = "demo", tag: str = "1.0.0", more: str = "") -> str:
-        """A manifest with one module, in `<name>.yaml`; its file name."""
+        """Write a manifest with one module to `<name>.yaml` and return the file name."""
         text = f"apiVersion: v1alpha1\nname: {name}\ntag: {tag}\nmodules:\n- name: main\n  source: {source}\n"
         (self.root / f"{name}.yaml").write_text(text + textwrap.dedent(more))
         return f"{name}.yaml"
@@ -47,7 +47,7 @@ class Author:
         return write_files(self.root / folder, files or chart_files())
 
     def run(self, *arguments: str, prefix: str = PREFIX, **environment: str) -> Outcome:
-        """Package with these arguments; into `layout` where they do not say otherwise."""
+        """Package with these arguments; into `layout` unless they name another target."""
         where = () if "--insecure" in arguments or "--output" in arguments or "--ca-file" in arguments else TO_LAYOUT
         flags = ("--repo-prefix", prefix, *where)
         return kcd_gen("package", *arguments, *flags, directory=self.root, environment=self.environment | environment)
@@ -60,7 +60,7 @@ class Author:
         return read_image(reference, descriptor, store)
 
     def names(self, chart: str = "web-1.0.0.tgz") -> list[str]:
-        """The files of a chart in the package."""
+        """Return the files of a chart in the package."""
         with tarfile.open(fileobj=io.BytesIO(self.image().files[chart])) as tar:
             return tar.getnames()
 
@@ -70,7 +70,7 @@ TO_LAYOUT = ("--output", "layout")
 
 @pytest.fixture
 def author(tmp_path: Path) -> Author:
-    """No credentials but those of a test; nothing waits for a dead host."""
+    """Only the credentials of a test; no wait for a dead host."""
     return Author(tmp_path, {"HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path / "no-docker"), "NO_PROXY": "*"})
 
 
@@ -86,7 +86,7 @@ def ok(outcome: Outcome) -> str:
 
 
 def refused(outcome: Outcome, code: str, status: int = 1) -> str:
-    """What is said of an error; nothing was published."""
+    """Check the error, and that nothing was published; return the outcome."""
     assert f"error[{code}]" in outcome.err, outcome.text
     assert outcome.exit == status
     assert outcome.out == ""
@@ -193,7 +193,7 @@ def test_the_bytes_depend_on_manifest_and_charts_alone(tmp_path: Path, author: A
             umask = 0o077 if number else 0o022
             subprocess.run(command, cwd=folder, env=environment, umask=umask, check=True, capture_output=True)
             digests.append(Author(folder).image().digest)
-            time.sleep(1.1 - number)  # helm stamps seconds
+            time.sleep(1.1 - number)  # helm stores whole seconds
     assert digests[0] == digests[1]
 
 

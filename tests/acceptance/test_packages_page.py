@@ -1,4 +1,4 @@
-"""The examples of docs/packages.md are what kcd-gen does."""
+"""kcd-gen does what the examples of docs/packages.md show."""
 
 from __future__ import annotations
 

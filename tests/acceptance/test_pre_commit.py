@@ -1,4 +1,4 @@
-"""The hooks for pre-commit, run by the real one, and docs/how-to/pre-commit.md."""
+"""The pre-commit hooks, run by the real pre-commit, and docs/how-to/pre-commit.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPILED = "deploy/flux/default/podinfo1.yaml"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home of pre-commit with nothing but the repository of the hooks."""
+    """A pre-commit home that only has the hooks' repository."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "hooks").mkdir()
     return folder
@@ -46,7 +46,7 @@ def configs(commit: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory, home: Path, configs: list[str]) -> tuple[Checkout, str]:
-    """The session of the page, up to a green hook, and what its first commit said."""
+    """The page's session up to a passing hook, and the output of its first commit."""
     made = new_checkout(tmp_path_factory.mktemp("session") / "checkout", home, configs[0])
     assert made.run("pre-commit", "install").code == 0
     made.git("add", "--all")
@@ -97,7 +97,7 @@ def test_what_the_page_configures_is_taken(green: Checkout, configs: list[str]) 
 def test_a_change_is_in_the_commit_with_what_it_compiles_to(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     green.git("add", RELEASE)
-    for _ in range(2):  # to say it again is not enough
+    for _ in range(2):  # committing again is not enough
         stopped = green.commit()
         assert stopped.code == 1
         assert "add the output to the commit: git add deploy" in stopped.said
@@ -114,7 +114,7 @@ def test_a_new_release_is_not_committed_without_its_new_files(green: Checkout) -
     green.write("clusters/prod/shop.yaml", green.read(RELEASE).replace("name: podinfo1", "name: shop"))
     green.git("add", "clusters")
     assert green.commit().code == 1
-    again = green.commit()  # where nothing is left to be written, and no known file differs
+    again = green.commit()  # if nothing is left to write, and no tracked file differs
     assert again.code == 1
     assert "add the output to the commit: git add deploy" in again.said
     green.git("add", "deploy")
@@ -151,7 +151,7 @@ def test_a_removal_is_noticed(green: Checkout) -> None:
 
 
 def test_the_files_that_count_are_those_of_a_project(green: Checkout) -> None:
-    """For who says `always_run: false`; `green` holds sources, output, records and a vendor layout."""
+    """With `always_run: false`; `green` contains sources, output, records and a vendor layout."""
     green.write("docs/notes.md", "about something else\n")
     green.git("add", "docs")
     assert green.commit("a lock").code == 0

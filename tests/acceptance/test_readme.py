@@ -1,4 +1,4 @@
-"""The examples of the README, and of the page about the project file, are what kcd-gen does."""
+"""kcd-gen does what the examples of the README and of the project file's page show."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ YAML = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 DIFF = re.findall(r"```diff\n.*?```", README, re.DOTALL)
 PROJECT = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/project.md").read_text(), re.DOTALL)
 
-# The texts of a picture that leave the smallest box around their beginning, or whose colour is less than 4.5 apart from
-# that of the box, as WCAG 2 counts it.
+# The texts of a picture that extend beyond the smallest box around their start, or whose contrast with the box is below
+# 4.5 by WCAG 2.
 ILLEGIBLE = """
 (() => {
   const light = element => {

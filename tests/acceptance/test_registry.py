@@ -1,4 +1,4 @@
-"""Whole commands against the real registry: the first build, the warm one, the locked one, the vendored one."""
+"""Whole commands against the real registry: the first, the warm, the locked and the vendored build."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(workspace: Workspace, command: str) -> Outcome:
 
 
 def pull(registry: Running, workspace: Workspace, command: str) -> list[str]:
-    """The requests that a successful command makes, with what is not the same on each run left out."""
+    """Run a command that succeeds and return its requests, without those that vary from run to run."""
     before = len(registry.requests())
     outcome = run(workspace, command)
     assert (outcome.exit, outcome.err) == (0, "")
@@ -89,7 +89,7 @@ def test_a_vendored_project_builds_without_registry_and_cache(registry: Running,
     assert pull(registry, workspace, "build --vendor packages --locked") == []
     assert run(workspace, "build --vendor packages --locked --offline").exit == 0
     assert files_below(workspace.output) == before
-    assert run(workspace, "vendor --vendor packages --offline").exit == 0  # all there, all sound
+    assert run(workspace, "vendor --vendor packages --offline").exit == 0  # all present, all intact
 
 
 def test_prune_leaves_what_the_lock_names_and_no_blob_beside(registry: Running, workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""KuboCD's rules that take the whole walk to see, each by the name of its test; one build serves them all."""
+"""KuboCD's rules that need a whole compilation to observe, one per test; a single build serves all of them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SIDE = "  - name: side\n    source: {helmRepository: {url: https://charts.exampl
 
 
 def set_host(field: str) -> str:
-    """An action that adds the name of the field in which it stands to the parameter `host`."""
+    """Return an action that appends the name of its own field to the parameter `host`."""
     return f'{{{{- $_ := set .Parameters "host" (printf "%s+{field}" .Parameters.host) }}}}'
 
 
 def values(text: str) -> str:
-    """The `values` of a module, given as a template."""
+    """Return the `values` of a module, given as a template."""
     return "    values: |\n" + "".join(f"      {line}\n" for line in text.splitlines())
 
 
@@ -90,7 +90,7 @@ RELEASES = {
 
 
 class Compiled:
-    """What the build of all of it wrote and reported."""
+    """What the build of everything wrote and reported."""
 
     def __init__(self, workspace: Workspace, outcome: Outcome) -> None:
         self.report = {release["name"]: release for release in json.loads(outcome.out)["releases"]}
@@ -300,7 +300,7 @@ def test_configs_spec_patch_lies_under_every_helm_release_with_that_of_the_modul
 
 
 def broken(workspace: Workspace, manifest: str, spec: str = "") -> list[str]:
-    """The problems of a Release of the package `WEB` with this manifest, without their places and codes."""
+    """Return the problems of a Release of the package `WEB` with this manifest, without locations and codes."""
     workspace.package(manifest)
     workspace.release("web", spec)
     outcome = workspace.build()

@@ -1,4 +1,4 @@
-"""A build that uses up a limit of its run: it names the limit, and leaves the output as it was."""
+"""A build that exceeds a limit of its run names the limit and leaves the output unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMITS = {"yaml-values": 30, "schema-steps": 1, "rendered": 10, "files": 1, "sou
 
 @pytest.fixture
 def built(workspace: Workspace) -> Workspace:
-    """Built once, and then changed."""
+    """A workspace that was built once and then changed."""
     workspace.package()
     workspace.release("first")
     assert workspace.build().exit == 0

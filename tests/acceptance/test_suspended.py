@@ -1,4 +1,4 @@
-"""A suspended Release keeps the HelmReleases in the output, and no pull request changes them there unseen."""
+"""A suspended Release keeps its HelmReleases in the output, and no pull request changes them there unnoticed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Edit = Callable[[str], str]
 
 @pytest.fixture
 def web(workspace: Workspace) -> Workspace:
-    """A project with a suspended Release and an active one, built and committed to `main`."""
+    """A project with a suspended and an active Release, built and committed to `main`."""
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
         "clusters: [{name: prod, sources: [sources], output: output}]\n"
@@ -46,7 +46,7 @@ def run(workspace: Workspace, *arguments: str) -> Outcome:
 
 
 def edit(workspace: Workspace, change: Edit, *, record: bool) -> None:
-    """Change the written file, and with `record` its digest in the inventory, too."""
+    """Change the output file, and with `record` also its digest in the inventory."""
     path = workspace.root / FILE
     before = path.read_bytes()
     path.write_text(change(before.decode()))

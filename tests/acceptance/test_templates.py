@@ -1,4 +1,4 @@
-"""Templates of many Releases in one build: failures beside successes, names that several define, changed models."""
+"""Templates of many Releases in one build: failures among successes, the same name defined twice, changed models."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def reference(name: str) -> str:
 
 
 def with_host(name: str, text: str) -> str:
-    """The manifest of a package `name` with `text` for the host in its values."""
+    """Return the manifest of a package `name` with `text` as the host in its values."""
     return WEB_MANIFEST.replace("name: web", f"name: {name}").replace("{{ .Parameters.host }}", text)
 
 
 def values_of(workspace: Workspace) -> dict[str, Any]:
-    """The values of each HelmRelease, by the name of its Release."""
+    """Return the values of each HelmRelease, by the name of its Release."""
     return {key.removeprefix("default/"): spec["values"] for key, spec in helm_releases(workspace.output).items()}
 
 
@@ -132,7 +132,7 @@ def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_o
     workspace.package(manifest)
     workspace.release("web")
     start = manifest.index(at)
-    # Go points at the field that a missing value was asked for.
+    # Go reports the field that was accessed on a missing value.
     column = start + (5 if at.startswith(".none") else 0) - manifest.rindex("\n", 0, start)
     outcome = workspace.build()
     (told,) = (line for line in outcome.err.splitlines() if "error[" in line)

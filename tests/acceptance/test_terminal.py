@@ -1,4 +1,4 @@
-"""What a user sees on a real terminal, and what is left of it elsewhere."""
+"""What a user sees on a real terminal, and how the output differs elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BUILD = ["build", "--offline", "--source", "sources", "--output", "output", "--v
 
 
 def on_terminal(*arguments: str, directory: Path, columns: int = 80, program: str = PROGRAM, **environment: str) -> str:
-    """What a run writes to a terminal of so many columns, standard error included."""
+    """Return what a run writes to a terminal with `columns` columns, including standard error."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(
@@ -65,7 +65,7 @@ def _read(terminal: int) -> Iterator[bytes]:
     while True:
         try:
             some = os.read(terminal, 65536)
-        except OSError:  # Linux's end of a terminal
+        except OSError:  # Linux reports the end of a terminal like this
             return
         if not some:
             return
@@ -174,8 +174,8 @@ def test_every_command_can_be_without_colours(name: str) -> None:
     assert found.envvar == ["KCD_GEN_NO_COLOR"]
 
 
-# What every command has is in no row: `--debug`, `--no-color`, `--verbose` and `--help`. What prints an
-# answer and nothing else, such as `version`, has no --quiet.
+# Flags of every command are in no row: `--debug`, `--no-color`, `--verbose` and `--help`. A command that only prints an
+# answer, such as `version`, has no --quiet.
 COMPILING = "build,diff,image,lint,migrate check,package"
 FLAGS = {
     "--quiet": f"{COMPILING},cache prune,cache verify,dump,init,init server,lock,schema parameters,schema sources,"
@@ -319,7 +319,7 @@ def columns_of(line: str) -> int:
 def test_tables_are_as_wide_as_the_terminal(columns: int, tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(MANIFEST)
     seen, _, manifest = on_terminal("dump", "shop.yaml", directory=tmp_path, columns=columns).partition("Manifest\r\n")
-    assert max(map(columns_of, seen.splitlines())) in (columns, columns - 1)  # half of a wide character fits nowhere
+    assert max(map(columns_of, seen.splitlines())) in (columns, columns - 1)  # half of a wide character does not fit
     assert "…" in seen
     assert LONG.strip() in manifest  # which is to be copied
     plain = on_pipe("dump", "shop.yaml", directory=tmp_path)

@@ -1,9 +1,9 @@
-"""What hostile input costs: each kind given to kcd-gen, with the time and the memory of all its processes.
+"""Measure the cost of hostile input: the time and memory of all of kcd-gen's processes for each kind.
 
     python -m tests.benchmarks.hostile [WORD…]
 
-prints the table of docs/limits.md, with WORDs only the rows that hold one of them. It fails where a row goes beyond a
-minute or a gibibyte, or a run ends neither well nor with an error of its own.
+prints the table of docs/limits.md; with WORDs, only the rows that contain one of them. It fails if a row exceeds a
+minute or a gibibyte, or if a run neither succeeds nor ends with an error of its own.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tests.benchmarks.hostile_inputs import Input, chosen
 
 MOST_SECONDS = 60.0
 MOST_MEMORY = 1 << 30
-_END = 300.0  # seconds, after which a run is ended from here
-_EVERY = 0.02  # seconds between two looks at the memory
+_END = 300.0  # seconds after which a run is killed
+_EVERY = 0.02  # seconds between two samples of the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`ended` is the code of the first error, or what else became of the run."""
+    """`ended` is the code of the first error, or another outcome of the run."""
 
     wall: float
     processor: float
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def measure(made: Input) -> Cost:
-    """One run of kcd-gen with an input of its own."""
+    """Run kcd-gen once with its own input."""
     with tempfile.TemporaryDirectory(prefix="kcd-gen-hostile-") as name:
         folder = Path(name)
         command = [sys.executable, "-m", "kubocd_gen", *made(folder), "--no-progress"]

@@ -1,6 +1,6 @@
-"""Hostile input of every kind: what a stranger can put into a package, a pull request or a chart.
+"""Hostile input of every kind: what an attacker can put into a package, a pull request or a chart.
 
-Each function writes one into an empty folder and returns the arguments of kcd-gen that meet it there.
+Each function writes one input into an empty directory and returns kcd-gen's arguments for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _release(number: int = 0, **spec: Any) -> str:
 
 
 def _layer(texts: Sequence[str], schema: Mapping[str, Any] | None = None, template: str = "a: 1\n") -> bytes:
-    """A package with a module for each of the `texts`, which are its values, and a chart with one `template`."""
+    """Return a package with a module for each of the `texts`, its values, and a chart with a single `template`."""
     names = [f"m{number}" for number in range(len(texts))]
     modules = [{"name": name, "source": _SOURCE, "values": text} for name, text in zip(names, texts, strict=True)]
     manifest: dict[str, Any] = {"apiVersion": "v1alpha1", "type": "Package", "name": "app", "tag": "1.0.0"}
@@ -56,7 +56,7 @@ def _write(folder: Path, layers: Sequence[bytes], *sources: str) -> Sequence[str
 
 
 def _templates(*texts: str) -> Input:
-    """One package with these values."""
+    """Write a package with these values."""
     return lambda folder: _write(folder, [_layer(texts)], _release())
 
 
@@ -77,7 +77,7 @@ def _schema(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> Input:
 
 
 def _chart(template: str) -> Input:
-    """A Release that a pull request adds, whose chart is rendered by `diff --charts`."""
+    """Write a Release added by a pull request, whose chart `diff --charts` renders."""
 
     def write(folder: Path) -> Sequence[str]:
         _write(folder, [_layer(["a: 1"], template=template)], "a: 1\n")
@@ -87,7 +87,7 @@ def _chart(template: str) -> Input:
 
 
 def _project(folder: Path, change: Callable[[], object], *more: str) -> Sequence[str]:
-    """A repository with the folder's content as its first commit, and `change` beside it."""
+    """Create a repository with the directory's content as its first commit and `change` uncommitted."""
     project = {
         "apiVersion": "kcd-gen/v1alpha1",
         "kind": "Project",
@@ -119,7 +119,7 @@ def _aliases(folder: Path) -> Sequence[str]:
 
 
 def _contexts(folder: Path) -> Sequence[str]:
-    """Forty Releases, each with a chain of forty Contexts of ten thousand keys."""
+    """Write forty Releases, each with a chain of forty Contexts of ten thousand keys."""
     names = [{"name": f"c{number}", "namespace": "apps"} for number in range(40)]
     head = {"apiVersion": "kubocd.kubotal.io/v1alpha1", "kind": "Context"}
     contexts = [
@@ -142,7 +142,7 @@ def _maze(folder: Path) -> Sequence[str]:
 
 
 def _with_charts(packages: int, charts: int, data: Callable[[], bytes], pack: Callable[[bytes], bytes]) -> Input:
-    """Packages with so many charts, each with some data of its own."""
+    """Write packages with `charts` charts each, every one with its own data."""
     chart = {"name": "app", "version": "1.0.0"}
     manifest = {"apiVersion": "v1alpha1", "type": "Package", "name": "app", "tag": "1.0.0"}
     modules = [{"name": "m", "source": _SOURCE, "values": "a: 1"}]
@@ -159,7 +159,7 @@ def _with_charts(packages: int, charts: int, data: Callable[[], bytes], pack: Ca
 
 
 def _commit(folder: Path) -> Sequence[str]:
-    """A commit whose sources unfold to a billion files."""
+    """Create a commit whose sources expand to a billion files."""
     _write(folder, [_layer(["a: 1"])], _release())
     command = list(_project(folder, lambda: None))
     sources = tree(folder, [(b"bomb", "40000", tree_bomb(folder, 9))])
@@ -237,7 +237,7 @@ INPUTS: Mapping[str, Input] = {
 
 
 def chosen(words: Sequence[str]) -> Iterator[tuple[str, Input]]:
-    """The inputs whose names hold one of the words; all where there is none."""
+    """Return the inputs whose names contain one of the words, or all if there are none."""
     for name, made in INPUTS.items():
         if not words or any(word in name for word in words):
             yield name, made

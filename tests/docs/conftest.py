@@ -12,7 +12,7 @@ from tests.support.site import build_site
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` does, once for all processes of the test run."""
+    """Build the site as `make docs` does, once for all processes of the test run."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent

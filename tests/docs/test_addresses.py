@@ -1,4 +1,4 @@
-"""Nothing leads users to an address or package that is not this project's: it is published nowhere yet."""
+"""Nothing refers users to an address or package that is not this project's: it is not published yet."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CLAIMS = (
     re.compile(r"(?:pipx?|uv tool|uv pip) install (?:-\S+ )*kcd-gen|uvx kcd-gen|pip download kcd-gen"),
     re.compile(r"pypi\.org/project/kcd-gen"),
 )
-# The constant itself, and the job that publishes only once the project is registered.
+# The constant itself, and the job that publishes only after the project is registered.
 KNOWN = {"kubocd_gen/package_data.py": 1, ".github/workflows/release.yaml": 1}
 
 
 def published() -> Iterator[Path]:
-    """What users and their programs read."""
+    """Return the files that users and their programs read."""
     yield from (path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".yml", ".yaml"))
     for folder in ("docs", "templates", "kubocd_gen", "website", "schemas", ".github"):
         files = (path for path in (ROOT / folder).rglob("*") if path.is_file())

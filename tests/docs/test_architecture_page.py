@@ -1,4 +1,4 @@
-"""The page about the architecture lists the rooms that there are, in the order that import-linter holds."""
+"""The architecture page lists the existing rooms, in the order that import-linter enforces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the documentation shows of a terminal is run: here, or by a test that this page names."""
+"""Every terminal session in the documentation is run: here, or by a test named below."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SetUp = Callable[[Path], Stage]
 
 
 def with_a_checkout_of_the_project(folder: Path) -> Stage:
-    """Nothing: the page begins at the beginning. What it copies of this project comes from here."""
+    """Set up nothing: the page starts from an empty directory and copies files of this project from here."""
     return Stage({"CHECKOUT": str(ROOT)}, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
 
 
 def the_tutorials_repository(folder: Path) -> Stage:
-    """The tutorial's files, compiled, locked and committed."""
+    """Commit the tutorial's files, compiled and locked."""
     shutil.copytree(QUICKSTART / "chart", folder / "charts")
     for block in blocks("docs/tutorial.md"):
         if block.is_file:
@@ -39,7 +39,7 @@ def the_tutorials_repository(folder: Path) -> Stage:
 
 
 def quickstart_with_another_host(folder: Path) -> Stage:
-    """The quickstart's folder in Git, with a change that is not committed."""
+    """Commit the quickstart's directory, and leave a change uncommitted."""
     shutil.copytree(QUICKSTART, folder, dirs_exist_ok=True)
     git(folder, "init", "--quiet", "--initial-branch=main")
     commit_all(folder)
@@ -48,13 +48,13 @@ def quickstart_with_another_host(folder: Path) -> Stage:
     return Stage()
 
 
-# How a page's folder is set up for it to be run from its top to its end.
+# How to set up a page's directory in order to run the page from top to bottom.
 RUN_HERE: dict[str, SetUp] = {
     "docs/diff.md": quickstart_with_another_host,
     "docs/tutorial.md": with_a_checkout_of_the_project,
     "docs/under-the-hood.md": the_tutorials_repository,
 }
-# Pages that are run by a test of their own, because they need more than a folder.
+# Pages with their own test, because they need more than a directory.
 RUN_ELSEWHERE = {
     "README.md": "tests/acceptance/test_readme.py",
     "docs/deploying.md": "tests/acceptance/test_deploying_page.py",
@@ -78,7 +78,7 @@ RUN_ELSEWHERE = {
 }
 
 
-LONG = ("docs/tutorial.md", "docs/under-the-hood.md")  # left to CI
+LONG = ("docs/tutorial.md", "docs/under-the-hood.md")  # run only in CI
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_is_left_out_needs_a_cluster() -> None:
 
 
 def test_no_session_hides_in_a_block_of_another_language() -> None:
-    """A `$ kcd-gen` without a language would be run by nobody."""
+    """A `$ kcd-gen` in a block without a language would never be run."""
     for page in all_pages():
         for block in blocks(page):
             if not block.is_session:
@@ -117,7 +117,7 @@ def test_no_session_hides_in_a_block_of_another_language() -> None:
 
 
 def page(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """A page of this text, for the tests of the tests."""
+    """Write a page with this content, for the tests of the test helpers."""
     monkeypatch.setattr("tests.support.sessions.ROOT", tmp_path)
     (tmp_path / "page.md").write_text(text)
     (tmp_path / "here").mkdir()

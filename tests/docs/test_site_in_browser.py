@@ -1,6 +1,6 @@
-"""The site in Chromium, from a server on this machine: what a reader sees, and that nothing leaves the machine.
+"""The site in Chromium, from a local server: its appearance, and that no request leaves the machine.
 
-SCREENSHOTS=folder keeps the pictures.
+SCREENSHOTS=directory keeps the screenshots.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, 
 
 @pytest.mark.parametrize("page", ["reference/commands/build/", "reference/files/project/"])
 def test_what_tables_name_is_read_on_a_telephone(browser: Browser, address: str, page: str) -> None:
-    """Without moving the table to the side: its columns stand one below the other."""
+    """Without horizontal scrolling: the columns are shown below each other."""
     browser.look(width=360, dark=False)
     browser.open(f"{address}/{page}")
     wrapped = "[...document.querySelectorAll('.md-typeset__scrollwrap:has(a.kcd-name)')]"
-    wait_for(browser, f"{wrapped}.length")  # the theme puts tables into it
+    wait_for(browser, f"{wrapped}.length")  # the theme wraps tables in it
     widths = browser.evaluate(f"{wrapped}.map(one => [one.scrollWidth, one.clientWidth])")
     assert all(content <= shown for content, shown in widths), widths
 
 
 def wait_for(browser: Browser, expression: str) -> object:
-    """The value of an expression as soon as it is none of the empty ones; the browser's patience ends the wait."""
+    """Return the value of an expression once it is not empty; the browser's timeout ends the wait."""
     waiting = f"""new Promise((done, fail) => {{
         const end = Date.now() + 50000;
         const look = () => {{
@@ -99,7 +99,7 @@ def test_a_link_to_an_error_code_shows_it(browser: Browser, address: str) -> Non
 
 
 def test_a_copied_session_is_its_commands(browser: Browser, address: str) -> None:
-    """What the button beside a block copies is the text that is shown while it copies."""
+    """The copy button copies the text that is shown while it copies."""
     browser.open(f"{address}/diff/")
     copied = browser.evaluate(
         "(() => { const code = document.querySelector('.language-console code');"

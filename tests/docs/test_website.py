@@ -1,4 +1,4 @@
-"""How the site is made: where links lead, what can be linked to, and that a mistake stops the build."""
+"""How the site is built: where links lead, link targets, and errors that stop the build."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOB = f"{REPO_URL}/blob/main"
 
 
 def read(page: str, text: str, repository: str = REPO_URL) -> str:
-    """The HTML of a page."""
+    """Return the HTML of a page."""
     extension = SiteExtension(ROOT, COPIES, SOURCES, repository)
     extension.page = page
     return Markdown(extensions=["tables", extension]).convert(text)

@@ -108,7 +108,7 @@ def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.
 
 @pytest.fixture
 def swallowing() -> Iterator[str]:
-    """A host that lets nobody in: its queue is full."""
+    """A host that accepts no connection: its queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
         address = listening.getsockname()
         waiting = []
@@ -198,7 +198,7 @@ def test_a_connection_is_used_again(method: str, status: int, server: FaultServe
 
 
 def tunnel(handler: Handler, asked: Asked) -> None:
-    """Lead on to where a CONNECT asks for."""
+    """Forward to the target of a CONNECT."""
     host, _, port = asked.path.rpartition(":")
     with socket.create_connection((host, int(port))) as there:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -257,7 +257,7 @@ def test_what_drips_over_tls_is_given_up(
 
 @contextlib.contextmanager
 def speaking(*pieces: bytes) -> Iterator[str]:
-    """A host that says these bytes to everyone, the last one again and again, and takes no notice of what it gets."""
+    """A host that sends these bytes to every client, the last one repeatedly, and ignores what it receives."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def talk(sock: socket.socket) -> None:
@@ -279,7 +279,7 @@ def speaking(*pieces: bytes) -> Iterator[str]:
 
 def test_a_handshake_that_drips_is_given_up(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.3)
-    with speaking(b"\x16\x03\x03\x40\x00\x02", b"\x00") as host:  # the record of a hello of 16 KiB
+    with speaking(b"\x16\x03\x03\x40\x00\x02", b"\x00") as host:  # the record of a 16 KiB hello
         assert "after 5 attempts" in failure(client(), Reference(host, "p", "1"), Access(timeout=0.3))
 
 

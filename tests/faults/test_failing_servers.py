@@ -1,4 +1,4 @@
-"""What a server may do wrong, and what kcd-gen makes of it."""
+"""Faults of a registry server, and how kcd-gen handles them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_manifest(client: Client, server: FaultServer, digest: str | None = None
 
 
 def failure(client: Client, server: FaultServer, code: str = "registry-failed", access: Access = PLAIN) -> str:
-    """How the reading of the manifest fails: message and hint, the server's name as «HOST»."""
+    """Return message and hint of the failure to read the manifest, with the server's name as «HOST»."""
     with pytest.raises(ProblemsError) as caught:
         read_manifest(client, server, access=access)
     return told(caught.value.problem, server, code)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a command waits for a server: it ends at once, with its programs, and leaves nothing."""
+"""Ctrl-C and SIGTERM while a command waits for a server: it ends at once, with its child processes and files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.support.fault_server import FaultServer, silent
 from tests.support.processes import children, gone
 from tests.support.workspace import WEB_MANIFEST, Workspace, files_below
 
-# A host, and whether somebody waits for it.
+# A host, and a function that tells whether a client is waiting for it.
 Server = Callable[[], AbstractContextManager[tuple[str, Callable[[], bool]]]]
-# kcd-gen with time limits of an hour: it ends at once, or the test does not end.
+# kcd-gen with time limits of an hour: if it doesn't end at once, the test doesn't end either.
 PATIENT = """
 from kubocd_gen.network import transport
 transport.CONNECT_TIMEOUT = 3600
@@ -54,7 +54,7 @@ def a_silent_server() -> Iterator[tuple[str, Callable[[], bool]]]:
 
 @contextmanager
 def connections_swallowed() -> Iterator[tuple[str, Callable[[], bool]]]:
-    """A port whose queue is full: who connects waits until the time limit."""
+    """A port whose queue is full: a connecting client waits until the time limit."""
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -67,14 +67,14 @@ def connections_swallowed() -> Iterator[tuple[str, Callable[[], bool]]]:
 
 
 def connecting(port: int) -> int:
-    """Return how many sockets wait to be let in at a port of this machine."""
+    """Return how many sockets of this machine are waiting to connect to a port."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
     return sum(row[2] == f"0100007F:{port:04X}" and row[3] == "02" for row in rows)  # SYN_SENT
 
 
 @contextmanager
 def kcd_gen_process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """kcd-gen in a process of its own, with a home and scratch folders of its own in `folder`."""
+    """kcd-gen in a separate process, with its own home and temporary directories in `folder`."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     with subprocess.Popen(
@@ -113,7 +113,7 @@ def test_a_command_that_waits_ends_at_once(
 
 
 def is_helm(process: int) -> bool:
-    """Whether helm runs there already: until it is loaded from a busy disk, the process that starts it can't end."""
+    """Whether the process is helm yet: while it is loaded from a busy disk, the process that starts it can't end."""
     try:
         return Path(f"/proc/{process}/exe").readlink().name.startswith("helm")
     except OSError:
@@ -187,7 +187,7 @@ def test_who_computes_ends_with_programs_and_scratch_folders(tmp_path: Path, run
         process.stdout.readline()
         started = children(process.pid)
         process.send_signal(number)
-        # Where no thread outlives the block, Python itself ends: by SIGINT as a shell expects it, without a handler.
+        # If no thread outlives the block, Python itself ends: by SIGINT as a shell expects it, without a handler.
         assert process.wait() in (128 + number, -number)
     assert started
     assert gone(started)

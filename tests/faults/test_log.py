@@ -1,4 +1,4 @@
-"""What the network client logs, and that no secret is among it."""
+"""The network client's log, which contains no secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dead registry may cost a build: with a clock that only sleeps and hung connections move, so to the second."""
+"""The time that a dead registry can cost a build, to the second: the clock only advances in simulated waits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.faults.conftest import PLAIN, NewClient, named
 from tests.support.fault_server import FaultServer, each, hang_up, reply
 
 PACKAGES = 24
-MOST = 40.0  # seconds that a build may lose to a registry
+MOST = 40.0  # seconds that a build can lose to a registry
 
 
 @dataclass
 class World:
-    """Threads in a time of their own: it goes on when all of them sleep, to the moment when the first is to wake."""
+    """Threads with their own clock: when all of them sleep, it advances to the first wake-up."""
 
     threads: int
     now: float = 0.0
@@ -39,7 +39,7 @@ class World:
                 self._condition.wait()
 
     def leave(self) -> None:
-        """A thread has nothing more to do."""
+        """Remove a thread that has nothing left to do."""
         with self._condition:
             self.threads -= 1
             self._go_on()
@@ -117,7 +117,7 @@ def test_a_dead_registry_costs_a_build_less_than_forty_seconds(attempt: Attempt,
     assert len(errors) == PACKAGES
     assert world.now < MOST
     if attempt in (refused, swallowed):
-        assert len(set(errors)) == 1  # so that they are one line for the user
+        assert len(set(errors)) == 1  # so that the user sees one line
 
 
 def test_the_constants_keep_the_promise() -> None:
@@ -163,7 +163,7 @@ def test_time_is_charged_once_for_all_who_wait() -> None:
 
 
 def test_what_fails_is_charged_though_other_things_work(server: FaultServer, client: NewClient) -> None:
-    """Manifests are there and blobs are not: that must not go on for ever either."""
+    """Manifests are available and blobs are not: this must not go on forever either."""
     server.script("HEAD *", reply(500))
     server.script("GET *", reply(404))
     one = client()
@@ -216,7 +216,7 @@ def test_the_wait_for_a_free_connection_is_not_charged() -> None:
     def attempt() -> None:
         left.append(transport._host("r.example").left())
         if len(left) < 3:
-            world.now += 20  # all four are taken, by requests that get their answers
+            world.now += 20  # all four connections are taken, by requests that get their answers
             error = AttemptError("r.example", "r.example answers 503")
             error.began = world.now
             raise error

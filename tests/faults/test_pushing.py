@@ -122,7 +122,7 @@ def test_clouds_have_helpers(server: FaultServer, client: NewClient) -> None:
 
 
 def test_a_slow_upload_that_goes_on_is_waited_for(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit for connecting is one for each wait of an upload, not for the upload as a whole."""
+    """The connection timeout applies to each wait of an upload, not to the upload as a whole."""
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
     data = bytes(2 << 20)
     with socket.socket() as listening:

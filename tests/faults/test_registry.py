@@ -1,4 +1,4 @@
-"""kcd-gen's client and skopeo before the registry that most others are made of."""
+"""kcd-gen's client and skopeo against the registry that most others are based on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory, authority: CertificateAuth
 
 
 def push_with_skopeo(registry: Running, tmp_path: Path, repository: str, *flags: str) -> Reference:
-    """A package in the registry, by skopeo from an image layout."""
+    """Push a package to the registry with skopeo, from an image layout."""
     reference = Reference(registry.host, repository, TAG)
     write_layout(tmp_path / "layout", {"made": LAYER})
     source = f"oci:{tmp_path / 'layout'}:made"
@@ -50,7 +50,7 @@ def push_with_skopeo(registry: Running, tmp_path: Path, repository: str, *flags:
 
 
 def push_package(client: NewClient, reference: Reference, access: Access, **settings: object) -> str:
-    """A package in the registry, by kcd-gen. Returns its digest."""
+    """Push a package to the registry with kcd-gen. Returns its digest."""
     registry = client(**settings).registry
     config = registry.push_blob(reference, b"{}", access)
     layer = registry.push_blob(reference, LAYER, access)
@@ -93,7 +93,7 @@ def test_skopeo_reads_what_was_pushed(plain: Running, tmp_path: Path, client: Ne
     assert found.digest == digest
     skopeo("copy", "--src-tls-verify=false", f"docker://{reference}", f"oci:{tmp_path / 'copy'}:x", home=tmp_path)
     assert (tmp_path / "copy/blobs/sha256" / sha256(LAYER)[7:]).read_bytes() == LAYER
-    push_package(client, reference, PLAIN)  # once more, over what is there
+    push_package(client, reference, PLAIN)  # again, over the existing one
 
 
 def test_what_is_not_there_is_missing(plain: Running, client: NewClient) -> None:

@@ -1,4 +1,4 @@
-"""The token dialogue, with servers that speak it well and badly."""
+"""The token dialogue with well-behaved and misbehaving servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PASSWORD = "hunter2:and-more"
 
 
 def guarded(*tokens: str, challenge: str) -> Reply:
-    """A resource for who has one of the tokens, or any of the values of an Authorization field."""
+    """Serve a resource to clients with one of the tokens, or with one of the Authorization values."""
 
     def give(handler: Handler, asked: Asked) -> None:
         good = {*tokens, *(f"Bearer {token}" for token in tokens)}
@@ -85,7 +85,7 @@ def test_the_dialogue(challenge: str, name: str, server: FaultServer, client: Ne
     asked = server.asked[1]
     assert parse_qs(urlsplit(asked.path).query) == {"service": ["s"], "scope": ["repository:p:pull"]}
     assert base64.b64decode(asked.headers["authorization"][6:]).decode() == f"alice:{PASSWORD}"
-    read(one, server)  # with the token that is there
+    read(one, server)  # with the existing token
     assert len(server.asked) == 4
 
 

@@ -1,10 +1,10 @@
-"""Compile the parity cases from images that kcd-gen has assembled itself, and compare with what KuboCD made of them.
+"""Compile the parity cases from images that kcd-gen has assembled, and compare with KuboCD's results.
 
-    python -m tests.parity.packaged PARITY_FOLDER [CASE...]
+    python -m tests.parity.packaged PARITY_DIRECTORY [CASE...]
 
-Each package of a case is assembled from its `original.yaml` with stand-ins for its charts. `PARITY_FOLDER/run.py` then
-compiles and compares as it does with its own images. A package that kcd-gen refuses to make keeps the image that
-`PARITY_FOLDER/layout.py` makes, because the cases hold many that are wrong on purpose; those are counted.
+Each package of a case is assembled from its `original.yaml` with substitutes for its charts. Then
+`PARITY_DIRECTORY/run.py` compiles and compares as it does with its own images. A package that kcd-gen refuses to make
+keeps the image from `PARITY_DIRECTORY/layout.py`, because many packages are wrong on purpose; these are counted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _lock = threading.Lock()
 
 
 def main() -> int:
-    """The exit status of `run.py`."""
+    """Return the exit status of `run.py`."""
     parity = Path(sys.argv[1]).resolve()
     sys.path.insert(0, str(parity))
     sys.dont_write_bytecode = True
@@ -74,7 +74,7 @@ def _authored(package: Path, theirs: Any) -> tuple[Any, list[Chart]]:
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(shutil.copy(package / "original.yaml", folder))
         names = set(_VARIABLE.findall(manifest.read_text(encoding="utf-8")))
-        # What stands in these files after the packager's expansion is to stay as it is.
+        # The content of these files after the packager's expansion must not be expanded again.
         authored = read_authored(manifest, "original.yaml", {name: f"${{{name}}}" for name in names})
     status = yaml.load((package / "status.yaml").read_text(), theirs.Loader).get("chartByModule") or {}  # noqa: S506 - a safe one
     charts = []

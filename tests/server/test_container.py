@@ -1,4 +1,4 @@
-"""The image that the Containerfile makes, run as in a cluster, and asked by helm."""
+"""The image built from the Containerfile, run as in a cluster and queried with helm."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.workspace import kcd_gen
 pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(__file__).parents[2]
-# A real platform, where it lies beside the checkout.
+# A real platform, if it is next to the checkout.
 PLATFORM = CHECKOUT.parent / "shared/parity/cases/okdp"
 CASES = ("quickstart", "okdp") if PLATFORM.is_dir() else ("quickstart",)
 RECIPES = ("Containerfile", "kcd-gen image")
@@ -37,7 +37,7 @@ TIME = 1_700_000_000
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """An output, the image that was made of it, and the container that runs that."""
+    """An output, the image built from it, and the running container."""
 
     output: Path
     recipe: str
@@ -46,7 +46,7 @@ class Deployed:
 
     @property
     def repositories(self) -> list[str]:
-        """`<namespace>/<release>` of each repository."""
+        """Return `<namespace>/<release>` of each repository."""
         return sorted(
             str(path.parent.relative_to(self.output / "hr")) for path in self.output.glob("hr/*/*/index.yaml")
         )
@@ -77,7 +77,7 @@ def deployed(
 
 
 def make_image(case: str, recipe: str, output: Path, images: Images, base: str) -> Path:
-    """The image of an output as a layout, made by buildah or by kcd-gen."""
+    """Return the image of an output as a layout, built by buildah or by kcd-gen."""
     if recipe == "Containerfile":
         write_recipe(output)
         return images.layout(images.build(output, base, TIME), f"{case}-layout")
@@ -90,7 +90,7 @@ def make_image(case: str, recipe: str, output: Path, images: Images, base: str) 
 
 
 def sources(case: str, folder: Path) -> tuple[str, ...]:
-    """The flags that name the example, or the platform."""
+    """Return the flags for the example or the platform."""
     if case == "quickstart":
         cluster, vendor = CHECKOUT / "fixtures/quickstart/cluster", CHECKOUT / "fixtures/quickstart/packages"
     else:
@@ -102,7 +102,7 @@ def sources(case: str, folder: Path) -> tuple[str, ...]:
 
 
 def compile_case(case: str, folder: Path) -> Path:
-    """The output of the example, or of the platform."""
+    """Return the output of the example or of the platform."""
     arguments = (*sources(case, folder), "--output", "out", "--offline", "--quiet")
     outcome = kcd_gen("build", *arguments, directory=folder)
     assert outcome.exit == 0, outcome
@@ -110,7 +110,7 @@ def compile_case(case: str, folder: Path) -> Path:
 
 
 def write_recipe(output: Path) -> None:
-    """What lies in the output's server/ for a container engine."""
+    """Write the output's server/ directory for a container engine."""
     (output / "server").mkdir()
     (output / "server/Containerfile").write_text(containerfile())
     for path, text in configuration().items():
@@ -186,7 +186,7 @@ def test_what_is_in_it(deployed: Deployed, tmp_path: Path) -> None:
         expected = {str(path.relative_to(deployed.output)) for path in (deployed.output / "hr").rglob("*")}
         assert {name for name, *_ in lines} == {"", "hr", *expected, *(Path(name).name for name in configuration())}
         assert all(owner == "0:0" for _, owner, *_ in lines)
-        folders = ("",) if deployed.recipe == "kcd-gen image" else ("", "hr")  # buildah makes those by itself
+        folders = ("",) if deployed.recipe == "kcd-gen image" else ("", "hr")  # buildah creates these itself
         assert all(int(mode, 8) & 0o222 == 0 for name, _, mode, _ in lines if name not in folders)
         assert (root / CONFIGURATION[1:]).read_text() == configuration()[CONFIGURATION]
     finally:
@@ -209,7 +209,7 @@ def test_a_download_is_completed_before_it_stops(images: Images, base: str, tmp_
     output = compile_case("quickstart", tmp_path)
     write_recipe(output)
     big = output / "hr/default/podinfo1/big-1.0.0.tgz"
-    big.write_bytes(os.urandom(1 << 20) * 64)  # more than sockets and the relay hold
+    big.write_bytes(os.urandom(1 << 20) * 64)  # more than the buffers of sockets and relay
     layout = images.layout(images.build(output, base, TIME), "big")
     with run_container(layout, tmp_path / "container") as container:
         with socket.create_connection(("127.0.0.1", container.port), 30) as connection:

@@ -1,4 +1,4 @@
-"""The configuration of nginx, apart from what single requests show."""
+"""nginx's configuration, apart from single requests."""
 
 from __future__ import annotations
 
@@ -44,13 +44,14 @@ def test_it_writes_to_its_scratch_folder_alone(content: Path, tmp_path: Path) ->
             for path in Path(f"/proc/{nginx.process.pid}/fd").iterdir()
             if path.readlink().is_absolute() and "/dev/" not in str(path.readlink())
         }
-        assert {path.parent for path in opened} <= {tmp_path / "nginx"}, opened  # the log and the errors that are ours
+        # The test itself has the log and the error file there.
+        assert {path.parent for path in opened} <= {tmp_path / "nginx"}, opened
         assert nginx.stop() == 0
         assert nginx.errors.read_text() == ""
 
 
 def test_ipv4_is_enough(content: Path, tmp_path: Path) -> None:
-    # As on a node where the kernel knows no IPv6: the path that tells so is not there.
+    # As on a node whose kernel has no IPv6: the path that shows it does not exist.
     with run_nginx(content, tmp_path / "nginx", if_ipv6=f"{tmp_path}/[n]owhere/..") as nginx:
         assert ask(nginx.port, request("/healthz")).status == 200
         with pytest.raises(OSError, match=r"refused|assign|family"):
@@ -83,7 +84,7 @@ def test_without_content_it_lives_and_is_not_ready(tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_a_link_may_be_moved(tmp_path: Path) -> None:
-    # As git-sync publishes a checkout: `current` is exchanged for a link to the next one.
+    # As git-sync publishes a checkout: `current` is replaced with a symlink to the next one.
     for name in ("one", "two"):
         write_content(tmp_path / name)
         (tmp_path / name / "output/hr/default/web/index.yaml").write_text(f"name: {name}\n")
@@ -103,12 +104,12 @@ def test_a_linked_hr_is_not_served(content: Path, tmp_path: Path) -> None:
     (content / "hr").symlink_to(tmp_path / "elsewhere")
     with run_nginx(content, tmp_path / "nginx") as nginx:
         assert ask(nginx.port, request(INDEX_PATH)).status == 404
-        assert ask(nginx.port, request("/readyz")).status == 503  # and says so
+        assert ask(nginx.port, request("/readyz")).status == 503  # and logs it
 
 
 def test_a_download_is_completed_before_it_stops(content: Path, tmp_path: Path) -> None:
     big = content / "hr/default/web/big-1.0.0.tgz"
-    big.write_bytes(bytes(range(256)) * 4096 * 64)  # more than sockets hold
+    big.write_bytes(bytes(range(256)) * 4096 * 64)  # more than the buffers of the sockets
     with run_nginx(content, tmp_path / "nginx") as nginx:
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -152,7 +153,7 @@ def test_who_sends_slowly_is_cut_off_and_others_are_served(content: Path, tmp_pa
 
 
 def test_debians_own_check_has_no_complaint(tmp_path: Path) -> None:
-    # `nginx -t` warns of directives that are out of date, too.
+    # `nginx -t` also warns of deprecated directives.
     conf = tmp_path / "nginx.conf"
     (tmp_path / "scratch").mkdir()
     conf.write_text(nginx_conf(root=str(tmp_path), scratch=str(tmp_path / "scratch"), directory=str(tmp_path)))

@@ -1,4 +1,4 @@
-"""What the container's nginx answers, and what it refuses."""
+"""Which requests the container's nginx answers, and which it refuses."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_file_that_changes_has_another_tag(nginx: Nginx, content: Path) -> Non
         answer = ask(nginx.port, request("/hr/default/changing/index.yaml"))
         assert answer.body == data
         tags.append(answer.header("etag"))
-    assert len(set(tags)) == 3  # of one size; of one time
+    assert len(set(tags)) == 3  # of the same size, with the same time
 
 
 def test_what_is_logged(nginx: Nginx) -> None:
@@ -83,7 +83,7 @@ def test_what_is_logged(nginx: Nginx) -> None:
     ask(nginx.port, request("/readyz?logged"))
     ask(nginx.port, request("/logged-last"))
     lines = wait_for_line(nginx, "/logged-last")
-    records = [json.loads(line) for line in lines]  # every line, those of the whole table included, too
+    records = [json.loads(line) for line in lines]  # every line, including those of the whole table
     assert not any("healthz?" in record["uri"] or "readyz?" in record["uri"] for record in records)
     first = next(record for record in records if "logged=1" in record["uri"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", first.pop("time"))
@@ -102,7 +102,7 @@ def test_what_is_logged(nginx: Nginx) -> None:
 
 
 def wait_for_line(nginx: Nginx, text: str) -> list[str]:
-    """The lines of the log, once there is one with `text`: nginx writes after it has answered."""
+    """Return the lines of the log once one contains `text`: nginx logs after it has answered."""
     for _ in range(100):
         lines = nginx.log.read_text(encoding="ascii").splitlines()
         if any(text in line for line in lines):

@@ -1,4 +1,4 @@
-"""`kcd-gen serve` as a process: what it says, how it ends, what helm takes from it, and builds on change."""
+"""`kcd-gen serve` as a process: its output, how it ends, what helm gets from it, and builds on change."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.support.requests import Answer, ask
 from tests.support.workspace import Workspace, kcd_gen
 
 ROOT = Path(__file__).resolve().parents[2]
-LONG = 30.0  # seconds for what takes one
+LONG = 30.0  # seconds for anything that takes a second
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A server: its port, and files that its output goes to."""
+    """A running server: its port, and the files of its output."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -70,7 +70,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[Serving]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for it, and fail where it does not come."""
+    """Wait until the condition is met, and fail after a timeout."""
     end = time.monotonic() + LONG
     while not condition():
         assert time.monotonic() < end, "it did not come"
@@ -84,7 +84,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def built(workspace: Workspace) -> Workspace:
-    """Built once."""
+    """The workspace, built once."""
     workspace.package()
     workspace.release("web")
     assert workspace.build().exit == 0
@@ -113,7 +113,7 @@ def test_the_page_of_the_documentation(built: Workspace) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_it_ends_at_once(built: Workspace, number: signal.Signals, code: int) -> None:
     with serving(built.root, "--output", "output") as server:
-        with socket.create_connection(("127.0.0.1", server.port), 5):  # somebody who says nothing holds nobody up
+        with socket.create_connection(("127.0.0.1", server.port), 5):  # a silent client does not delay the end
             server.process.send_signal(number)
             assert server.process.wait(5) == code
         assert "Traceback" not in server.err.read_text()
@@ -123,7 +123,7 @@ def test_it_ends_at_once(built: Workspace, number: signal.Signals, code: int) ->
 def test_it_ends_at_once_while_it_waits_for_a_change(built: Workspace, number: signal.Signals, code: int) -> None:
     with serving(built.root, *WATCH) as server:
         until(lambda: "compiled;" in server.out.read_text())
-        time.sleep(0.5)  # for the system to be asked; without, it would end all the same
+        time.sleep(0.5)  # so that the system is asked for changes; otherwise it would end anyway
         server.process.send_signal(number)
         assert server.process.wait(5) == code
         assert "Traceback" not in server.err.read_text()
@@ -198,13 +198,13 @@ def test_a_change_is_built(workspace: Workspace) -> None:
         saved.write_text((workspace.root / "sources/default-shop.yaml").read_text().replace("name: shop", "name: cafe"))
         saved.replace(workspace.root / "sources/default-shop.yaml")
         until(lambda: server.get("/hr/default/cafe/index.yaml").status == 200)
-        # The files are there before the build has said so.
+        # The files exist before the build has reported it.
         until(lambda: re.search(r'"cafe-main".*compiled;', server.out.read_text(), re.DOTALL) is not None)
         said = server.out.read_text()
         assert 'Created HelmRelease "shop-main"' in said
         assert re.search(r"^\d\d:\d\d:\d\d sources/default-shop.yaml changed$", said, re.MULTILINE)
         count = said.count("compiled;")
-        time.sleep(1.5)  # several looks: its own output is no change
+        time.sleep(1.5)  # several polls: its own output is not a change
         assert server.out.read_text().count("compiled;") == count
 
 

@@ -1,6 +1,6 @@
-"""The page of `kcd-gen serve`, as it is made, and in Chromium: four screens, every link, and not a word on the console.
+"""The page of `kcd-gen serve`, as generated and in Chromium: four screens, every link, and an empty console.
 
-Screenshots go to the folder that SCREENSHOTS names; without it they are thrown away.
+Screenshots are written to the directory SCREENSHOTS if set, and otherwise discarded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONG = "a-chart-with-a-name-that-nobody-would-give-it-but-somebody-does-one-day"
 
 
 def write_repository(output: Path, release: str, charts: dict[str, str], more: str = "") -> None:
-    """A repository with an archive for each chart and version."""
+    """Write a repository with an archive for each chart and version."""
     folder = output / "hr" / release
     folder.mkdir(parents=True)
     lines = ["apiVersion: v1", "entries:"]
@@ -40,7 +40,7 @@ def write_repository(output: Path, release: str, charts: dict[str, str], more: s
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a page can be full of."""
+    """An output with everything that the page can show."""
     made = tmp_path_factory.mktemp("page") / "deploy"
     write_repository(
         made, "default/podinfo1", {"podinfo": "6.7.1"}, ", description: A web application to show what a chart does"
@@ -187,7 +187,7 @@ def test_it_can_be_read_without_eyes(browser: Browser, output: Path) -> None:
 
 
 def test_a_fault_of_the_page_would_be_seen(browser: Browser, tmp_path: Path) -> None:
-    """What the tests above rely on: the browser tells of what the policy forbids."""
+    """The tests above rely on this: the browser reports violations of the policy."""
     with serving(tmp_path) as port:
         browser.errors.clear()
         browser.open(f"http://127.0.0.1:{port}/")

@@ -1,4 +1,4 @@
-"""The development server answers and refuses what the container does, byte for byte; besides, there is its page."""
+"""The development server answers and refuses exactly like the container; in addition, it has a page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.requests import (
     write_content,
 )
 
-ANY_LENGTH = {"gzip for YAML"}  # nginx compresses while it sends, and can't say it
+ANY_LENGTH = {"gzip for YAML"}  # nginx compresses while it sends, and can't know the length
 AS_IN_THE_CONTAINER = [
     replace(one, headers={**one.headers, "content-length": r"\d+"}) if one.name in ANY_LENGTH else one
     for one in REQUESTS
@@ -40,7 +40,7 @@ AS_IN_THE_CONTAINER = [
 
 @contextmanager
 def serving(output: Path, *, only_here: bool = False, **settings: Any) -> Iterator[int]:
-    """The port of a server for `output`."""
+    """Start a server for `output` and return its port."""
     with http.Server("127.0.0.1", 0, **settings) as server:
         port: int = server.server_address[1]
         server.answer = Site(output, address=f"127.0.0.1:{port}", only_here=only_here).answer
@@ -162,7 +162,7 @@ def test_fifty_clients_get_whole_files_while_a_build_replaces_them(tmp_path: Pat
 
 
 def test_a_head_that_drips_is_not_waited_for(output: Path) -> None:
-    """Each byte comes in time; the head as a whole never would."""
+    """Each byte arrives in time; the head as a whole never would."""
     with serving(output, patience=Patience(head=0.5)) as port:
         for first in (b"", b"GET /healthz HTTP/1.1\r\nX: "):
             with socket.create_connection(("127.0.0.1", port), 60) as connection:
@@ -201,7 +201,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_a_client_that_reads_too_slowly_is_hung_up_on() -> None:
-    """A byte now and then would keep a timeout of the socket from passing."""
+    """A byte now and then would keep a socket timeout from expiring."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

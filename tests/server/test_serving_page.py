@@ -1,4 +1,4 @@
-"""What docs/serving.md gives to copy is valid, and what this machine can run of it does what the page says."""
+"""The examples of docs/serving.md are valid, and those that can run here do what the page promises."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REAL = ("hr/default/web/index.yaml", "hr/default/web/web-1.0.0.tgz", "hr/default
 
 
 def block(language: str, begins: str) -> str:
-    """The one block of the page that begins so."""
+    """Return the only block of the page that begins with `begins`."""
     (found,) = (text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if text.startswith(begins))
     return str(found)
 
@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def output(root: Path) -> Path:
-    """deploy/prod in a checkout, with what a build writes and nothing else."""
+    """Write deploy/prod in a checkout, with a build's files and nothing more."""
     content = write_content(root / "scratch")
     for name in (*REAL, "flux/kustomization.yaml"):
         (root / "deploy/prod" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def test_rclone_copies_charts_then_indexes_and_deletes_last(tmp_path: Path) -> N
     first = files(deploy / "hr")
     assert files(tmp_path / "remote") == {f"hr/{name}": data for name, data in first.items()}
 
-    # The next build: a chart goes, one comes, and the index has the size and the time that it had.
+    # The next build: one chart is removed, one added, and the index keeps its size and time.
     index = deploy / "hr/default/web/index.yaml"
     times = (index.stat().st_atime_ns, index.stat().st_mtime_ns)
     index.write_bytes(INDEX.replace(b"1.0.0", b"1.0.1"))
@@ -118,7 +118,7 @@ def test_the_upload_to_s3_has_that_order_too() -> None:
 
 
 def test_git_syncs_links_are_followed_at_the_root_alone(tmp_path: Path) -> None:
-    """What git-sync 4 does, with git itself: worktrees in .worktrees, and a link that is exchanged for another."""
+    """Imitate git-sync 4 with git: worktrees in .worktrees, and a symlink that is replaced with another."""
     origin = tmp_path / "origin"
     subprocess.run(["git", "init", "-q", "-b", "main", str(origin)], check=True)
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(origin))

@@ -1,5 +1,4 @@
-"""A cluster as kubectl dumps it, with the objects that KuboCD's controller creates from a compilation, before and after
-Flux.
+"""A cluster as kubectl dumps it: with what KuboCD's controller creates from a compilation, before and after Flux.
 
 Names, uids, managers, ownerReferences and finalizers are those that the controller and the API server write: the
 controller creates and merge-patches as the manager `kubocd`, Flux applies as `kustomize-controller`.

@@ -55,11 +55,8 @@ def with_paths(names: Mapping[str, bytes], layout: int) -> bytes:
     with tarfile.open(fileobj=packed, mode="w", format=layout) as archive:
         for name, data in names.items():
             info = tarfile.TarInfo(name)
-            info.size, info.mtime, info.uname = (
-                len(data),
-                1.5,
-                "Zoë",
-            )  # not a whole second and not ASCII: pax writes headers
+            # pax writes headers because the time is not a whole second and the name not ASCII.
+            info.size, info.mtime, info.uname = len(data), 1.5, "Zoë"
             archive.addfile(info, io.BytesIO(data))
     return packed.getvalue()
 

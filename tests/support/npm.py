@@ -12,7 +12,7 @@ from tests.support.registry import program, skip_without_servers
 
 
 def npm_program(package: str, version: str) -> list[str]:
-    """Return the path of the program that has the package's name. It is installed only once per test run."""
+    """Return the path of the program that has the package's name. It is installed on first use."""
     node = program("node", "nodejs")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kcd-gen-tests" / "npm"
     cache.mkdir(parents=True, exist_ok=True)

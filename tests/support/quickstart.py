@@ -1,6 +1,6 @@
 """The packages of `fixtures/quickstart`, made from its manifest and chart.
 
-    python -m tests.support.quickstart  # after a change there: rewrite fixtures/quickstart/packages
+python -m tests.support.quickstart  # after a change there: rewrite fixtures/quickstart/packages
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Runs of kcd-gen that are killed: each is a process of its own, forked from one that has imported everything.
+"""Run kcd-gen and kill it: each run is a separate process, forked from one that has imported everything.
 
-`Driver` starts `python -m tests.faults.output.driver`, which takes a line of JSON for each run and gives one back.
+`Driver` starts `python -m tests.faults.output.driver`, which reads a line of JSON for each run and prints one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHANGES = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: its exit code (negative: the signal), what it said, and the number of points to kill it at."""
+    """How a run ended: its exit code (negative: the signal), its output, and the number of points to kill it at."""
 
     code: int
     said: str
@@ -48,7 +48,7 @@ class Driver:
     ) -> Ended:
         """Run kcd-gen with `arguments`; SIGKILL it at change number `point` of the output, or after `seconds`.
 
-        When it begins to write, no file may become larger than `limit`.
+        Once it begins to write, no file can become larger than `limit`.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -68,10 +68,10 @@ class Driver:
 
 
 def _serve() -> None:
-    # Only what starts no thread: a fork takes none along.
+    # Only import what starts no thread: a fork copies no threads.
     import kubocd_gen.cli.build  # noqa: F401
 
-    os.fsync = lambda fd: None  # what a process has written outlives it; only a power cut would lose it
+    os.fsync = lambda fd: None  # written data survives the process; only a power cut would lose it
 
     for line in sys.stdin:
         order = json.loads(line)
@@ -111,7 +111,7 @@ def _run(order: dict[str, Any], said: Path, counted: Path) -> None:
 
 
 def _kill_at(point: int | None, limit: int | None) -> list[int]:
-    """Count the changes that are made to the disk once the staging folder appears, and kill the process at `point`.
+    """Count the disk changes once the staging directory appears, and kill the process at number `point`.
 
     With the first of them, set the `limit` of a file's size.
     """

@@ -1,7 +1,7 @@
-"""Disks that are full, can't be written, or refuse half-way: the output stays as it was, and the message says why.
+"""Disks that are full, read-only, or fail half-way: the output stays unchanged, and the message gives the reason.
 
-What only a mount or a file attribute can do is tried where the machine allows it; full disks and missing rights have a
-test that needs neither.
+Faults that need a mount or a file attribute are tested where the machine allows it; full disks and missing permissions
+also have a test that needs neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.faults.output.conftest import BUILD, Platform, build, run
 from tests.faults.output.driver import Driver
 from tests.support.workspace import files_below
 
-# Root writes anywhere; without these it is a user like any other, who owns the files.
+# Root can write anywhere; without these capabilities it is an ordinary user who owns the files.
 _ORDINARY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
 
 Mount = Callable[..., None]
@@ -26,7 +26,7 @@ Mount = Callable[..., None]
 
 @pytest.fixture
 def mount() -> Iterator[Mount]:
-    """Run `mount` with some arguments, of which the last is where; unmounted at the end."""
+    """Return a function that runs `mount`; its last argument is the mount point, which is unmounted at the end."""
     mounted: list[str] = []
 
     def call(*arguments: str) -> None:
@@ -85,7 +85,7 @@ def test_files_that_may_not_become_large(
 ) -> None:
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
-    ended = driver.run(root, (*BUILD, "--quiet"), limit=limit)  # what it prints goes to a file, too
+    ended = driver.run(root, (*BUILD, "--quiet"), limit=limit)  # its output goes to a file, too
     assert ended.code == 1, ended.said
     assert "out: error[unwritable-output]" in ended.said
     assert "File too large" in ended.said
@@ -121,13 +121,13 @@ def test_an_output_that_is_current_needs_no_right_to_write(tmp_path: Path, old: 
 
 @pytest.mark.parametrize("folder", [".", ".kcd-gen", ".kcd-gen/apps", "flux", "flux/apps", "hr/apps"])
 def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, folder: str) -> None:
-    """Of these, all but the first two are found when much has been moved already."""
+    """All but the first two are only found when much has already been moved."""
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
     (root / "out" / folder).chmod(0o555)
     outcome = run(root, before=_ORDINARY)
     (root / "out" / folder).chmod(0o755)
-    if folder == ".":  # nothing of it changes but what lies deeper
+    if folder == ".":  # only what is deeper inside it changes
         assert outcome.exit == 0
         return
     assert outcome.exit == 1, outcome.text
@@ -158,7 +158,8 @@ def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new:
 
 
 def test_an_output_in_a_layer_of_a_container_image(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
-    mount("-t", "tmpfs", "tmpfs", str(tmp_path))  # overlayfs takes no overlayfs, which a container's disk may be
+    # A container's disk can be an overlayfs, on which no other overlayfs can be mounted.
+    mount("-t", "tmpfs", "tmpfs", str(tmp_path))
     layers = [tmp_path / name for name in ("upper", "work", "out")]
     for folder in layers:
         folder.mkdir()

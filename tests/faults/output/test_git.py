@@ -1,4 +1,4 @@
-"""An output in Git: what branches do to it, and that a build mends whatever a merge leaves."""
+"""An output in Git: a build repairs whatever a merge of branches leaves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def git(folder: Path, *arguments: str, check: bool = True) -> str:
 
 
 def use_chart(workspace: Workspace, version: str) -> None:
-    """Have the package hold the chart of this version."""
+    """Replace the package's chart with this version."""
     meta = f"apiVersion: v2\nname: web\nversion: {version}\n"
     status = f"apiVersion: v1alpha1\nchartByModule:\n  main: {{name: web, version: {version}}}\n"
     charts = {f"web-{version}.tgz": chart_archive({"web/Chart.yaml": meta.encode()})}
@@ -50,7 +50,7 @@ def commit(workspace: Workspace, message: str) -> None:
 
 
 def merged(workspace: Workspace, one: Callable[[], None], other: Callable[[], None]) -> list[str]:
-    """Merge two branches of `main`, each with a change and a build; the files in conflict."""
+    """Merge two branches of `main`, each with a change and a build; return the files in conflict."""
     for branch, change in (("one", one), ("other", other)):
         git(workspace.root, "checkout", "-q", "-b", branch, "main")
         change()
@@ -60,7 +60,7 @@ def merged(workspace: Workspace, one: Callable[[], None], other: Callable[[], No
 
 
 def assert_mended(workspace: Workspace) -> None:
-    """A build makes the output what a build from nothing makes, and a check takes it."""
+    """Check that a build restores the output of a build from scratch, and that `--check` accepts it."""
     outcome = workspace.build()
     assert outcome.exit == 0, outcome.text
     mended = files_below(workspace.output)
@@ -76,7 +76,7 @@ def test_branches_that_add_releases_in_different_places_of_the_list_merge(
 ) -> None:
     assert merged(web, lambda: web.release(first), lambda: web.release(second)) == []
     outcome = web.build("--check")
-    assert (outcome.exit, outcome.err) == (0, "")  # nor is the merged list taken for an edit
+    assert (outcome.exit, outcome.err) == (0, "")  # and the merged list is not taken for a manual edit
     assert_mended(web)
 
 
@@ -111,7 +111,7 @@ def test_branches_that_remove_and_add_merge(web: Workspace) -> None:
 
 @pytest.mark.parametrize("taken", [None, "--ours", "--theirs"])
 def test_a_conflict_in_one_release_is_mended_by_a_build(web: Workspace, taken: str | None) -> None:
-    """Both branches change its parameters and take different charts, and the sources are settled by hand."""
+    """Both branches change its parameters and take different charts; the source is merged by hand."""
 
     def change(version: str, replicas: int) -> Callable[[], None]:
         def apply() -> None:

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what is on disk is old or new, never half, and the next build completes it."""
+"""SIGKILL at any moment: every file on disk is old or new, never partial, and the next build completes the update."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.output.driver import STAGING, Driver
 from tests.support.thorough import count
 from tests.support.workspace import files_below, kcd_gen
 
-_POINTS = count(4, 36)  # of the changes that a build makes to the disk, and
+_POINTS = count(4, 36)  # of the disk changes of a build, and
 _MOMENTS = count(2, 12)  # in time
 
 
@@ -28,7 +28,10 @@ def assert_old_or_new(out: Path, old: Platform, new: Platform) -> None:
 
 
 def assert_completed(root: Path, old: Platform, new: Platform) -> bool:
-    """What a killed build left is sound, is told, and is mended; True if it had been interrupted as it wrote."""
+    """Check that a killed build left a consistent output, which is reported and repaired.
+
+    Returns True if the build was interrupted while writing.
+    """
     out = root / "out"
     assert_old_or_new(out, old, new)
     interrupted = (out / STAGING).exists()

@@ -1,4 +1,4 @@
-"""What goes on around a build: another build, editors, clocks, other people's files, and names that differ in case."""
+"""Interference with a build: another build, editors, clocks, other people's files, and names that differ in case."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def source(tmp_path: Path) -> Path:
 
 
 class Unsettled:
-    """A source of which half is there each of the first `times` that it is opened; the rest comes as it is read."""
+    """A source that is half written each of the first `times` it is opened; a read completes it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
         self.left = times
@@ -85,7 +85,7 @@ class Unsettled:
 
 
 class _Writing:
-    """A file of which the second half is written once the first is read."""
+    """A file whose second half is written once the first is read."""
 
     def __init__(self, file: Any, path: Path, whole: bytes) -> None:
         self._file, self._path, self._whole = file, path, whole
@@ -137,7 +137,7 @@ def test_times_of_files_mean_nothing(tmp_path: Path, old: Platform, new: Platfor
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, old: Platform, new: Platform) -> None:
-    """With each question it answers something between 1970 and 2500, earlier or later than before."""
+    """Every call returns some time between 1970 and 2500, earlier or later than the last one."""
     root = new.checkout(tmp_path, old)
     jumping = (
         "import itertools, sys, time, runpy\njumps = itertools.cycle([0.0, 16e9, 1e9, 4294967301.0, -5.0])\n"
@@ -192,8 +192,8 @@ def test_outputs_that_differ_in_case_alone_are_refused(workspace: Workspace) -> 
     assert "error[duplicate-cluster]" in outcome.err
 
 
-# A build in a process of its own, because a hook stays for good and slows all that follows. It writes the names of what
-# is opened, in whatever directory, and the directories that are listed.
+# The build runs in a separate process, because an audit hook can't be removed and slows everything that follows. It
+# writes the names of opened files, in whatever directory, and of listed directories.
 _WATCHED = """
 import json, os, sys
 from pathlib import Path
