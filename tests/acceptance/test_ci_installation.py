@@ -80,12 +80,12 @@ def checkout(tmp_path: Path) -> Path:
         f"{INSTALL_FROM} other",
     ],
 )
-def test_what_is_not_pinned_is_refused(install_from: str, checkout: Path) -> None:
+def test_an_unpinned_source_is_refused(install_from: str, checkout: Path) -> None:
     assert tekton(checkout, install_from, {}).exit == 2
 
 
 @every_system
-def test_every_system_says_what_to_set(run: Run, checkout: Path) -> None:
+def test_every_system_names_the_missing_setting(run: Run, checkout: Path) -> None:
     ran = run(checkout, "kcd-gen==0.1.0", {})
     assert ran.exit == 2
     assert "install-from" in ran.log or "INSTALL_FROM in the Jenkinsfile" in ran.log
@@ -94,7 +94,7 @@ def test_every_system_says_what_to_set(run: Run, checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("run", [gitlab, jenkins, tekton])
-def test_without_a_source_the_job_says_what_to_set(run: Run, checkout: Path) -> None:
+def test_a_job_without_a_source_names_the_missing_setting(run: Run, checkout: Path) -> None:
     ran = run(checkout, "", {})
     assert ran.exit == 2
     first, *forms = ran.log.splitlines()
@@ -102,7 +102,7 @@ def test_without_a_source_the_job_says_what_to_set(run: Run, checkout: Path) -> 
     assert len(forms) == 4
 
 
-def test_the_action_without_the_files_of_its_repository_says_what_to_set(checkout: Path) -> None:
+def test_the_action_without_its_repository_names_the_missing_setting(checkout: Path) -> None:
     action = checkout.parent / "action"
     (action / "templates/ci").mkdir(parents=True)
     shutil.copy(ROOT / "templates/ci/github-action.sh", action / "templates/ci")
@@ -123,7 +123,7 @@ def test_requirements_of_the_checkout_are_refused(run: Run, checkout: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["git", "wheel", "index"])
-def test_the_workflow_of_init_without_a_copy_on_github(form: Form, tmp_path: Path) -> None:
+def test_the_workflow_from_init_installs_without_a_copy_on_github(form: Form, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     with installation(form, tmp_path / "source") as source:

@@ -77,7 +77,7 @@ def test_a_pull_request_that_is_built_passes_and_is_commented_on(origin: Path, t
     assert "s3cret" not in "".join(step.log for step in steps.values())
 
 
-def test_our_comment_is_replaced_and_nobody_elses(origin: Path, tmp_path: Path) -> None:
+def test_only_our_own_comment_is_replaced(origin: Path, tmp_path: Path) -> None:
     mark = marker(".")
     others = [{"id": n, "body": "x", "user": {"type": "User"}} for n in range(99)]
     stranger = {"id": 100, "body": mark, "user": {"type": "User"}, "author_association": "NONE"}
@@ -93,7 +93,7 @@ def test_our_comment_is_replaced_and_nobody_elses(origin: Path, tmp_path: Path) 
     assert "does not affect the compiled output" in json.loads(server.asked[-1].body)["body"]
 
 
-def test_a_token_without_the_right_is_a_warning(origin: Path, tmp_path: Path) -> None:
+def test_a_token_without_permission_is_a_warning(origin: Path, tmp_path: Path) -> None:
     change(origin)
     with FaultServer() as server:
         server.script(f"GET {COMMENTS}", reply(200, b"[]"))
@@ -107,7 +107,7 @@ def test_a_token_without_the_right_is_a_warning(origin: Path, tmp_path: Path) ->
     assert not re.search("^::error", steps["comment"].log, re.MULTILINE)
 
 
-def test_an_api_that_fails_is_a_warning_and_no_comment_is_made_twice(origin: Path, tmp_path: Path) -> None:
+def test_an_api_failure_is_a_warning_and_no_comment_is_duplicated(origin: Path, tmp_path: Path) -> None:
     change(origin)
     build(origin)
     with FaultServer() as server:
@@ -142,7 +142,7 @@ def test_without_check_it_builds(origin: Path, tmp_path: Path) -> None:
     assert "shop." in (job.workspace / "deploy/flux/default/podinfo1.yaml").read_text()
 
 
-def test_hostile_names_are_text(origin: Path, tmp_path: Path) -> None:
+def test_hostile_names_are_escaped(origin: Path, tmp_path: Path) -> None:
     change(origin, "fqdn:", '"fq$(touch pwned)\\n::error::`touch pwned`":')
     (origin / "cluster/releases/podinfo1.yaml").rename(origin / HOSTILE)
     (origin / "kcd-gen.yaml").write_text(PROJECT.replace("[cluster]", '["*.yaml"]'))
@@ -176,7 +176,7 @@ def runner_commands(log: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_project_elsewhere_has_a_comment_of_its_own(origin: Path, tmp_path: Path) -> None:
+def test_a_project_in_another_directory_has_its_own_comment(origin: Path, tmp_path: Path) -> None:
     (origin / "kcd-gen.yaml").rename(origin / "fleet.yaml")
     change(origin)
     with FaultServer() as server:
@@ -192,7 +192,7 @@ def test_a_project_elsewhere_has_a_comment_of_its_own(origin: Path, tmp_path: Pa
     assert [body.startswith(marker(". fleet.yaml")) for body in bodies] == [True, True]
 
 
-def test_a_comment_is_never_longer_than_github_takes() -> None:
+def test_a_comment_never_exceeds_githubs_limit() -> None:
     assert len(comment_body("x" * 65_000, marker("a"))) < 65_536
     with pytest.raises(CommentError, match="65536"):
         comment_body("x" * 65_536, marker("a"))
@@ -280,7 +280,7 @@ def test_the_task_has_this_version() -> None:
     assert task["metadata"]["labels"]["app.kubernetes.io/version"] == __version__
 
 
-def test_nothing_is_installed_by_default_but_the_action_s_own_files() -> None:
+def test_by_default_only_the_actions_own_files_are_installed() -> None:
     head = yaml.safe_load(COMPONENT.read_text(encoding="utf-8").split("\n---\n")[0])
     task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
     defaults = [
@@ -299,7 +299,7 @@ def test_only_the_step_that_comments_has_the_token() -> None:
     assert last["working-directory"] == "${{ runner.temp }}"
 
 
-def test_the_component_gives_the_token_to_the_comment_alone(origin: Path) -> None:
+def test_the_component_only_passes_the_token_to_the_comment(origin: Path) -> None:
     prefix, seen = origin.parent / "prefix", origin.parent / "seen"
     (prefix / "bin").mkdir(parents=True)
     for name in ("kcd-gen", "kcd-gen-ci"):
@@ -313,7 +313,7 @@ def test_the_component_gives_the_token_to_the_comment_alone(origin: Path) -> Non
     assert seen.read_text().splitlines() == ["build none", "base none", "diff none", "comment s3cret"]
 
 
-def test_what_the_build_writes_to_standard_error_is_text(origin: Path, tmp_path: Path) -> None:
+def test_standard_error_of_the_build_is_escaped(origin: Path, tmp_path: Path) -> None:
     change(origin)
     job = pull_request(origin, tmp_path, inputs={"args": "--nonsense=::error::x##[add-mask]y"})
     _code, steps = job.run()
@@ -322,7 +322,7 @@ def test_what_the_build_writes_to_standard_error_is_text(origin: Path, tmp_path:
     assert runner_commands(steps["build"].log) == []
 
 
-def test_inputs_need_nothing() -> None:
+def test_no_input_is_required() -> None:
     assert all("default" in one and one["description"] for one in ACTION["inputs"].values())
     used = set(re.findall(r"inputs\.([\w-]+)", (ROOT / "action.yml").read_text(encoding="utf-8")))
     assert used == set(ACTION["inputs"])
@@ -331,7 +331,7 @@ def test_inputs_need_nothing() -> None:
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step.get("uses", f"a@{'0' * 40}"))
 
 
-def test_what_init_writes_has_known_inputs() -> None:
+def test_the_files_from_init_use_known_inputs() -> None:
     inputs = yaml.safe_load(COMPONENT.read_text(encoding="utf-8").split("\n---\n")[0])["spec"]["inputs"]
     item = (ROOT / "templates/init/gitlab-item.yaml.j2").read_text(encoding="utf-8")
     written = set(re.findall(r"^    ([\w-]+):", item, re.MULTILINE))
@@ -339,7 +339,7 @@ def test_what_init_writes_has_known_inputs() -> None:
     assert written <= set(inputs)
 
 
-def test_they_are_what_their_schemas_ask_for(tmp_path: Path) -> None:
+def test_the_files_are_valid_by_their_schemas(tmp_path: Path) -> None:
     (tmp_path / "gitlab.yml").write_text(yaml.safe_dump(component()))
     for schema, path in (("github-actions", ROOT / "action.yml"), ("gitlab-ci", tmp_path / "gitlab.yml")):
         validate(schema, path)
@@ -405,7 +405,7 @@ def workflows() -> Iterator[tuple[str, str]]:
         yield f"init-{name}", template.render(source=source, action=action, branches=["main"], directory="a b")
 
 
-def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: Path) -> None:
+def test_the_workflows_for_users_have_the_permissions_they_need(tmp_path: Path) -> None:
     folder = tmp_path / ".github/workflows"
     folder.mkdir(parents=True)
     for name, text in workflows():
@@ -429,7 +429,7 @@ def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: P
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_module_is_run_where_it_would_be_imported_from_the_checkout() -> None:
+def test_no_module_is_run_that_could_be_imported_from_the_checkout() -> None:
     files = [ROOT / "action.yml", *(ROOT / ".github").rglob("*.yaml"), *(ROOT / "docs/how-to").glob("*.md")]
     files += [path for path in (ROOT / "templates").rglob("*") if path.is_file()]
     lines = [line.strip() for path in files for line in path.read_text(encoding="utf-8").splitlines()]

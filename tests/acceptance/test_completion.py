@@ -75,7 +75,7 @@ def run(command: list[str], directory: Path, **variables: str) -> str:
 @pytest.mark.parametrize(
     "shell", ["bash", pytest.param("zsh", marks=pytest.mark.slow), pytest.param("fish", marks=pytest.mark.slow)]
 )
-def test_a_shell_offers_what_the_project_has(shell: str, project: Path) -> None:
+def test_a_shell_suggests_names_from_the_project(shell: str, project: Path) -> None:
     assert offered(shell, "kcd-gen bui", project) == ["build"]
     assert offered(shell, "kcd-gen cache ver", project) == ["verify"]
     assert offered(shell, "kcd-gen build --cluster ", project) == ["prod", "staging"]
@@ -86,13 +86,13 @@ def test_a_shell_offers_what_the_project_has(shell: str, project: Path) -> None:
     assert offered(shell, "kcd-gen build --limit lay", project) == [*open_ended, "layer="]
 
 
-def test_bash_goes_on_behind_the_characters_at_which_it_breaks_words(project: Path) -> None:
+def test_bash_completes_after_its_word_break_characters(project: Path) -> None:
     assert offered("bash", f"kcd-gen dump {WEB.rpartition(':')[0]}:", project) == [WEB.rpartition(":")[2]]
     assert offered("bash", "kcd-gen build --cluster=p", project) == ["prod"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "fish"])
-def test_a_project_with_mistakes_offers_nothing_and_says_nothing(shell: str, project: Path) -> None:
+def test_an_invalid_project_has_no_suggestions_and_prints_nothing(shell: str, project: Path) -> None:
     (project / "kcd-gen.yaml").write_text("clusters: [")
     assert offered(shell, "kcd-gen build --cluster ", project) == []
 

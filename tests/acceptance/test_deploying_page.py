@@ -25,7 +25,7 @@ def test_every_file_is_explained(tmp_path: Path) -> None:
         assert f"`{path.name}`" in PAGE
 
 
-def test_the_patch_is_one() -> None:
+def test_the_patch_is_valid() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (patch,) = yaml.safe_load(block)["patches"]
     (operation,) = yaml.safe_load(patch["patch"])

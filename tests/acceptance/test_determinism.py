@@ -58,20 +58,22 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     return build(workspace, "-j", "1", environment={"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "0"})
 
 
-def test_elsewhere_by_another_clock_locale_umask_and_hash_seed(reference: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_the_output_is_independent_of_directory_clock_locale_umask_and_hash_seed(
+    reference: Mapping[str, bytes], tmp_path: Path
+) -> None:
     workspace = Workspace(tmp_path / "a folder of another depth" / "é")
     write_sources(workspace, NAMES)
     other = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "4711", "HOME": str(tmp_path)}
     assert build(workspace, "-j", "8", environment=other, umask=0o077) == reference
 
 
-def test_from_files_that_were_made_in_another_order(reference: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_the_output_is_independent_of_the_order_of_files(reference: Mapping[str, bytes], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_sources(workspace, NAMES[::-1])
     assert build(workspace) == reference
 
 
-def test_from_one_file_in_another_order(reference: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_the_output_is_independent_of_the_order_in_a_file(reference: Mapping[str, bytes], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_sources(workspace, NAMES)
     folder = workspace.root / "sources"
@@ -81,7 +83,7 @@ def test_from_one_file_in_another_order(reference: Mapping[str, bytes], tmp_path
     assert build(workspace) == reference
 
 
-def test_over_an_earlier_output_of_other_sources(reference: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_the_output_is_independent_of_an_earlier_output(reference: Mapping[str, bytes], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_sources(workspace, [*NAMES[:2], "d1"])
     build(workspace)

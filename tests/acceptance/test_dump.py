@@ -139,7 +139,7 @@ def test_both_documents_have_the_same_diagnostics() -> None:
     assert dumped == reported
 
 
-def test_a_layer_and_a_manifest_are_shown_too(folder: Path) -> None:
+def test_a_layer_and_a_manifest_can_be_shown(folder: Path) -> None:
     for name, charts in (("assembly.tgz", 2), ("shop.yaml", 0)):
         package = document_of(dump(folder, name, "--format", "json"))["package"]
         assert (package["name"], len(package["charts"])) == ("shop", charts)
@@ -165,7 +165,7 @@ def test_a_package_is_unpacked_with_its_charts(folder: Path) -> None:
     assert found["charts/web-1.0.0/Chart.yaml"] == chart_files()["Chart.yaml"]
 
 
-def test_a_manifest_is_unpacked_as_it_is_groomed(folder: Path) -> None:
+def test_a_manifest_is_unpacked_in_its_groomed_form(folder: Path) -> None:
     ok(dump(folder, "shop.yaml", "--output", "out"))
     assert set(files_below(folder / "out")) == {"original.yaml", "groomed.yaml"}
 
@@ -178,7 +178,7 @@ def test_nothing_is_overwritten(folder: Path) -> None:
     assert files_below(folder / "out") == {"status.yaml": b"mine"}
 
 
-def test_nothing_is_written_through_a_link(folder: Path) -> None:
+def test_nothing_is_written_through_a_symlink(folder: Path) -> None:
     (folder / "elsewhere").mkdir()
     (folder / "out").mkdir()
     (folder / "out/charts").symlink_to(folder / "elsewhere")
@@ -192,7 +192,7 @@ def test_nothing_is_written_through_a_link(folder: Path) -> None:
     assert not (folder / "new").exists()
 
 
-def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
+def test_a_chart_that_would_leave_the_directory_is_refused(folder: Path) -> None:
     evil = gzipped(tar(member("web/Chart.yaml", b"name: web\n"), member("web/../../../x", b"x")))
     files = {"original.yaml": MANIFEST.encode(), "index.yaml": b"entries: {}\n", "status.yaml": STATUS.encode()}
     (folder / "assembly.tgz").write_bytes(gzipped(tarred({**files, "web-1.0.0.tgz": evil})))
@@ -211,7 +211,7 @@ def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
         ("oci:nowhere:x.io/a:1", "error[bad-layout]"),
     ],
 )
-def test_what_cannot_be_shown(folder: Path, argument: str, said: str) -> None:
+def test_an_argument_that_cannot_be_shown_is_an_error(folder: Path, argument: str, said: str) -> None:
     outcome = dump(folder, argument)
     assert said in outcome.err
     assert outcome.exit == 1
@@ -223,6 +223,6 @@ def test_a_terminal_gets_no_control_characters(folder: Path) -> None:
     assert "\x1b" not in ok(dump(folder, "shop.yaml"))
 
 
-def test_the_errors_of_a_manifest_have_their_lines(folder: Path) -> None:
+def test_the_errors_of_a_manifest_have_line_numbers(folder: Path) -> None:
     (folder / "shop.yaml").write_text(MANIFEST.replace("tag: 1.0.0", "tga: 1.0.0"))
     assert "shop.yaml:3:1: error[unknown-field]" in dump(folder, "shop.yaml").err

@@ -60,7 +60,7 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageSer
         yield server
 
 
-def test_what_compiles_is_not_complained_of(quickstart: LanguageServer) -> None:
+def test_valid_sources_have_no_diagnostics(quickstart: LanguageServer) -> None:
     assert quickstart.diagnostics(RELEASE) == []
     assert quickstart.diagnostics("kcd-gen.yaml") == []
 
@@ -115,7 +115,7 @@ def test_the_keys_of_parameters_are_completed(quickstart: LanguageServer) -> Non
     assert set(quickstart.completions(RELEASE, f"{TEXT}    i{CURSOR}\n")) == {"ingressClassName"}
 
 
-def test_what_the_project_has_is_offered(quickstart: LanguageServer) -> None:
+def test_names_of_the_project_are_completed(quickstart: LanguageServer) -> None:
     head = "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: "
     assert {"Release", "Context", "Config"} <= set(quickstart.completions(RELEASE, f"{head}{CURSOR}\n"))
     assert {"metadata", "spec"} <= set(quickstart.completions(RELEASE, f"{head}Release\n{CURSOR}\n"))
@@ -127,7 +127,7 @@ def test_what_the_project_has_is_offered(quickstart: LanguageServer) -> None:
     assert "main" in quickstart.completions(RELEASE, f"{TEXT}  moduleOverrides:\n  - module: {CURSOR}\n")
 
 
-def test_what_a_field_is_about_is_told(quickstart: LanguageServer) -> None:
+def test_hovering_over_a_field_shows_its_description(quickstart: LanguageServer) -> None:
     parameter = quickstart.hover(RELEASE, TEXT.replace("fqdn", f"fq{CURSOR}dn"))
     assert "The host name under which the application is reached" in parameter
     assert "How often Flux checks the tag" in quickstart.hover(RELEASE, TEXT.replace("interval", f"inter{CURSOR}val"))
@@ -180,7 +180,7 @@ def test_the_project_file_is_checked(tmp_path: Path) -> None:
         assert "ignore" in server.completions("kcd-gen.yaml", f"{good}dependencies: {CURSOR}\n")
 
 
-def test_the_settings_of_the_page_are_those_that_kcd_gen_gives() -> None:
+def test_the_page_has_the_settings_that_kcd_gen_writes() -> None:
     blocks = dict(re.findall(r"```(json|toml|lua)\n(.*?)```", PAGE, re.DOTALL))
     settings = vscode_settings(["clusters/prod"])
     assert json.loads(blocks["json"]) == settings
@@ -191,7 +191,7 @@ def test_the_settings_of_the_page_are_those_that_kcd_gen_gives() -> None:
     assert f"```yaml\n{modeline()}\napiVersion: kcd-gen/v1alpha1\n" in PAGE
 
 
-def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     shutil.copytree(QUICKSTART, tmp_path / "quickstart")
     console = re.findall(r"```console\n\$ kcd-gen ([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
     assert len(console) >= 3

@@ -400,7 +400,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("prepare", KINDS, ids=lambda prepare: prepare.__name__)
-def test_a_problem_is_told_with_its_place_and_nothing_is_written(
+def test_a_problem_is_reported_with_its_position_and_nothing_is_written(
     prepare: Prepare, workspace: Workspace, snapshot: SnapshotAssertion
 ) -> None:
     prepare(workspace)

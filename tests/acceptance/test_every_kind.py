@@ -47,12 +47,12 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 IN_UNIT_TESTS = {
-    "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
+    "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_with_an_unknown_directory_is_an_error",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
     "bad-base": "oci/test_base_image.py::test_what_is_no_base_is_refused",
     "bad-chart": "archives/test_chart.py::test_an_archive_that_could_do_harm_is_refused",
     "bad-credentials": "oci/test_credentials.py::test_a_helper_that_fails_is_named",
-    "bad-dump": "../acceptance/test_migrate.py::test_what_is_no_dump_is_told",
+    "bad-dump": "../acceptance/test_migrate.py::test_an_invalid_dump_is_an_error",
     "bad-kustomization": "server/test_kustomization.py::test_what_is_written_oddly_is_left_to_its_owner",
     "base-part-left-out": "../acceptance/test_image.py::test_every_platform_is_kept",
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
@@ -61,32 +61,32 @@ IN_UNIT_TESTS = {
     "more-problems": "diagnostics/test_problems.py::test_problems_of_one_file_beyond_the_limit_are_counted",
     "unreadable-template": "helm/test_refusals.py::test_what_helm_does_not_refuse_is_an_error_of_kcd_gen",
     "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
-    "run-limit": "../faults/test_trust.py::test_what_registries_send_is_counted",
+    "run-limit": "../faults/test_trust.py::test_received_bytes_count_towards_the_limit_of_the_run",
     "overlapping-paths": "sources/test_project_paths.py::test_what_is_read_may_not_be_where_a_build_removes_files",
     "secret-variable": "sources/test_environment.py::test_a_credential_is_never_expanded",
     "unlisted-variable": "sources/test_documents.py::test_only_the_listed_variables_are_expanded",
-    "exposed-address": "../server/test_serve.py::test_another_address_is_warned_of",
+    "exposed-address": "../server/test_serve.py::test_another_address_than_loopback_is_a_warning",
     "git-failed": "packaging/test_git.py::test_a_repository_that_is_not_there",
     "git-missing": "packaging/test_git.py::test_git_is_asked_for_only_where_it_is_needed",
-    "ignored-output": "../acceptance/test_init.py::test_an_output_that_git_would_leave_out_is_a_warning",
+    "ignored-output": "../acceptance/test_init.py::test_an_output_ignored_by_git_is_a_warning",
     "missing-chart": "packaging/test_helm_repository.py::test_what_a_repository_does_not_have",
-    "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_no_service_is_an_error_at_its_line",
-    "missing-output": "../server/test_serve.py::test_flags_that_lead_to_nothing",
-    "missing-platform": "../acceptance/test_image.py::test_platforms_are_chosen",
+    "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_not_a_service_is_an_error_at_its_line",
+    "missing-output": "../server/test_serve.py::test_unusable_arguments_are_an_error",
+    "missing-platform": "../acceptance/test_image.py::test_platforms_can_be_selected",
     "not-finite": "kube_yaml/test_emitter.py::test_a_number_that_json_can_t_hold_is_an_error",
     "not-unicode": "kube_yaml/test_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
-    "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
-    "outdated-output": "../acceptance/test_ci_formats.py::test_what_is_out_of_date_is_annotated_too",
+    "offline": "../faults/test_failing_servers.py::test_offline_mode_sends_no_request",
+    "outdated-output": "../acceptance/test_ci_formats.py::test_an_outdated_output_is_annotated",
     "outside-checkout": "../acceptance/test_init_server.py::test_an_output_outside_the_checkout_is_an_error",
-    "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
-    "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",
+    "registry-denied": "../faults/test_registry.py::test_a_private_registry_requires_a_login",
+    "registry-failed": "../faults/test_failing_servers.py::test_a_request_is_tried_five_times",
     "tag-exists": "oci/test_layout_writer.py::test_a_tag_is_moved_only_when_asked",
     "too-deep": "kube_yaml/test_emitter.py::test_a_value_nested_very_deeply_is_written_or_an_error_but_no_crash",
     "unlocked-dependency": "packaging/test_directory.py::test_dependencies_are_fetched_into_a_copy",
-    "unusable-file": "../acceptance/test_init_server.py::test_links_are_not_written_through",
-    "unpinned-base": "../acceptance/test_image.py::test_a_tag_alone_is_warned_of",
-    "unpinned-image": "../acceptance/test_image.py::test_a_base_elsewhere_travels",
-    "unusable-address": "../server/test_serve.py::test_flags_that_lead_to_nothing",
+    "unusable-file": "../acceptance/test_init_server.py::test_nothing_is_written_through_symlinks",
+    "unpinned-base": "../acceptance/test_image.py::test_a_base_with_only_a_tag_is_a_warning",
+    "unpinned-image": "../acceptance/test_image.py::test_the_layers_of_a_base_elsewhere_are_copied_by_a_push",
+    "unusable-address": "../server/test_serve.py::test_unusable_arguments_are_an_error",
     "unwritable-layout": "oci/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
     "unwritable-schema": "../acceptance/test_schema.py::test_a_file_that_cannot_be_written_is_an_error",
 }
@@ -445,7 +445,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize("provoke", KINDS, ids=lambda provoke: provoke.__name__)
-def test_a_problem_of_each_kind_is_told(provoke: Provoke, workspace: Workspace, snapshot: SnapshotAssertion) -> None:
+def test_a_problem_of_each_kind_is_reported(
+    provoke: Provoke, workspace: Workspace, snapshot: SnapshotAssertion
+) -> None:
     outcome = provoke(workspace)
     assert outcome.text.replace(str(workspace.root), "<root>") == snapshot
     assert f"[{provoke.__name__.replace('_', '-')}]: " in outcome.err
@@ -454,7 +456,7 @@ def test_a_problem_of_each_kind_is_told(provoke: Provoke, workspace: Workspace, 
         assert not [path for path in files_below(workspace.output) if not path.startswith(STAGING)]
 
 
-def test_every_documented_code_has_a_text_that_was_reviewed() -> None:
+def test_every_documented_code_has_a_reviewed_message() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE)
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
     texts = "".join(path.read_text(encoding="utf-8") for path in (HERE / "__snapshots__").glob("*.ambr"))

@@ -171,7 +171,7 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
 
 
 @pytest.mark.parametrize(("attack", "command", "code"), CASES.values(), ids=CASES)
-def test_a_committed_symlink_leads_no_write_elsewhere(
+def test_no_write_follows_a_committed_symlink(
     make: Make, attack: Callable[[Workspace], None], command: tuple[str, ...], code: str
 ) -> None:
     checkout = make(attack)
@@ -185,7 +185,7 @@ def test_a_committed_symlink_leads_no_write_elsewhere(
 @pytest.mark.parametrize(
     "where", ["layout", "layout/blobs", "layout/blobs/sha256", "layout/index.json", "layout/oci-layout"]
 )
-def test_an_image_goes_through_no_committed_symlink(make: Make, where: str) -> None:
+def test_an_image_is_not_written_through_a_committed_symlink(make: Make, where: str) -> None:
     checkout = make(link(where))
     maker = BaseMaker(checkout.root.parent / "base")
     before = checkout.precious()
@@ -197,7 +197,7 @@ def test_an_image_goes_through_no_committed_symlink(make: Make, where: str) -> N
 @pytest.mark.parametrize(
     "where", ["cache", "cache/blobs", "cache/blobs/sha256", "cache/names", "cache/blobs/sha256/ab"]
 )
-def test_a_cache_in_the_checkout_is_pruned_through_no_symlink(make: Make, where: str) -> None:
+def test_a_cache_in_the_checkout_is_not_pruned_through_a_symlink(make: Make, where: str) -> None:
     checkout = make(link(where))
     before = checkout.precious()
     checkout.run("cache", "prune", "--unused-for", "0d", "--cache-dir", "cache")

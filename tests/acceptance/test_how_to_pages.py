@@ -69,7 +69,7 @@ def _value(text: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_block_is_left_out(page: str) -> None:
+def test_every_block_is_tested(page: str) -> None:
     blocks = [block for section in sections(f"how-to/{page}.md").values() for block in section]
     assert len(blocks) == (DOCS / f"how-to/{page}.md").read_text(encoding="utf-8").count("```") / 2
     assert all(block.is_file or block.is_session for block in blocks)

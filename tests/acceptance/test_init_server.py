@@ -36,7 +36,7 @@ def manifests(checkout: Checkout, folder: str = SERVER) -> dict[str, Any]:
     return {document["kind"]: document for document in documents}
 
 
-def test_what_is_written_and_said(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_the_written_files_and_the_output(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     before = checkout.files()
     outcome = checkout.init("--image", "registry.example.com/platform/charts", "--containerfile")
     assert outcome.exit == 0
@@ -47,7 +47,7 @@ def test_what_is_written_and_said(checkout: Checkout, snapshot: SnapshotAssertio
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_the_manifests_are_kubernetes(checkout: Checkout, version: str) -> None:
+def test_the_manifests_are_valid_kubernetes_resources(checkout: Checkout, version: str) -> None:
     assert checkout.init().exit == 0
     found = manifests(checkout)
     assert set(found) == {
@@ -60,7 +60,7 @@ def test_the_manifests_are_kubernetes(checkout: Checkout, version: str) -> None:
         kubernetes_validate.validate(broken, version, strict=True)
 
 
-def test_its_pods_keep_the_restricted_rules(checkout: Checkout) -> None:
+def test_its_pods_meet_the_restricted_standard(checkout: Checkout) -> None:
     checkout.init()
     pod = manifests(checkout)["Deployment"]["spec"]["template"]["spec"]
     assert violations(pod) == []
@@ -71,7 +71,7 @@ def test_its_pods_keep_the_restricted_rules(checkout: Checkout) -> None:
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
 
 
-def test_all_select_the_same_pods(checkout: Checkout) -> None:
+def test_all_selectors_match_the_same_pods(checkout: Checkout) -> None:
     checkout.init()
     found = manifests(checkout)
     deployment = found["Deployment"]["spec"]
@@ -93,7 +93,7 @@ def test_all_select_the_same_pods(checkout: Checkout) -> None:
     assert found["NetworkPolicy"]["spec"]["egress"] == []
 
 
-def test_the_kustomizations_are_flux_s_and_in_order(checkout: Checkout) -> None:
+def test_the_kustomizations_are_valid_and_in_order(checkout: Checkout) -> None:
     checkout.init()
     charts, releases = checkout.documents(PLACED)
     for one in (charts, releases):
@@ -110,7 +110,7 @@ def test_the_kustomizations_are_flux_s_and_in_order(checkout: Checkout) -> None:
         jsonschema.Draft7Validator(SCHEMA).validate({**charts, "spec": {**charts["spec"], "deletionpolicy": "x"}})
 
 
-def test_names_follow_the_repository_url(checkout: Checkout) -> None:
+def test_names_are_derived_from_the_repository_url(checkout: Checkout) -> None:
     url = "http://charts.platform.svc.cluster.local:8081/"
     checkout.project(f"- {{name: prod, sources: [sources], output: deploy/prod, repositoryURL: '{url}'}}\n")
     assert checkout.init().exit == 0
@@ -121,7 +121,7 @@ def test_names_follow_the_repository_url(checkout: Checkout) -> None:
     assert found["Service"]["spec"]["ports"][0]["port"] == 8081
 
 
-def test_a_url_that_is_no_service_is_an_error_at_its_line(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_a_url_that_is_not_a_service_is_an_error_at_its_line(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     checkout.project(
         "- name: prod\n  sources: [sources]\n  output: deploy/prod\n  repositoryURL: https://charts.example.com\n"
         "- name: test\n  sources: [sources]\n  output: deploy/test\n  repositoryURL: http://charts.kubocd.svc/below\n"
@@ -194,7 +194,7 @@ def test_a_project_in_a_folder_of_the_checkout(checkout: Checkout) -> None:
 TWO = "- {name: prod, sources: [a], output: deploy/prod}\n- {name: test, sources: [b], output: deploy/test}\n"
 
 
-def test_two_clusters_with_folders_of_their_own(checkout: Checkout) -> None:
+def test_two_clusters_in_separate_directories(checkout: Checkout) -> None:
     checkout.write("clusters/test/flux-system/gotk-sync.yaml", sync("./clusters/test"))
     checkout.project(TWO)
     assert checkout.init().exit == 0
@@ -204,7 +204,7 @@ def test_two_clusters_with_folders_of_their_own(checkout: Checkout) -> None:
         assert documents[0]["spec"]["path"] == f"./deploy/{cluster}/server"
 
 
-def test_two_clusters_in_one_folder_have_names_of_their_own(checkout: Checkout) -> None:
+def test_two_clusters_in_one_directory_have_distinct_names(checkout: Checkout) -> None:
     checkout.project(TWO)
     assert checkout.init("--cluster", "prod").exit == 0
     one_at_a_time = checkout.files()
@@ -219,7 +219,7 @@ def test_two_clusters_in_one_folder_have_names_of_their_own(checkout: Checkout) 
     assert sorted(names) == ["charts", "releases", "test-charts", "test-releases"]
 
 
-def test_a_cluster_whose_folder_is_not_known_is_an_error(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_a_cluster_with_an_unknown_directory_is_an_error(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     checkout.write("clusters/b/sync.yaml", sync("./clusters/b"))
     checkout.write(BOOTSTRAP, sync("./clusters/a"))
     checkout.write("clusters/a/sync.yaml", sync("./clusters/a"))
@@ -235,7 +235,7 @@ def test_an_output_that_flux_applies_as_a_whole_is_an_error(checkout: Checkout, 
     assert outcome.exit == 1
 
 
-def test_a_second_time_nothing_changes(checkout: Checkout) -> None:
+def test_a_second_run_changes_nothing(checkout: Checkout) -> None:
     checkout.init("--image", "registry.example.com/a")
     before = {name: (checkout.root / name).stat().st_mtime_ns for name in checkout.files()}
     again = checkout.init()
@@ -244,7 +244,7 @@ def test_a_second_time_nothing_changes(checkout: Checkout) -> None:
     assert set(re.findall(r"^(\w+) ", again.out, re.MULTILINE)) == {"Unchanged"}
 
 
-def test_a_digest_that_was_written_is_kept(checkout: Checkout) -> None:
+def test_a_written_digest_is_kept(checkout: Checkout) -> None:
     checkout.init("--image", "registry.example.com/a")
     path = checkout.root / SERVER / "kustomization.yaml"
     path.write_text(path.read_text() + f"  digest: sha256:{'a' * 64}\n")
@@ -255,7 +255,7 @@ def test_a_digest_that_was_written_is_kept(checkout: Checkout) -> None:
     assert f"-  digest: sha256:{'a' * 64}" in other.out
 
 
-def test_what_somebody_changed_is_shown_and_left_alone(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_a_changed_file_is_reported_and_kept(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     checkout.init()
     path = checkout.root / SERVER / "deployment.yaml"
     mine = path.read_text().replace("replicas: 2", "replicas: 3")
@@ -290,7 +290,7 @@ def test_lines_are_added_to_a_sourceignore_once(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("link", [".sourceignore", f"{SERVER}/deployment.yaml", SERVER])
-def test_links_are_not_written_through(checkout: Checkout, tmp_path: Path, link: str) -> None:
+def test_nothing_is_written_through_symlinks(checkout: Checkout, tmp_path: Path, link: str) -> None:
     outside = tmp_path / "outside"
     (outside if link == SERVER else tmp_path).mkdir(exist_ok=True)
     if link != SERVER:
@@ -322,13 +322,13 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
         (("--flux-namespace", "No"), "'No' is not a valid namespace for --flux-namespace"),
     ],
 )
-def test_flags_that_mean_nothing(checkout: Checkout, flags: tuple[str, ...], says: str) -> None:
+def test_invalid_combinations_of_flags_are_an_error(checkout: Checkout, flags: tuple[str, ...], says: str) -> None:
     outcome = checkout.init(*flags)
     assert outcome.exit == 2
     assert says in outcome.err
 
 
-def test_a_build_leaves_the_folder_alone_and_does_not_read_it(tmp_path: Path) -> None:
+def test_a_build_neither_changes_nor_reads_the_directory(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.package()
     workspace.release("web")

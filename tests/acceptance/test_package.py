@@ -96,7 +96,7 @@ def refused(outcome: Outcome, code: str, status: int = 1) -> str:
 # --- the image
 
 
-def test_a_package_is_written_as_kubocd_lays_it_out(author: Author) -> None:
+def test_a_package_is_written_in_the_layout_of_kubocd(author: Author) -> None:
     author.chart()
     name = author.manifest()
     said = ok(author.run(name))
@@ -126,7 +126,7 @@ def test_the_groomed_manifest_has_its_defaults_and_is_the_config(author: Author)
     assert config["modules"][0]["targetNamespace"] == "{{.Release.spec.targetNamespace}}"
 
 
-def test_the_chart_comes_from_a_copy_and_nothing_is_written_beside_it(author: Author) -> None:
+def test_the_chart_is_packaged_from_a_copy_and_its_directory_is_unchanged(author: Author) -> None:
     author.chart()
     before = files_below(author.root / "charts")
     ok(author.run(author.manifest()))
@@ -144,7 +144,7 @@ def test_variables_are_expanded_as_the_packager_does(author: Author) -> None:
     assert "demo.yaml:3:6" in refused(author.run(name), "unset-variable")
 
 
-def test_a_packaged_quickstart_compiles_to_what_the_vendored_one_does(tmp_path: Path, author: Author) -> None:
+def test_a_packaged_quickstart_compiles_to_the_same_output_as_the_vendored_one(tmp_path: Path, author: Author) -> None:
     write_repository(tmp_path / "repository", {"podinfo-6.7.1.tgz": quickstart_chart()})
     manifest = (QUICKSTART / "package/podinfo.yaml").read_text()
     with serve(tmp_path / "repository") as server:
@@ -176,7 +176,7 @@ def quickstart_chart() -> bytes:
 # --- the same bytes
 
 
-def test_the_bytes_depend_on_manifest_and_charts_alone(tmp_path: Path, author: Author) -> None:
+def test_the_bytes_depend_only_on_manifest_and_charts(tmp_path: Path, author: Author) -> None:
     write_repository(tmp_path / "repository", {"db-1.0.0.tgz": archive("db")})
     digests = []
     with serve(tmp_path / "repository") as server:
@@ -197,7 +197,7 @@ def test_the_bytes_depend_on_manifest_and_charts_alone(tmp_path: Path, author: A
     assert digests[0] == digests[1]
 
 
-def test_the_time_is_that_of_the_newest_chart_or_the_one_that_is_given(author: Author) -> None:
+def test_the_time_is_the_given_one_or_that_of_the_newest_chart(author: Author) -> None:
     author.chart()
     name = author.manifest()
     ok(author.run(name))
@@ -208,7 +208,7 @@ def test_the_time_is_that_of_the_newest_chart_or_the_one_that_is_given(author: A
     assert "SOURCE_DATE_EPOCH" in refused(author.run(name, SOURCE_DATE_EPOCH="yesterday"), "usage", 2)
 
 
-def test_the_chart_of_a_folder_does_not_change_with_the_time_that_is_given(author: Author) -> None:
+def test_a_chart_from_a_directory_does_not_depend_on_the_given_time(author: Author) -> None:
     author.chart()
     name = author.manifest()
     ok(author.run(name))
@@ -220,7 +220,7 @@ def test_the_chart_of_a_folder_does_not_change_with_the_time_that_is_given(autho
 # --- tags
 
 
-def test_the_same_again_is_unchanged_and_another_is_refused(author: Author) -> None:
+def test_the_same_package_is_unchanged_and_another_one_is_refused(author: Author) -> None:
     author.chart()
     name = author.manifest()
     ok(author.run(name))
@@ -254,7 +254,7 @@ def test_a_registry_gets_the_package_once(author: Author, registry: Running) -> 
     assert ok(pulled) == shown.out
 
 
-def test_a_registry_is_pushed_to_over_tls_with_the_variables_of_kubocd(tmp_path: Path, author: Author) -> None:
+def test_a_push_over_tls_uses_kubocds_variables(tmp_path: Path, author: Author) -> None:
     author.chart()
     name = author.manifest()
     authority = make_authority(tmp_path / "ca")
@@ -279,7 +279,7 @@ def test_results_come_in_the_order_of_the_manifests(author: Author) -> None:
     assert [line.split("/")[-1].split(":")[0] for line in said.splitlines()] == ["p3", "p1", "p2", "p5", "p4"]
 
 
-def test_all_problems_are_told_at_once_and_nothing_is_written(author: Author) -> None:
+def test_all_problems_are_reported_at_once_and_nothing_is_written(author: Author) -> None:
     author.chart()
     names = [
         author.manifest(name="good"),
@@ -352,7 +352,7 @@ def test_the_report_is_a_document(author: Author) -> None:
     assert package["charts"][0]["name"] == "web"
 
 
-def test_a_prefix_is_asked_for(author: Author) -> None:
+def test_a_prefix_is_required(author: Author) -> None:
     said = kcd_gen("package", author.manifest(), directory=author.root)
     assert "--repo-prefix quay.io/acme/packages" in refused(said, "usage", 2)
     said = author.run("demo.yaml", prefix="Registry.example.com/UPPER")
@@ -372,7 +372,7 @@ def test_offline_needs_local_charts_and_a_layout(author: Author) -> None:
     refused(author.run(remote, "--offline"), "offline", 4)
 
 
-def test_a_helm_repository_is_opened_with_the_variables_of_its_host_alone(tmp_path: Path, author: Author) -> None:
+def test_a_helm_repository_only_gets_the_credentials_of_its_host(tmp_path: Path, author: Author) -> None:
     write_repository(tmp_path / "repository", {"web-1.0.0.tgz": archive()})
     with serve(tmp_path / "repository", login=("alice", "secret")) as server:
         name = author.manifest(f"{{helmRepository: {{url: '{server.url}', chart: web, version: 1.0.0}}}}")
@@ -404,7 +404,7 @@ def test_a_git_chart_is_packaged_too(author: Author) -> None:
     assert "web-1.0.0.tgz" in author.image().files
 
 
-def test_helm_takes_the_package_for_a_repository(author: Author) -> None:
+def test_helm_reads_the_package_as_a_repository(author: Author) -> None:
     author.chart(files=chart_files(description="'a: b'", appVersion="1.10", keywords="[yes, 1]"))
     ok(author.run(author.manifest()))
     ok(kcd_gen("dump", f"oci:layout:{PREFIX}/demo:1.0.0", "--output", "unpacked", directory=author.root))

@@ -25,7 +25,7 @@ modules:
 """
 
 
-def test_the_commands_of_the_page_print_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_print_what_the_page_shows(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     (tmp_path / "hello.yaml").write_text(YAML[0])
     (tmp_path / "broken.yaml").write_text(BROKEN)

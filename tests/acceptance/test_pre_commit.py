@@ -71,7 +71,7 @@ def test_the_session_of_the_page(session: tuple[Checkout, str]) -> None:
     assert made.git("status", "--porcelain") == ""
 
 
-def test_three_lines_to_a_green_hook(tmp_path: Path, home: Path, commit: str) -> None:
+def test_three_lines_lead_to_a_passing_hook(tmp_path: Path, home: Path, commit: str) -> None:
     made = new_checkout(tmp_path / "checkout", home, "")
     for name in ("kcd-gen.yaml", ".pre-commit-config.yaml"):
         (made.root / name).unlink()
@@ -85,7 +85,7 @@ def test_three_lines_to_a_green_hook(tmp_path: Path, home: Path, commit: str) ->
     assert made.git("status", "--porcelain") == ""
 
 
-def test_what_the_page_configures_is_taken(green: Checkout, configs: list[str]) -> None:
+def test_pre_commit_accepts_the_configurations_of_the_page(green: Checkout, configs: list[str]) -> None:
     assert green.run("pre-commit", "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml")).code == 0
     for config in configs:
         green.write(".pre-commit-config.yaml", config)
@@ -94,7 +94,7 @@ def test_what_the_page_configures_is_taken(green: Checkout, configs: list[str]) 
     assert green.run("sh", "-c", SHELL[2][0]).code == 0
 
 
-def test_a_change_is_in_the_commit_with_what_it_compiles_to(green: Checkout) -> None:
+def test_a_change_is_committed_with_its_output(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     green.git("add", RELEASE)
     for _ in range(2):  # committing again is not enough
@@ -122,7 +122,7 @@ def test_a_new_release_is_not_committed_without_its_new_files(green: Checkout) -
     assert "deploy/flux/default/shop.yaml" in green.git("ls-files")
 
 
-def test_a_release_that_git_does_not_know_is_not_compiled_unnoticed(green: Checkout) -> None:
+def test_an_untracked_release_is_not_compiled_unnoticed(green: Checkout) -> None:
     green.write("clusters/prod/shop.yaml", green.read(RELEASE).replace("name: podinfo1", "name: shop"))
     green.write("note.txt", "about something else\n")
     green.git("add", "note.txt")
@@ -150,7 +150,7 @@ def test_a_removal_is_noticed(green: Checkout) -> None:
     assert "shop" not in green.git("ls-files")
 
 
-def test_the_files_that_count_are_those_of_a_project(green: Checkout) -> None:
+def test_the_hook_matches_the_files_of_a_project(green: Checkout) -> None:
     """With `always_run: false`; `green` contains sources, output, records and a vendor layout."""
     green.write("docs/notes.md", "about something else\n")
     green.git("add", "docs")
@@ -166,7 +166,7 @@ def test_the_files_that_count_are_those_of_a_project(green: Checkout) -> None:
     assert any("/blobs/sha256/" in name for name in names)
 
 
-def test_with_always_run_false_other_commits_pass_by(green: Checkout, configs: list[str]) -> None:
+def test_with_always_run_false_other_commits_are_skipped(green: Checkout, configs: list[str]) -> None:
     config = ".pre-commit-config.yaml"
     green.write(config, configs[0].replace("kcd-gen-build\n", "kcd-gen-build\n        always_run: false\n"))
     assert "always_run: false" in green.read(config)
@@ -180,7 +180,7 @@ def test_with_always_run_false_other_commits_pass_by(green: Checkout, configs: l
     assert re.search(r"kcd-gen build\.+Failed\n", green.commit().said)
 
 
-def test_an_edit_by_hand_is_undone_and_told(green: Checkout) -> None:
+def test_a_manual_edit_is_undone_and_reported(green: Checkout) -> None:
     compiled = green.read(COMPILED)
     green.write(COMPILED, compiled.replace("interval: 30m0s", "interval: 1m0s"))
     green.git("add", "deploy")
@@ -190,7 +190,7 @@ def test_an_edit_by_hand_is_undone_and_told(green: Checkout) -> None:
     assert green.read(COMPILED) == compiled
 
 
-def test_an_error_is_shown_and_nothing_is_written(green: Checkout) -> None:
+def test_an_error_is_printed_and_nothing_is_written(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn:", "fqnd:"))
     green.git("add", RELEASE)
     stopped = green.commit()
@@ -200,7 +200,7 @@ def test_an_error_is_shown_and_nothing_is_written(green: Checkout) -> None:
     assert green.git("status", "--porcelain", "deploy") == ""
 
 
-def test_of_a_file_that_is_staged_in_part_that_part_counts(green: Checkout) -> None:
+def test_only_the_staged_part_of_a_file_is_compiled(green: Checkout) -> None:
     staged = green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop")
     green.write(RELEASE, staged)
     green.git("add", RELEASE)
@@ -215,7 +215,7 @@ def test_of_a_file_that_is_staged_in_part_that_part_counts(green: Checkout) -> N
     assert "interval: 7m0s" not in committed
 
 
-def test_an_edit_that_is_not_staged_comes_back(green: Checkout) -> None:
+def test_an_unstaged_edit_is_restored(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     green.git("add", RELEASE)
     edited = green.read(COMPILED).replace("host: podinfo1", "host: mine")
@@ -227,7 +227,7 @@ def test_an_edit_that_is_not_staged_comes_back(green: Checkout) -> None:
     assert green.read(COMPILED) == edited
 
 
-def test_what_the_index_has_and_the_commit_leaves_out_is_missed(green: Checkout) -> None:
+def test_files_left_out_of_a_partial_commit_are_reported(green: Checkout) -> None:
     green.git("checkout", "--quiet", "--orphan", "other")  # everything is staged, and nothing committed
     sources = ["clusters", "packages", "kcd-gen.yaml", ".pre-commit-config.yaml"]
     stopped = green.commit("a part", "--only", *sources)
@@ -236,7 +236,7 @@ def test_what_the_index_has_and_the_commit_leaves_out_is_missed(green: Checkout)
     assert green.commit("all").code == 0
 
 
-def test_what_a_hook_did_not_see_is_found_later(green: Checkout) -> None:
+def test_a_change_missed_by_a_hook_is_found_later(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     assert green.commit("unseen", "--all", "--no-verify").code == 0
     found = green.run("sh", "-c", SHELL[2][0])
@@ -244,7 +244,7 @@ def test_what_a_hook_did_not_see_is_found_later(green: Checkout) -> None:
     assert "run: kcd-gen build" in found.said
 
 
-def test_lint_fails_by_a_warning(green: Checkout) -> None:
+def test_lint_fails_on_a_warning(green: Checkout) -> None:
     text = green.read(RELEASE).replace("fqdn: podinfo1.", "fqdn: 'p{{ now | unixEpoch }}.") + "\n"
     green.write(RELEASE, re.sub(r"(fqdn: '.*)", r"\1'", text))
     green.git("add", RELEASE)
@@ -254,7 +254,7 @@ def test_lint_fails_by_a_warning(green: Checkout) -> None:
     assert "warning[varying-function]" in stopped.said
 
 
-def test_the_hook_that_checks_writes_nothing(green: Checkout, commit: str) -> None:
+def test_the_check_hook_writes_nothing(green: Checkout, commit: str) -> None:
     def tried() -> str:
         return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", commit).said
 

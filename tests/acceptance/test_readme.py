@@ -63,17 +63,17 @@ def run(command: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(("command", "printed"), CONSOLE)
-def test_a_command_of_the_readme_prints_what_the_readme_says(checkout: Path, command: str, printed: str) -> None:
+def test_a_command_of_the_readme_prints_what_the_readme_shows(checkout: Path, command: str, printed: str) -> None:
     assert run(command, checkout) == printed
 
 
-def test_the_release_and_the_resource_that_the_readme_shows_are_those_of_the_quickstart(checkout: Path) -> None:
+def test_the_readme_shows_the_release_and_resource_of_the_quickstart(checkout: Path) -> None:
     run(CONSOLE[0][0], checkout)
     assert YAML[0] == (checkout / "fixtures/quickstart/cluster/releases/podinfo1.yaml").read_text()
     assert (checkout / "deploy/flux/default/podinfo1.yaml").read_text().endswith(YAML[1])
 
 
-def test_the_diff_of_the_readme_is_what_a_pull_request_is_told(checkout: Path) -> None:
+def test_the_diff_of_the_readme_is_the_comment_on_a_pull_request(checkout: Path) -> None:
     quickstart = checkout / "fixtures/quickstart"
     git(quickstart, "init", "--quiet", "--initial-branch=main")
     commit_all(quickstart)
@@ -89,13 +89,13 @@ def test_the_project_file_is_read(tmp_path: Path) -> None:
     assert "the source 'clusters/prod' does not exist" in run("kcd-gen build", tmp_path)
 
 
-def test_the_readme_has_the_two_commands() -> None:
+def test_the_readme_has_both_commands() -> None:
     assert "make demo" in README
     assert "make test" in README
     assert (len(CONSOLE), len(YAML), len(DIFF)) == (2, 2, 1)
 
 
-def test_the_picture_is_one_for_light_and_dark_and_for_those_who_do_not_see_it() -> None:
+def test_the_picture_supports_light_and_dark_and_has_a_text_alternative() -> None:
     (path,) = re.findall(r"!\[[^\]]+\]\((.*)\)", README)
     picture = ElementTree.parse(ROOT / path)  # noqa: S314 - our own
     names = {element.get("id"): "".join(element.itertext()).strip() for element in picture.iter()}

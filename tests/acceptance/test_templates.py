@@ -37,7 +37,7 @@ def values_of(workspace: Workspace) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_templates_that_fail_beside_a_hundred_that_do_not_are_all_named_with_their_place(
+def test_a_few_failing_templates_among_a_hundred_are_all_reported_with_their_position(
     workspace: Workspace, snapshot: SnapshotAssertion
 ) -> None:
     for name, text in BAD.items():
@@ -98,7 +98,7 @@ FIELDS = ("description", "roles", "dependencies")
 MODULE_FIELDS = ("specPatch", "timeout", "interval", "targetNamespace", "enabled", "dependsOn", "onFailureStrategy")
 
 
-def test_every_field_that_fails_is_told_with_its_own_line_in_one_run(workspace: Workspace) -> None:
+def test_every_failing_field_is_reported_with_its_line_in_one_run(workspace: Workspace) -> None:
     manifest = WEB_MANIFEST.replace("replicas: {{ .Parameters.replicas }}", '{{ fail "values" }}')
     manifest += "".join(f"    {field}: '{{{{ fail \"{field}\" }}}}'\n" for field in MODULE_FIELDS)
     manifest += "".join(f"{field}: '{{{{ fail \"{field}\" }}}}'\n" for field in FIELDS)
@@ -124,7 +124,7 @@ def test_every_field_that_fails_is_told_with_its_own_line_in_one_run(workspace: 
         ('  {{- $x := 1 }}\n  {{- define "host" }}{{ fail "no" }}{{ end }}\n', "fail"),
     ],
 )
-def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_once(
+def test_a_failure_in_a_define_of_the_header_is_reported_once_at_the_header(
     workspace: Workspace, header: str, at: str
 ) -> None:
     manifest = f"templateHeader: |\n{header}" + with_host("web", '{{ template "host" .Parameters }}')
@@ -151,7 +151,7 @@ def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_o
         ("timeout", "'{{ .Parameters.replicas }}'", ""),
     ],
 )
-def test_a_text_of_the_wrong_shape_is_told_at_its_field(
+def test_a_rendered_value_of_the_wrong_type_is_reported_at_its_field(
     workspace: Workspace, field: str, text: str, message: str
 ) -> None:
     manifest = WEB_MANIFEST + f"    {field}: {text}\n"
@@ -168,7 +168,7 @@ def test_a_text_of_the_wrong_shape_is_told_at_its_field(
     [("\U00011f04", True), ("\U0001e4f0", True), ("\U0003ffff", False), ("\u2167", False), ("\u20ac", False)],
     ids=["letter", "digit", "unassigned", "numeral", "sign"],
 )
-def test_no_character_in_a_package_s_template_opens_the_context_of_another(
+def test_no_character_in_a_template_gives_access_to_another_context(
     workspace: Workspace, character: str, compiles: bool
 ) -> None:
     odd = f"$x{character} := 1"
@@ -187,7 +187,7 @@ def test_no_character_in_a_package_s_template_opens_the_context_of_another(
     assert ("error[template-parse]: package evil:1.0.0" in outcome.err) is not compiles
 
 
-def test_packages_that_define_one_name_keep_their_own_and_none_reaches_anothers(workspace: Workspace) -> None:
+def test_packages_that_define_the_same_name_are_isolated(workspace: Workspace) -> None:
     for name in ("one", "two"):
         header = f'templateHeader: |\n  {{{{- define "host" }}}}{name}.example.com{{{{ end -}}}}\n'
         manifest = header + with_host(name, '{{ template "host" . }}')
@@ -204,7 +204,7 @@ def test_packages_that_define_one_name_keep_their_own_and_none_reaches_anothers(
     assert outcome.err.count("error[") == 1
 
 
-def test_modules_of_one_package_that_define_one_name_keep_their_own(workspace: Workspace) -> None:
+def test_modules_that_define_the_same_name_are_isolated(workspace: Workspace) -> None:
     manifest = with_host("web", '{{ define "host" }}main{{ end }}{{ template "host" . }}')
     module = manifest[manifest.index("  - name: main") :]
     workspace.package(manifest + module.replace("name: main", "name: side").replace("}}main{{", "}}side{{"))
@@ -216,7 +216,7 @@ def test_modules_of_one_package_that_define_one_name_keep_their_own(workspace: W
     }
 
 
-def test_what_a_parameters_template_sets_in_the_context_is_seen_by_its_own_package_alone(
+def test_a_context_change_in_a_parameters_template_is_only_seen_by_its_own_package(
     workspace: Workspace,
 ) -> None:
     workspace.package(with_host("web", "{{ .Context.zone.name }}"))
@@ -246,7 +246,7 @@ def test_what_a_parameters_template_sets_in_the_context_is_seen_by_its_own_packa
         (1.50, {"text": "1.5", "yaml": 1.5, "json": 1.5}),
     ],
 )
-def test_a_number_goes_through_the_pipeline_as_a_float64_and_comes_out_as_go_prints_it(
+def test_a_number_is_a_float64_in_the_pipeline_and_is_printed_as_in_go(
     workspace: Workspace, written: float, values: Mapping[str, Any]
 ) -> None:
     workspace.package(

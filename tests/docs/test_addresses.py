@@ -43,11 +43,11 @@ def claims(text: str) -> list[str]:
         f"see {SITE}/image/",
     ],
 )
-def test_a_claim_is_found(line: str) -> None:
+def test_a_false_address_is_found(line: str) -> None:
     assert claims(line) == [line]
 
 
-def test_no_file_claims_what_is_not_published() -> None:
+def test_no_file_names_an_unregistered_address() -> None:
     found = {path.relative_to(ROOT).as_posix(): claims(path.read_text(encoding="utf-8")) for path in published()}
     assert len(found) > 300
     assert {name: lines for name, lines in found.items() if len(lines) > KNOWN.get(name, 0)} == {}

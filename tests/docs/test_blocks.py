@@ -84,7 +84,7 @@ LONG = ("docs/tutorial.md", "docs/under-the-hood.md")  # run only in CI
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in RUN_HERE]
 )
-def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
+def test_a_page_shows_the_real_output(page: str, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
     stage = RUN_HERE[page](folder)
@@ -100,7 +100,7 @@ def test_every_page_with_commands_is_run() -> None:
         assert Path(page).name in (ROOT / test).read_text(encoding="utf-8"), f"{test} does not read {page}"
 
 
-def test_what_is_left_out_needs_a_cluster() -> None:
+def test_a_skipped_block_needs_a_cluster() -> None:
     for page in all_pages():
         for block in blocks(page):
             if block.title == IN_THE_CLUSTER:
@@ -108,7 +108,7 @@ def test_what_is_left_out_needs_a_cluster() -> None:
                 assert any(word in block.text for word in ("kubectl", "flux")), (page, block.line)
 
 
-def test_no_session_hides_in_a_block_of_another_language() -> None:
+def test_no_session_is_in_a_block_of_another_language() -> None:
     """A `$ kcd-gen` in a block without a language would never be run."""
     for page in all_pages():
         for block in blocks(page):
@@ -147,20 +147,20 @@ def test_a_page_is_one_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         "```sh\nfalse\n```\n",
     ],
 )
-def test_a_page_that_shows_something_else_is_found(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_page_with_other_output_is_reported(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     name = page(text, monkeypatch, tmp_path)
     with pytest.raises(AssertionError, match=r"page\.md, the block in line 1"):
         run_page(name, tmp_path / "here")
 
 
-def test_dots_stand_for_what_is_not_shown() -> None:
+def test_an_ellipsis_matches_omitted_output() -> None:
     assert fits("sha256:abc\nmore\nend\n", "sha256:…\n…\nend\n")
     assert fits("end\n", "…\nend\n")
     assert not fits("sha256:abc\nother\n", "sha256:…\n")
     assert not fits("a.c\n", "abc\n")
 
 
-def test_a_block_knows_what_it_is() -> None:
+def test_a_block_is_classified_by_language_and_title() -> None:
     assert Block("yaml", "kcd-gen.yaml", "", 1).is_file
     assert not Block("yaml", IN_THE_CLUSTER, "", 1).is_file
     assert not Block("sh", IN_THE_CLUSTER, "", 1).is_session

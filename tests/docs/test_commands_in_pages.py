@@ -58,7 +58,7 @@ def test_commands_and_options_exist(page: str) -> None:
     assert {" ".join(words): said for words in calls(text) if (said := problem(words))} == {}
 
 
-def test_calls_are_found_wherever_code_is() -> None:
+def test_calls_are_found_in_blocks_and_inline_code() -> None:
     blocks = "    kcd-gen biuld && kcd-gen diff --ref x \\\n        --nothing\n\n```sh\nkcd-gen init srv\n```\n"
     text = f"`kcd-gen lock --chek` and that\n\n{blocks}"
     found = [problem(words) for words in calls(text)]

@@ -64,7 +64,7 @@ def pages_in_docs() -> list[str]:
 
 
 @pytest.mark.parametrize("page", [*pages_in_docs(), "CHANGELOG.md"])
-def test_a_page_reads_the_same_on_github_and_on_the_site(page: str, site: Path) -> None:
+def test_a_page_has_the_same_structure_on_github_and_on_the_site(page: str, site: Path) -> None:
     """GitHub parses lists and nested blocks as CommonMark, MkDocs by older rules: pages must suit both."""
     there = built(site)[address(page.removeprefix("docs/").lower())]
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def test_a_page_reads_the_same_on_github_and_on_the_site(page: str, site: Path) 
     assert both[0] == both[1]
 
 
-def test_no_page_asks_another_host(site: Path) -> None:
+def test_no_page_loads_from_another_host(site: Path) -> None:
     for name, text in built(site).items():
         for tag, attributes in _Tags(text).found:
             source = attributes.get("src") or (attributes.get("href") if tag == "link" else None) or ""
@@ -83,7 +83,7 @@ def test_no_page_asks_another_host(site: Path) -> None:
             assert where.scheme == "data" or where.netloc == urlsplit(HOME).netloc, (name, tag, source)
 
 
-def test_every_link_inside_arrives(site: Path) -> None:
+def test_every_internal_link_has_a_target(site: Path) -> None:
     """MkDocs checks links in Markdown; this checks the built pages, with generated ones and the theme's links."""
     pages = built(site)
     anchors = {name: set(_Tags(text).values("id")) for name, text in pages.items()}
@@ -102,7 +102,7 @@ def test_every_link_inside_arrives(site: Path) -> None:
     assert count > 1000
 
 
-def test_links_to_the_repository_name_what_is_there(site: Path) -> None:
+def test_links_to_the_repository_name_existing_files(site: Path) -> None:
     prefix = f"{REPO_URL}/"
     count = 0
     for name, text in built(site).items():
@@ -113,13 +113,13 @@ def test_links_to_the_repository_name_what_is_there(site: Path) -> None:
     assert count > 10
 
 
-def test_no_id_is_given_twice(site: Path) -> None:
+def test_ids_are_unique_in_a_page(site: Path) -> None:
     for name, text in built(site).items():
         ids = Counter(_Tags(article(text)).values("id"))
         assert [one for one, times in ids.items() if times > 1] == [], name
 
 
-def test_schemas_are_where_their_ids_say(site: Path) -> None:
+def test_schemas_are_published_at_their_ids(site: Path) -> None:
     assert len(kinds()) > 10
     for kind in kinds():
         schema = document_schema(kind)
@@ -193,7 +193,7 @@ def test_every_field_of_the_project_file_is_in_the_reference(site: Path) -> None
     assert set(names(schema)) <= {one.rpartition(".")[2].removesuffix("[]") for one in ids}
 
 
-def test_the_search_knows_the_pages(site: Path) -> None:
+def test_the_search_index_contains_the_pages(site: Path) -> None:
     index = json.loads((site / "search/search_index.json").read_text())
     places = {entry["location"].partition("#")[0] for entry in index["docs"]}
     assert places == set(built(site))

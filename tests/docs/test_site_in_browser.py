@@ -52,7 +52,7 @@ def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, 
 
 
 @pytest.mark.parametrize("page", ["reference/commands/build/", "reference/files/project/"])
-def test_what_tables_name_is_read_on_a_telephone(browser: Browser, address: str, page: str) -> None:
+def test_tables_are_readable_on_a_phone(browser: Browser, address: str, page: str) -> None:
     """Without horizontal scrolling: the columns are shown below each other."""
     browser.look(width=360, dark=False)
     browser.open(f"{address}/{page}")
@@ -77,7 +77,7 @@ def wait_for(browser: Browser, expression: str) -> object:
     return result["result"]["value"]
 
 
-def test_the_search_finds_an_error_code_and_leads_there(browser: Browser, address: str) -> None:
+def test_the_search_finds_an_error_code_and_links_to_it(browser: Browser, address: str) -> None:
     browser.look(width=1280, dark=False)
     browser.errors.clear()
     browser.open(f"{address}/?q=unmet-role")
@@ -98,7 +98,7 @@ def test_a_link_to_an_error_code_shows_it(browser: Browser, address: str) -> Non
     assert 0 < top < height
 
 
-def test_a_copied_session_is_its_commands(browser: Browser, address: str) -> None:
+def test_copying_a_session_copies_only_its_commands(browser: Browser, address: str) -> None:
     """The copy button copies the text that is shown while it copies."""
     browser.open(f"{address}/diff/")
     copied = browser.evaluate(

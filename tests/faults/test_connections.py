@@ -36,7 +36,7 @@ def failure(client: Client, reference: Reference, access: Access = PLAIN, code: 
     return text.replace(reference.registry, "HOST")
 
 
-def test_an_unknown_certificate(tls_server: FaultServer, client: NewClient) -> None:
+def test_an_unknown_certificate_is_an_error(tls_server: FaultServer, client: NewClient) -> None:
     one = client()
     text = failure(one, named(tls_server), Access())
     assert text.startswith("the certificate of HOST is not valid: ")
@@ -44,7 +44,7 @@ def test_an_unknown_certificate(tls_server: FaultServer, client: NewClient) -> N
     assert one.time.slept == []
 
 
-def test_all_names_of_a_certificate_are_good(
+def test_every_name_of_a_certificate_is_accepted(
     tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
 ) -> None:
     one = client(network=Network(ca_file=authority.certificate))
@@ -52,7 +52,7 @@ def test_all_names_of_a_certificate_are_good(
     assert "does not have p:1" in failure(one, local, Access(), "missing-package")
 
 
-def test_a_certificate_s_name_is_compared(
+def test_the_host_is_compared_with_the_certificate(
     tls_server: FaultServer, client: NewClient, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(tls_server.host.rpartition(":")[2])
@@ -63,7 +63,7 @@ def test_a_certificate_s_name_is_compared(
     assert "the certificate is for another host name" in text
 
 
-def test_plain_http_where_https_was_expected(server: FaultServer, client: NewClient) -> None:
+def test_plain_http_instead_of_https_is_an_error(server: FaultServer, client: NewClient) -> None:
     one = client()
     text = failure(one, named(server), Access())
     assert text.startswith("HOST does not serve HTTPS -- ")
@@ -72,7 +72,7 @@ def test_plain_http_where_https_was_expected(server: FaultServer, client: NewCli
 
 
 @pytest.mark.parametrize("content", [None, "no certificate", ""])
-def test_a_ca_file_that_is_none(content: str | None, tmp_path: Path, client: NewClient) -> None:
+def test_an_invalid_ca_file_is_an_error(content: str | None, tmp_path: Path, client: NewClient) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
@@ -81,20 +81,20 @@ def test_a_ca_file_that_is_none(content: str | None, tmp_path: Path, client: New
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_certificates_by_variable(
+def test_a_variable_names_the_certificates(
     name: str, tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
 ) -> None:
     one = client(environment={name: str(authority.certificate)})
     assert "does not have p:1.0.0" in failure(one, named(tls_server), Access(), "missing-package")
 
 
-def test_a_name_that_no_one_knows(client: NewClient) -> None:
+def test_an_unknown_host_name_is_an_error(client: NewClient) -> None:
     one = client()
     text = failure(one, Reference("no-such-host.invalid", "p", "1"))
     assert text.startswith(("the host HOST does not exist", "the host HOST could not be resolved"))
 
 
-def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_servers_that_do_not_answer_are_given_up(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object) -> list[Any]:
         time.sleep(0.5)
         return []
@@ -122,7 +122,9 @@ def swallowing() -> Iterator[str]:
             sock.close()
 
 
-def test_a_host_that_swallows_connections(swallowing: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_accepts_no_connection_is_given_up(
+    swallowing: str, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.2)
     text = failure(client(), Reference(swallowing, "p", "1"))
     assert text.startswith("HOST could not be reached within 10 s, after 5 attempts")
@@ -161,7 +163,7 @@ def denied(handler: Handler, asked: Asked) -> None:
 
 
 @pytest.mark.parametrize(("answer", "tries"), [(denied, 1), (hang_up, 5), (raw(b"\x1b[2J\r\n"), 5)])
-def test_a_proxy_that_does_not_lead_on_is_named(
+def test_a_proxy_that_opens_no_tunnel_is_named(
     answer: Any, tries: int, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.script("CONNECT r.example:443", answer)
@@ -174,7 +176,7 @@ def test_a_proxy_that_does_not_lead_on_is_named(
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://", "nonsense://x", "http://[::1"])
-def test_a_proxy_that_is_not_there_is_named(proxy: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_named(proxy: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     text = failure(client(), Reference("r.example", "p", "1"), Access())
     assert "could not connect to HOST" in text
@@ -183,7 +185,7 @@ def test_a_proxy_that_is_not_there_is_named(proxy: str, client: NewClient, monke
 
 @pytest.mark.parametrize("status", [200, 404])
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_a_connection_is_used_again(method: str, status: int, server: FaultServer, client: NewClient) -> None:
+def test_a_connection_is_reused(method: str, status: int, server: FaultServer, client: NewClient) -> None:
     ports = set()
 
     def give(handler: Handler, asked: Asked) -> None:
@@ -245,7 +247,7 @@ def test_https_goes_through_a_tunnel(
     ],
     ids=["headers", "a body"],
 )
-def test_what_drips_over_tls_is_given_up(
+def test_a_response_that_drips_over_tls_is_given_up(
     drip: Any, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)

@@ -122,7 +122,9 @@ def is_helm(process: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("jobs", ["1", "3"])
-def test_a_build_ends_with_the_helm_that_it_waits_for(tmp_path: Path, number: signal.Signals, jobs: str) -> None:
+def test_an_interrupted_build_ends_the_helm_process_it_waits_for(
+    tmp_path: Path, number: signal.Signals, jobs: str
+) -> None:
     workspace = Workspace(tmp_path)
     endless = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
     workspace.package()
@@ -175,7 +177,9 @@ with interruptible():
         "with ThreadPoolExecutor(1) as pool: pool.submit(compute)",
     ],
 )
-def test_who_computes_ends_with_programs_and_scratch_folders(tmp_path: Path, run: str, number: signal.Signals) -> None:
+def test_an_interrupted_computation_ends_its_programs_and_removes_scratch_directories(
+    tmp_path: Path, run: str, number: signal.Signals
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", COMPUTING.format(run=run)],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -194,7 +198,7 @@ def test_who_computes_ends_with_programs_and_scratch_folders(tmp_path: Path, run
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_program_ends_with_what_it_has_started() -> None:
+def test_a_stopped_program_is_ended_with_its_children() -> None:
     with running(["sh", "-c", "sleep 60 & echo $!; wait"]) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())

@@ -120,7 +120,7 @@ def test_a_dead_registry_costs_a_build_less_than_forty_seconds(attempt: Attempt,
         assert len(set(errors)) == 1  # so that the user sees one line
 
 
-def test_the_constants_keep_the_promise() -> None:
+def test_the_constants_respect_the_limit() -> None:
     assert OUTAGE + max(LAST_WAIT, CONNECT_TIMEOUT) < MOST
     assert sum(min(BACKOFF_LIMIT, 2.0**n) for n in range(TRIES - 1)) < OUTAGE
 
@@ -136,7 +136,7 @@ def test_a_registry_that_throttles_but_serves_is_never_given_up() -> None:
     assert host.left() is None
 
 
-def test_a_download_that_goes_on_after_a_break_is_not_charged() -> None:
+def test_a_resumed_download_is_not_charged() -> None:
     clock = World(1)
     host = Host("r.example", clock.clock)
     host.begin(0.0)
@@ -149,7 +149,7 @@ def test_a_download_that_goes_on_after_a_break_is_not_charged() -> None:
     assert host.left() == pytest.approx(OUTAGE - 10, abs=0.01)
 
 
-def test_time_is_charged_once_for_all_who_wait() -> None:
+def test_time_is_charged_once_for_all_waiting_threads() -> None:
     clock = World(1)
     host = Host("r.example", clock.clock)
     for _ in range(10):
@@ -162,7 +162,7 @@ def test_time_is_charged_once_for_all_who_wait() -> None:
     assert host.left() == OUTAGE - 6.0 - 1.0
 
 
-def test_what_fails_is_charged_though_other_things_work(server: FaultServer, client: NewClient) -> None:
+def test_failures_are_charged_even_if_other_requests_succeed(server: FaultServer, client: NewClient) -> None:
     """Manifests are available and blobs are not: this must not go on forever either."""
     server.script("HEAD *", reply(500))
     server.script("GET *", reply(404))
@@ -175,7 +175,7 @@ def test_what_fails_is_charged_though_other_things_work(server: FaultServer, cli
     assert sum(one.time.slept) < OUTAGE
 
 
-def test_a_closed_host_is_not_asked_and_says_why(server: FaultServer, client: NewClient) -> None:
+def test_a_closed_host_is_not_asked_and_the_reason_is_reported(server: FaultServer, client: NewClient) -> None:
     server.script("GET *", hang_up)
     one = client()
     messages = set()
@@ -188,7 +188,7 @@ def test_a_closed_host_is_not_asked_and_says_why(server: FaultServer, client: Ne
     assert len(one.said) == len(one.time.slept)
 
 
-def test_a_registry_that_comes_back_is_used(server: FaultServer, client: NewClient) -> None:
+def test_a_registry_that_recovers_is_used_again(server: FaultServer, client: NewClient) -> None:
     manifest = reply(200, b"{}", {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
     server.script("GET *", each([reply(503), reply(503), manifest]))
     one = client()
@@ -197,7 +197,7 @@ def test_a_registry_that_comes_back_is_used(server: FaultServer, client: NewClie
     assert one.time.slept == [1, 2]
 
 
-def test_what_refuses_connections_is_closed_after_one_request(client: NewClient) -> None:
+def test_a_host_that_refuses_connections_is_closed_after_one_request(client: NewClient) -> None:
     with FaultServer() as gone:
         reference = named(gone)
     one = client()

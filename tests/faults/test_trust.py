@@ -53,7 +53,9 @@ def login(host: str) -> dict[str, str]:
         ("http://[/", (), False),
     ],
 )
-def test_what_carries_credentials(url: str, named: tuple[str, ...], allowed: bool) -> None:
+def test_credentials_are_only_sent_over_https_or_to_a_named_host(
+    url: str, named: tuple[str, ...], allowed: bool
+) -> None:
     assert Network(clear_text_hosts=frozenset(named)).may_send_credentials(url) is allowed
 
 
@@ -90,7 +92,7 @@ def test_a_helper_is_not_run_for_plain_http(
         client().registry.resolve(named(server), PLAIN)
 
 
-def test_a_mirror_gets_its_own_credentials_alone(server: FaultServer, client: NewClient) -> None:
+def test_a_mirror_only_gets_its_own_credentials(server: FaultServer, client: NewClient) -> None:
     """A pull request can choose the mirror: it never receives the credentials of the registry it replaces."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     network = Network(mirrors={"quay.io": f"http://{server.host}"})
@@ -100,7 +102,7 @@ def test_a_mirror_gets_its_own_credentials_alone(server: FaultServer, client: Ne
     assert [asked.headers.get("authorization") for asked in server.asked] == [None]
 
 
-def test_a_redirected_package_gets_the_credentials_of_its_new_host_alone(server: FaultServer, tmp_path: Path) -> None:
+def test_a_redirected_package_only_gets_the_credentials_of_its_new_host(server: FaultServer, tmp_path: Path) -> None:
     """A pull request's Config can choose where packages come from: `packageRedirects` does not move credentials."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     workspace = Workspace(tmp_path)
@@ -142,7 +144,9 @@ def test_a_token_service_over_plain_http_gets_no_credentials(
     ],
     ids=["headers", "a body"],
 )
-def test_an_answer_that_drips_ends_with_the_run_s_deadline(drip: Reply, server: FaultServer, client: NewClient) -> None:
+def test_an_answer_that_drips_ends_at_the_deadline_of_the_run(
+    drip: Reply, server: FaultServer, client: NewClient
+) -> None:
     """The answer is valid except that it does not end: its own limits would let it continue."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
     server.script("GET /v2/p/manifests/1.0.0", drip)
@@ -196,7 +200,7 @@ def test_hosts_that_fail_in_turn_share_the_deadline(server: FaultServer, client:
     assert len(server.asked) == asked
 
 
-def test_what_registries_send_is_counted(server: FaultServer, client: NewClient) -> None:
+def test_received_bytes_count_towards_the_limit_of_the_run(server: FaultServer, client: NewClient) -> None:
     server.script("GET /v2/p/manifests/1.0.0", reply(200, json.dumps({"x": "y" * 5000}).encode()))
     server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
     limits = moved(LIMITS, {"fetched": 1000})

@@ -124,7 +124,7 @@ def test_the_base_is_pinned_and_can_be_another() -> None:
     assert "FROM ${BASE}" in lines
 
 
-def test_it_runs_without_any_right(deployed: Deployed) -> None:
+def test_it_runs_without_privileges(deployed: Deployed) -> None:
     status = deployed.container.status()
     assert deployed.container.user() == (USER, USER)
     assert {status[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
@@ -144,7 +144,7 @@ def test_it_is_ready_and_logs_requests(deployed: Deployed) -> None:
     assert lines[-1]["status"] == 404
 
 
-def test_every_file_is_served_as_it_was_compiled(deployed: Deployed) -> None:
+def test_every_compiled_file_is_served_unchanged(deployed: Deployed) -> None:
     files = [path for path in (deployed.output / "hr").rglob("*") if path.is_file()]
     assert len(files) > len(deployed.repositories) > 0
     for path in files:
@@ -155,7 +155,7 @@ def test_every_file_is_served_as_it_was_compiled(deployed: Deployed) -> None:
         assert answer.header("last-modified") == formatdate(modified, usegmt=True)
 
 
-def test_helm_finds_and_takes_every_chart(deployed: Deployed, tmp_path: Path) -> None:
+def test_helm_finds_and_pulls_every_chart(deployed: Deployed, tmp_path: Path) -> None:
     def helm(*arguments: str) -> str:
         done = subprocess.run([str(find_helm()), *arguments], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
@@ -177,7 +177,7 @@ def test_helm_finds_and_takes_every_chart(deployed: Deployed, tmp_path: Path) ->
         assert pulled == {path.name: path.read_bytes() for path in (deployed.output / "hr" / repository).glob("*.tgz")}
 
 
-def test_what_is_in_it(deployed: Deployed, tmp_path: Path) -> None:
+def test_the_image_has_the_expected_content(deployed: Deployed, tmp_path: Path) -> None:
     root = tmp_path / "root"
     config = unpack(deployed.layout, root)
     try:

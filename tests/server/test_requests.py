@@ -31,7 +31,7 @@ def test_the_requests_of_the_table(nginx: Nginx) -> None:
     check_all(nginx.port, REQUESTS)
 
 
-def test_yaml_is_the_same_when_it_comes_compressed(nginx: Nginx) -> None:
+def test_compressed_yaml_has_the_same_content(nginx: Nginx) -> None:
     answer = ask(nginx.port, request(INDEX_PATH, "Accept-Encoding: gzip"))
     assert answer.header("content-encoding") == "gzip"
     assert answer.header("transfer-encoding") == "chunked"
@@ -41,7 +41,7 @@ def test_yaml_is_the_same_when_it_comes_compressed(nginx: Nginx) -> None:
 
 @pytest.mark.parametrize("path", [INDEX_PATH, CHART_PATH])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-def test_who_has_it_is_told_so(nginx: Nginx, path: str, coding: str) -> None:
+def test_a_conditional_request_for_an_unchanged_file_gets_304(nginx: Nginx, path: str, coding: str) -> None:
     accept = f"Accept-Encoding: {coding}"
     first = ask(nginx.port, request(path, accept))
     tag, modified = first.header("etag"), first.header("last-modified")
@@ -60,7 +60,7 @@ def test_who_has_it_is_told_so(nginx: Nginx, path: str, coding: str) -> None:
         assert ask(nginx.port, request(path, accept, condition)).status == 200
 
 
-def test_a_file_that_changes_has_another_tag(nginx: Nginx, content: Path) -> None:
+def test_a_changed_file_has_a_new_etag(nginx: Nginx, content: Path) -> None:
     path = content / "hr/default/changing/index.yaml"
     path.parent.mkdir()
     tags = []
@@ -74,7 +74,7 @@ def test_a_file_that_changes_has_another_tag(nginx: Nginx, content: Path) -> Non
     assert len(set(tags)) == 3  # of the same size, with the same time
 
 
-def test_what_is_logged(nginx: Nginx) -> None:
+def test_each_request_is_logged_as_a_line_of_json(nginx: Nginx) -> None:
     strange = request('/hr/\xff"\\\x7f', 'User-Agent: "\\\x1b[31m\xff{}')
     ask(nginx.port, request(f"{INDEX_PATH}?logged=1", "User-Agent: Helm/3.17"))
     ask(nginx.port, request("/logged", method="DELETE"))

@@ -91,7 +91,7 @@ def built(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_the_first_line_says_where(built: Workspace) -> None:
+def test_the_first_line_contains_the_address(built: Workspace) -> None:
     with serving(built.root, "--output", "output") as server:
         assert server.out.read_text() == f"Serving output at http://127.0.0.1:{server.port}/ (press Ctrl-C to stop)\n"
         assert server.err.read_text() == ""
@@ -129,7 +129,7 @@ def test_it_ends_at_once_while_it_waits_for_a_change(built: Workspace, number: s
         assert "Traceback" not in server.err.read_text()
 
 
-def test_helm_takes_every_chart(tmp_path: Path) -> None:
+def test_helm_pulls_every_chart(tmp_path: Path) -> None:
     fixture = ROOT / "fixtures/quickstart"
     arguments = ("--source", str(fixture / "cluster"), "--vendor", str(fixture / "packages"), "--output", "out")
     assert kcd_gen("build", *arguments, directory=tmp_path).exit == 0
@@ -150,7 +150,7 @@ def test_helm_takes_every_chart(tmp_path: Path) -> None:
     assert (tmp_path / chart.name).read_bytes() == chart.read_bytes()
 
 
-def test_flags_that_lead_to_nothing(built: Workspace, tmp_path: Path) -> None:
+def test_unusable_arguments_are_an_error(built: Workspace, tmp_path: Path) -> None:
     def says(*arguments: str) -> tuple[int, str]:
         outcome = kcd_gen("serve", *arguments, directory=built.root)
         return outcome.exit, outcome.err
@@ -176,7 +176,7 @@ def test_flags_that_lead_to_nothing(built: Workspace, tmp_path: Path) -> None:
     assert "choose one with --cluster: a, b" in text
 
 
-def test_another_address_is_warned_of(built: Workspace) -> None:
+def test_another_address_than_loopback_is_a_warning(built: Workspace) -> None:
     with serving(built.root, "--output", "output", "--host", "0.0.0.0") as server:  # noqa: S104 - that is the matter
         until(lambda: "warning[exposed-address]" in server.err.read_text())
         assert server.get("/healthz").status == 200
@@ -185,7 +185,7 @@ def test_another_address_is_warned_of(built: Workspace) -> None:
 WATCH = ("--watch", "--source", "sources", "--output", "output", "--vendor", "packages", "--offline")
 
 
-def test_a_change_is_built(workspace: Workspace) -> None:
+def test_a_change_triggers_a_build(workspace: Workspace) -> None:
     workspace.package()
     workspace.release("web")
     with serving(workspace.root, *WATCH) as server:
@@ -208,7 +208,7 @@ def test_a_change_is_built(workspace: Workspace) -> None:
         assert server.out.read_text().count("compiled;") == count
 
 
-def test_while_there_is_an_error_the_old_output_is_served(workspace: Workspace) -> None:
+def test_the_old_output_is_served_while_the_sources_have_an_error(workspace: Workspace) -> None:
     workspace.package()
     workspace.release("web")
     with serving(workspace.root, *WATCH) as server:
@@ -223,7 +223,7 @@ def test_while_there_is_an_error_the_old_output_is_served(workspace: Workspace) 
         until(lambda: "The last build failed" not in server.page())
 
 
-def test_sources_that_vanish_and_come_back(workspace: Workspace) -> None:
+def test_sources_that_disappear_and_return_are_built(workspace: Workspace) -> None:
     workspace.package()
     workspace.release("web")
     with serving(workspace.root, *WATCH) as server:
@@ -236,7 +236,7 @@ def test_sources_that_vanish_and_come_back(workspace: Workspace) -> None:
         until(lambda: server.get("/hr/default/shop/index.yaml").status == 200)
 
 
-def test_another_branch_is_checked_out(workspace: Workspace) -> None:
+def test_checking_out_another_branch_triggers_a_build(workspace: Workspace) -> None:
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
         subprocess.run(["git", *identity, *arguments], cwd=workspace.root, check=True, capture_output=True)

@@ -89,7 +89,7 @@ FAILED = LastBuild(
 )
 
 
-def test_it_lists_what_is_there(output: Path) -> None:
+def test_it_lists_releases_and_charts(output: Path) -> None:
     with serving(output) as port:
         text = page(port)
     assert "5 Releases in 3 namespaces, 5 charts" in text
@@ -99,7 +99,7 @@ def test_it_lists_what_is_there(output: Path) -> None:
     assert "helm repo add default-podinfo1 http://localhost/hr/default/podinfo1" in text
 
 
-def test_what_a_chart_says_is_text(output: Path) -> None:
+def test_the_page_escapes_all_text(output: Path) -> None:
     with serving(output, FAILED) as port:
         text = page(port)
     assert "<script" not in text
@@ -107,7 +107,7 @@ def test_what_a_chart_says_is_text(output: Path) -> None:
     assert "sources/web.yaml:3:7: error[bad-yaml]: a &lt;b&gt; is no" in text
 
 
-def test_an_index_that_cannot_be_read_is_told_there(output: Path) -> None:
+def test_an_unreadable_index_is_reported_on_the_page(output: Path) -> None:
     with serving(output) as port:
         text = page(port)
     assert re.search(r'<h3>broken</h3>.*?<p class="problem">[^<]+</p>', text, re.DOTALL)
@@ -161,7 +161,7 @@ def test_it_looks_right_on_a_screen(
     assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_link_leads_somewhere(browser: Browser, output: Path) -> None:
+def test_every_link_has_a_target(browser: Browser, output: Path) -> None:
     with serving(output) as port:
         browser.open(f"http://127.0.0.1:{port}/")
         links = browser.evaluate("[...document.links].map(link => link.getAttribute('href'))")
@@ -174,7 +174,7 @@ def test_every_link_leads_somewhere(browser: Browser, output: Path) -> None:
                 assert answer.status == 200, link
 
 
-def test_it_can_be_read_without_eyes(browser: Browser, output: Path) -> None:
+def test_the_page_is_labeled_for_screen_readers(browser: Browser, output: Path) -> None:
     with serving(output) as port:
         browser.open(f"http://127.0.0.1:{port}/")
         assert browser.evaluate("document.documentElement.lang") == "en"
@@ -186,7 +186,7 @@ def test_it_can_be_read_without_eyes(browser: Browser, output: Path) -> None:
         assert browser.evaluate(unnamed) == 0
 
 
-def test_a_fault_of_the_page_would_be_seen(browser: Browser, tmp_path: Path) -> None:
+def test_a_violation_of_the_policy_is_detected(browser: Browser, tmp_path: Path) -> None:
     """The tests above rely on this: the browser reports violations of the policy."""
     with serving(tmp_path) as port:
         browser.errors.clear()

@@ -50,7 +50,7 @@ def output(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["github", "gitlab"])
-def test_pages_publish_hr_and_nothing_else(engine: str, tmp_path: Path) -> None:
+def test_the_examples_for_pages_publish_only_hr(engine: str, tmp_path: Path) -> None:
     if engine == "github":
         workflow = yaml.safe_load(block("yaml", "# .github"))
         steps = workflow["jobs"]["publish"]["steps"]
@@ -71,7 +71,7 @@ def test_pages_publish_hr_and_nothing_else(engine: str, tmp_path: Path) -> None:
     assert found == {f"hr/{name}": data for name, data in published.items()}
 
 
-def test_the_pipelines_move_what_flux_follows(tmp_path: Path) -> None:
+def test_the_pipelines_move_the_reference_that_flux_follows(tmp_path: Path) -> None:
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path / "work"))
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "origin")], check=True)
     subprocess.run(["git", "clone", "-q", str(tmp_path / "origin"), str(tmp_path / "work")], check=True)
@@ -108,7 +108,7 @@ def test_rclone_copies_charts_then_indexes_and_deletes_last(tmp_path: Path) -> N
     assert files(tmp_path / "remote/hr") == files(deploy / "hr")
 
 
-def test_the_upload_to_s3_has_that_order_too() -> None:
+def test_the_upload_to_s3_has_the_same_order() -> None:
     script = block("sh", "# BUCKET")
     charts, indexes, deletes = re.findall(r"aws s3 [^\\\n]*(?:\\\n[^\\\n]*)?", script)
     assert "'*.tgz'" in charts and "--delete" not in charts
@@ -117,7 +117,7 @@ def test_the_upload_to_s3_has_that_order_too() -> None:
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 
-def test_git_syncs_links_are_followed_at_the_root_alone(tmp_path: Path) -> None:
+def test_symlinks_of_git_sync_are_followed_only_at_the_root(tmp_path: Path) -> None:
     """Imitate git-sync 4 with git: worktrees in .worktrees, and a symlink that is replaced with another."""
     origin = tmp_path / "origin"
     subprocess.run(["git", "init", "-q", "-b", "main", str(origin)], check=True)
@@ -152,7 +152,7 @@ def test_git_syncs_links_are_followed_at_the_root_alone(tmp_path: Path) -> None:
                 assert ask(nginx.port, request(path)).status == 404
 
 
-def test_git_syncs_root_is_changed_in_one_line(tmp_path: Path) -> None:
+def test_the_root_for_git_sync_is_changed_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text(configuration()[CONFIGURATION])
     run(block("sh", "sed"), tmp_path)
     root = "/git/current/deploy/prod"
@@ -161,7 +161,7 @@ def test_git_syncs_root_is_changed_in_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_git_syncs_pod_is_valid_and_restricted() -> None:
+def test_the_pod_for_git_sync_is_valid_and_restricted() -> None:
     spec: dict[str, Any] = yaml.safe_load(block("yaml", "# a part of deployment"))
     assert violations(spec) == []
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "charts"}, "spec": spec}

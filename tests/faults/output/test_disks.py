@@ -51,7 +51,9 @@ def state(out: Path) -> dict[str, tuple[bytes, int, int]]:
 
 
 @pytest.mark.parametrize("spare", [0, 8, 25, 40, 400])
-def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mount: Mount, spare: int) -> None:
+def test_a_full_disk_leaves_the_output_unchanged(
+    tmp_path: Path, old: Platform, new: Platform, mount: Mount, spare: int
+) -> None:
     (tmp_path / "out").mkdir()
     mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path / "out"))
     old.checkout(tmp_path / "first")
@@ -80,7 +82,7 @@ def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mou
 
 
 @pytest.mark.parametrize("limit", [200, 1000])
-def test_files_that_may_not_become_large(
+def test_a_file_size_limit_leaves_the_output_unchanged(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, limit: int
 ) -> None:
     root = new.checkout(tmp_path, old)
@@ -93,7 +95,7 @@ def test_files_that_may_not_become_large(
     assert build(root).exit == 0
 
 
-def test_an_output_that_can_only_be_read(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
+def test_a_read_only_output_is_an_error(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
     root = new.checkout(tmp_path, old)
     mount("--bind", str(root / "out"), str(root / "out"))
     mount("-o", "remount,ro,bind", str(root / "out"))
@@ -107,7 +109,7 @@ def test_an_output_that_can_only_be_read(tmp_path: Path, old: Platform, new: Pla
     assert build(old.checkout(tmp_path / "other"), "--check", "--output", str(root / "out")).exit == 0
 
 
-def test_an_output_that_is_current_needs_no_right_to_write(tmp_path: Path, old: Platform) -> None:
+def test_an_up_to_date_output_needs_no_write_permission(tmp_path: Path, old: Platform) -> None:
     root = old.checkout(tmp_path, old)
     folders = [path for path in (root / "out", *(root / "out").rglob("*")) if path.is_dir()]
     for folder in folders:
@@ -120,7 +122,9 @@ def test_an_output_that_is_current_needs_no_right_to_write(tmp_path: Path, old: 
 
 
 @pytest.mark.parametrize("folder", [".", ".kcd-gen", ".kcd-gen/apps", "flux", "flux/apps", "hr/apps"])
-def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, folder: str) -> None:
+def test_a_directory_without_write_permission_leaves_the_output_unchanged(
+    tmp_path: Path, old: Platform, new: Platform, folder: str
+) -> None:
     """All but the first two are only found when much has already been moved."""
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
@@ -139,7 +143,7 @@ def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, fo
     assert files_below(root / "out") == new.output
 
 
-def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_an_update_that_fails_half_way_is_undone(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
     stubborn = root / "out/flux/apps/release9.yaml"
@@ -157,7 +161,9 @@ def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new:
     assert files_below(root / "out") == new.output
 
 
-def test_an_output_in_a_layer_of_a_container_image(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
+def test_an_output_in_a_lower_layer_of_an_overlay_is_an_error(
+    tmp_path: Path, old: Platform, new: Platform, mount: Mount
+) -> None:
     # A container's disk can be an overlayfs, on which no other overlayfs can be mounted.
     mount("-t", "tmpfs", "tmpfs", str(tmp_path))
     layers = [tmp_path / name for name in ("upper", "work", "out")]

@@ -71,16 +71,14 @@ def assert_mended(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("alpha", "zeta"), ("cache2", "search2"), ("mail2", "queue2")])
-def test_branches_that_add_releases_in_different_places_of_the_list_merge(
-    web: Workspace, first: str, second: str
-) -> None:
+def test_branches_that_add_releases_at_different_positions_merge(web: Workspace, first: str, second: str) -> None:
     assert merged(web, lambda: web.release(first), lambda: web.release(second)) == []
     outcome = web.build("--check")
     assert (outcome.exit, outcome.err) == (0, "")  # and the merged list is not taken for a manual edit
     assert_mended(web)
 
 
-def test_branches_that_add_releases_in_one_place_conflict_in_the_list_alone(web: Workspace) -> None:
+def test_branches_that_add_releases_at_one_position_only_conflict_in_the_list(web: Workspace) -> None:
     conflicts = merged(web, lambda: web.release("new1"), lambda: web.release("new2"))
     assert conflicts == ["output/flux/kustomization.yaml"]
     outcome = web.build("--check")
@@ -89,7 +87,7 @@ def test_branches_that_add_releases_in_one_place_conflict_in_the_list_alone(web:
     assert_mended(web)
 
 
-def test_with_union_merge_no_list_conflicts(web: Workspace) -> None:
+def test_a_union_merge_avoids_conflicts_in_lists(web: Workspace) -> None:
     web.root.joinpath(".gitattributes").write_text("output/flux/kustomization.yaml merge=union\n")
     git(web.root, "add", "-A")
     git(web.root, "commit", "-qm", "attributes")
@@ -110,7 +108,7 @@ def test_branches_that_remove_and_add_merge(web: Workspace) -> None:
 
 
 @pytest.mark.parametrize("taken", [None, "--ours", "--theirs"])
-def test_a_conflict_in_one_release_is_mended_by_a_build(web: Workspace, taken: str | None) -> None:
+def test_a_conflict_in_one_release_is_resolved_by_a_build(web: Workspace, taken: str | None) -> None:
     """Both branches change its parameters and take different charts; the source is merged by hand."""
 
     def change(version: str, replicas: int) -> Callable[[], None]:
@@ -135,7 +133,7 @@ def test_a_conflict_in_one_release_is_mended_by_a_build(web: Workspace, taken: s
     assert web.build("--check").exit == 0
 
 
-def test_a_release_that_one_branch_removes_and_the_other_changes(web: Workspace) -> None:
+def test_a_release_removed_in_one_branch_and_changed_in_the_other_is_resolved(web: Workspace) -> None:
     def remove() -> None:
         (web.root / "sources/default-web.yaml").unlink()
 
@@ -145,7 +143,7 @@ def test_a_release_that_one_branch_removes_and_the_other_changes(web: Workspace)
     assert not (web.output / "flux/default/web.yaml").exists()
 
 
-def test_a_release_that_both_branches_add_in_two_ways(web: Workspace) -> None:
+def test_a_release_added_differently_by_two_branches_is_resolved(web: Workspace) -> None:
     merged(
         web,
         lambda: web.release("new", "parameters: {replicas: 2}\n"),
@@ -155,7 +153,7 @@ def test_a_release_that_both_branches_add_in_two_ways(web: Workspace) -> None:
     assert_mended(web)
 
 
-def test_a_release_that_one_branch_renames_and_the_other_changes(web: Workspace) -> None:
+def test_a_release_renamed_in_one_branch_and_changed_in_the_other_is_resolved(web: Workspace) -> None:
     def rename() -> None:
         (web.root / "sources/default-web.yaml").unlink()
         web.release("website")
@@ -167,14 +165,14 @@ def test_a_release_that_one_branch_renames_and_the_other_changes(web: Workspace)
     assert_mended(web)
 
 
-def test_records_that_are_lost_are_written_again(web: Workspace) -> None:
+def test_lost_records_are_rewritten(web: Workspace) -> None:
     shutil.rmtree(web.output / ".kcd-gen")
     assert web.build("--check").exit == 3
     assert_mended(web)
     assert git(web.root, "status", "--porcelain") == ""
 
 
-def test_folders_that_become_empty_go_with_the_last_release_of_a_namespace(web: Workspace) -> None:
+def test_empty_directories_are_removed_with_the_last_release_of_a_namespace(web: Workspace) -> None:
     for path in (web.root / "sources").iterdir():
         path.unlink()
     web.release("other", namespace="elsewhere")

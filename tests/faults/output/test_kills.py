@@ -48,7 +48,7 @@ def assert_completed(root: Path, old: Platform, new: Platform) -> bool:
     return interrupted
 
 
-def test_killed_at_any_change_to_the_disk(
+def test_a_build_killed_at_any_disk_change_is_completed(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
 ) -> None:
     chance = random.Random(24)  # noqa: S311 (the same points in each run, so that a failure can be seen again)
@@ -70,7 +70,9 @@ clusters: [{name: prod, sources: [sources], output: out}]
 """
 
 
-def test_killed_at_any_moment(tmp_path: Path, driver: Driver, old: Platform, new: Platform) -> None:
+def test_a_build_killed_at_any_moment_is_completed(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform
+) -> None:
     root = new.checkout(tmp_path / "whole", old)
     started = time.monotonic()
     assert killed(driver, root).code == 0
@@ -82,7 +84,7 @@ def test_killed_at_any_moment(tmp_path: Path, driver: Driver, old: Platform, new
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.45])
-def test_the_command_itself_killed(
+def test_a_killed_command_is_completed(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, seconds: float
 ) -> None:
     root = new.checkout(tmp_path, old)
@@ -103,7 +105,7 @@ def test_a_completion_that_is_killed_is_completed(
             assert_completed(root, old, new)
 
 
-def test_what_a_killed_build_leaves_is_not_for_git(
+def test_files_of_a_killed_build_are_ignored_by_git(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
 ) -> None:
     root = new.checkout(tmp_path, old)
@@ -111,7 +113,7 @@ def test_what_a_killed_build_leaves_is_not_for_git(
     assert (root / "out" / STAGING / ".gitignore").read_text() == "*\n"
 
 
-def test_the_build_that_completes_another_says_so(
+def test_a_build_that_completes_another_reports_it(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
 ) -> None:
     root = new.checkout(tmp_path / "killed", old)

@@ -32,7 +32,7 @@ def test_two_builds_at_once(tmp_path: Path, old: Platform, new: Platform) -> Non
         assert files_below(root / "out") == new.output
 
 
-def test_two_builds_of_different_sources_at_once_leave_one_of_the_outputs(
+def test_concurrent_builds_of_different_sources_leave_one_of_the_outputs(
     tmp_path: Path, old: Platform, new: Platform
 ) -> None:
     shared = tmp_path / "out"
@@ -44,7 +44,7 @@ def test_two_builds_of_different_sources_at_once_leave_one_of_the_outputs(
         assert files_below(shared) in (old.output, new.output)
 
 
-def test_a_build_that_waits_for_another_says_so(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_a_build_that_waits_for_another_reports_it(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     other = os.open(root / "out", os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
@@ -114,7 +114,7 @@ def test_a_source_that_changes_as_it_is_read_is_read_again(source: Path, monkeyp
     assert read.text == whole
 
 
-def test_a_source_that_never_comes_to_rest_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_never_stops_changing_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Unsettled(monkeypatch, source, 1000)
     with pytest.raises(ProblemsError, match="changed each time") as caught:
         read_source(source, "releases.yaml", [b"kubocd.kubotal.io"])
@@ -122,7 +122,7 @@ def test_a_source_that_never_comes_to_rest_is_an_error(source: Path, monkeypatch
 
 
 @pytest.mark.parametrize("seconds", _CLOCKS.values(), ids=_CLOCKS)
-def test_times_of_files_mean_nothing(tmp_path: Path, old: Platform, new: Platform, seconds: int) -> None:
+def test_file_times_have_no_influence(tmp_path: Path, old: Platform, new: Platform, seconds: int) -> None:
     root = new.checkout(tmp_path, old)
     for path in (path for folder in ("sources", "layout", "out") for path in (root / folder).rglob("*")):
         try:
@@ -156,7 +156,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, old: Platform, new: 
     assert files_below(root / "out") == new.output
 
 
-def test_charts_that_differ_in_case_alone_are_refused(workspace: Workspace) -> None:
+def test_charts_that_differ_only_in_case_are_refused(workspace: Workspace) -> None:
     named = "\n  main: {name: web, version: 1.0.0}\n  other: {name: Web, version: 1.0.0}\n"
     charts = {}
     for name in ("web", "Web"):
@@ -182,7 +182,7 @@ def test_a_release_and_a_namespace_have_no_capital_letters(workspace: Workspace)
     assert "not 'Shop'" in outcome.err
 
 
-def test_outputs_that_differ_in_case_alone_are_refused(workspace: Workspace) -> None:
+def test_outputs_that_differ_only_in_case_are_refused(workspace: Workspace) -> None:
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
         "- {name: one, sources: [one], output: deploy/prod}\n- {name: two, sources: [two], output: deploy/Prod}\n"
@@ -223,7 +223,7 @@ sys.exit(code)
 """
 
 
-def test_what_is_not_kcd_gen_s_is_not_walked(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_directories_not_owned_by_kcd_gen_are_not_walked(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     foreign = [root / "out/docs", root / "out/flux/other", root / "out/hr/other", root / "out/hr/apps/mine"]
     for folder in foreign:
@@ -242,7 +242,7 @@ def test_what_is_not_kcd_gen_s_is_not_walked(tmp_path: Path, old: Platform, new:
     assert sum(len(list(folder.iterdir())) for folder in foreign) == 10_000
 
 
-def test_the_command_needs_no_home_and_no_cache_to_write(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_the_command_needs_no_writable_home_or_cache(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     assert run(root).exit == 0
     assert sorted(path.name for path in root.iterdir()) == ["layout", "out", "sources"]
