@@ -23,8 +23,8 @@ EXPECTED = (
 
 def main() -> int:
     """Return exit status 0 if the installed wheel works by itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
         _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(work / "dist"), str(ROOT))
         (wheel,) = (work / "dist").glob("*.whl")
         missing = set(EXPECTED) - set(zipfile.ZipFile(wheel).namelist())
@@ -59,8 +59,8 @@ def _action_installs(runner: Path) -> None:
     _run(
         "/bin/bash", str(ROOT / "templates/ci/github-action.sh"), "install", cwd=runner, GITHUB_PATH="path", **variables
     )
-    folder = (runner / "path").read_text().strip()
-    print(f"the action installed {_run(f'{folder}/kcd-gen', '--version', cwd=runner)}", end="")
+    directory = (runner / "path").read_text().strip()
+    print(f"the action installed {_run(f'{directory}/kcd-gen', '--version', cwd=runner)}", end="")
 
 
 def _run(*command: str, cwd: Path = ROOT, **variables: str) -> str:

@@ -63,33 +63,33 @@ def _options(case: Path) -> dict[str, Any]:
     return options
 
 
-def _prepare(case: Path, options: dict[str, Any], folder: Path) -> None:
+def _prepare(case: Path, options: dict[str, Any], directory: Path) -> None:
     if "fixture" in options:
-        shutil.copytree(FIXTURES / options["fixture"], folder / options["fixture"])
+        shutil.copytree(FIXTURES / options["fixture"], directory / options["fixture"])
     for name, target in (("sources", "sources"), ("before", "output")):
         if (case / name).is_dir():
-            shutil.copytree(case / name, folder / target)
+            shutil.copytree(case / name, directory / target)
     if (case / "kcd-gen.yaml").exists():
-        shutil.copy(case / "kcd-gen.yaml", folder)
+        shutil.copy(case / "kcd-gen.yaml", directory)
     layers = {}
     for manifest in sorted((case / "packages").rglob("original.yaml")):
         repository, _, tag = manifest.parent.relative_to(case / "packages").as_posix().rpartition("/")
         status = manifest.with_name("status.yaml").read_text(encoding="utf-8")
         layers[f"{repository}:{tag}"] = package_content(manifest.read_text(encoding="utf-8"), status)
     if layers:
-        write_layout(folder / "packages", layers)
+        write_layout(directory / "packages", layers)
 
 
-def _build(case: Path, options: dict[str, Any], folder: Path) -> Outcome:
+def _build(case: Path, options: dict[str, Any], directory: Path) -> Outcome:
     own = "arguments" in options and "--source" in options["arguments"]
     flags = () if own or (case / "kcd-gen.yaml").exists() else FROM_FLAGS
-    return kcd_gen("build", *flags, *options.get("arguments", ()), directory=folder)
+    return kcd_gen("build", *flags, *options.get("arguments", ()), directory=directory)
 
 
-def _expectable(outcome: Outcome, folder: Path) -> dict[str, bytes]:
+def _expectable(outcome: Outcome, directory: Path) -> dict[str, bytes]:
     """Return what a case compares: both streams and the output."""
     found = {"stdout.txt": outcome.out.encode(), "stderr.txt": without_log(outcome.err).encode()}
-    for path, content in files_below(folder / "output").items():
+    for path, content in files_below(directory / "output").items():
         if path.endswith(".tgz"):
             found[f"output/{path}.sha256"] = f"{hashlib.sha256(content).hexdigest()}\n".encode()
         else:
@@ -121,10 +121,10 @@ def _text(content: bytes) -> list[str]:
     return content.decode().splitlines(keepends=True)
 
 
-def _states(folder: Path) -> dict[str, tuple[int, int]]:
+def _states(directory: Path) -> dict[str, tuple[int, int]]:
     """Return inode and time of every file: a rewritten file has others."""
     return {
-        path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
+        path.relative_to(directory).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
         if path.is_file()
     }

@@ -182,8 +182,8 @@ def test_merged_branches_that_change_different_releases_pass_a_check(web: Worksp
 
 
 def test_a_check_needs_no_write_permission(web: Workspace) -> None:
-    def lock(folder: Path, mode: int) -> None:
-        for path in (folder, *folder.rglob("*")):
+    def lock(directory: Path, mode: int) -> None:
+        for path in (directory, *directory.rglob("*")):
             if path.is_dir():
                 path.chmod(mode)
 

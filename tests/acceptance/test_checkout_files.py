@@ -279,14 +279,14 @@ def test_a_manifest_packages_the_charts_of_its_checkout(tmp_path: Path) -> None:
     (tmp_path / "checkout/packages").mkdir()
     manifest = tmp_path / "checkout/packages/demo.yaml"
 
-    def package(path: str, *flags: str, folder: str = "checkout") -> Outcome:
+    def package(path: str, *flags: str, directory: str = "checkout") -> Outcome:
         text = "apiVersion: v1alpha1\nname: demo\ntag: 1.0.0\nmodules:\n- name: main\n  source: {local: {path: %s}}\n"
         manifest.write_text(text % path)
         where = ("--repo-prefix", "registry.example.com/p", "--output", str(tmp_path / "layout"), "--force")
-        return kcd_gen("package", str(manifest), *where, *flags, directory=tmp_path / folder)
+        return kcd_gen("package", str(manifest), *where, *flags, directory=tmp_path / directory)
 
     git(tmp_path / "checkout", "init", "--quiet")
-    assert package("../charts/web", folder="elsewhere").exit == 0
+    assert package("../charts/web", directory="elsewhere").exit == 0
     for path in ("../../elsewhere/web", str(tmp_path / "elsewhere/web")):
         outcome = package(path)
         assert outcome.exit == 1

@@ -56,9 +56,9 @@ every_system = pytest.mark.parametrize("run", [github, gitlab, jenkins, tekton])
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    return folder
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_the_action_without_its_repository_names_the_missing_setting(checkout: P
 def test_requirements_of_the_checkout_are_refused(run: Run, checkout: Path) -> None:
     (checkout / "requirements.txt").write_text("kcd-gen\n")
     (checkout.parent / "link").symlink_to(checkout)
-    for folder in (checkout, checkout.parent / "link"):
-        ran = run(checkout, f"--require-hashes -r {folder}/requirements.txt", {})
+    for directory in (checkout, checkout.parent / "link"):
+        ran = run(checkout, f"--require-hashes -r {directory}/requirements.txt", {})
         assert ran.exit == 2
         assert "names a requirements file in the checkout" in ran.log
 

@@ -51,9 +51,9 @@ HOSTILE = "::warning::$(touch pwned)`touch pwned`;touch pwned##[error].yaml"
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
-    folder = tmp_path / "origin"
-    folder.mkdir()
-    return quickstart(folder)
+    directory = tmp_path / "origin"
+    directory.mkdir()
+    return quickstart(directory)
 
 
 def test_a_pull_request_that_is_built_passes_and_is_commented_on(origin: Path, tmp_path: Path) -> None:
@@ -406,10 +406,10 @@ def workflows() -> Iterator[tuple[str, str]]:
 
 
 def test_the_workflows_for_users_have_the_permissions_they_need(tmp_path: Path) -> None:
-    folder = tmp_path / ".github/workflows"
-    folder.mkdir(parents=True)
+    directory = tmp_path / ".github/workflows"
+    directory.mkdir(parents=True)
     for name, text in workflows():
-        (folder / f"{name}.yaml").write_text(text)
+        (directory / f"{name}.yaml").write_text(text)
         workflow = yaml.safe_load(text)
         assert "pull_request_target" not in workflow[True], name  # `on`, as YAML 1.1 reads it
         for job in workflow["jobs"].values():
@@ -420,11 +420,11 @@ def test_the_workflows_for_users_have_the_permissions_they_need(tmp_path: Path) 
                 assert "${{" not in step.get("run", ""), name
                 if step.get("uses", "").startswith("actions/checkout@"):
                     assert step["with"]["persist-credentials"] is False, name
-    assert len(list(folder.iterdir())) >= 8
+    assert len(list(directory.iterdir())) >= 8
     # The pages name versions of actions, not commits.
     (tmp_path / "zizmor.yml").write_text("rules: {unpinned-uses: {config: {policies: {'*': ref-pin}}}}\n")
     audited = [f"{sys.prefix}/bin/zizmor", "--offline", "--no-progress", "--min-severity=medium"]
-    audited += ["--config", str(tmp_path / "zizmor.yml"), str(folder), str(ROOT / "action.yml")]
+    audited += ["--config", str(tmp_path / "zizmor.yml"), str(directory), str(ROOT / "action.yml")]
     done = subprocess.run(audited, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

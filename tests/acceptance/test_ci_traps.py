@@ -53,8 +53,8 @@ def trapped(tmp_path: Path, form: Form) -> Iterator[Trapped]:
     home.mkdir()
     quickstart(origin, PROJECT)
     traps = Traps(tmp_path / "marks")
-    for folder in (origin, origin / PROJECT):
-        traps.lay(folder)
+    for directory in (origin, origin / PROJECT):
+        traps.lay(directory)
     traps.lay_repository(origin / PROJECT)
     change(origin / PROJECT)
     build(origin / PROJECT)

@@ -61,7 +61,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
 def test_the_output_is_independent_of_directory_clock_locale_umask_and_hash_seed(
     reference: Mapping[str, bytes], tmp_path: Path
 ) -> None:
-    workspace = Workspace(tmp_path / "a folder of another depth" / "é")
+    workspace = Workspace(tmp_path / "a directory of another depth" / "é")
     write_sources(workspace, NAMES)
     other = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "4711", "HOME": str(tmp_path)}
     assert build(workspace, "-j", "8", environment=other, umask=0o077) == reference
@@ -76,9 +76,9 @@ def test_the_output_is_independent_of_the_order_of_files(reference: Mapping[str,
 def test_the_output_is_independent_of_the_order_in_a_file(reference: Mapping[str, bytes], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_sources(workspace, NAMES)
-    folder = workspace.root / "sources"
-    texts = [path.read_text() for path in sorted(folder.iterdir(), reverse=True)]
-    shutil.rmtree(folder)
+    directory = workspace.root / "sources"
+    texts = [path.read_text() for path in sorted(directory.iterdir(), reverse=True)]
+    shutil.rmtree(directory)
     workspace.source("all.yaml", "---\n".join(texts))
     assert build(workspace) == reference
 

@@ -500,8 +500,8 @@ def fleet(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def of_fleet(folder: Path, *flags: str) -> Outcome:
-    return kcd_gen("diff", "--source", "sources", "--vendor", "layout", "--ref", "main", *flags, directory=folder)
+def of_fleet(directory: Path, *flags: str) -> Outcome:
+    return kcd_gen("diff", "--source", "sources", "--vendor", "layout", "--ref", "main", *flags, directory=directory)
 
 
 @pytest.mark.parametrize(("form", "name"), [("markdown", "diff.md"), ("html", "diff.html"), ("text", "diff.txt")])

@@ -101,10 +101,10 @@ def ambiguous_installation(workspace: Workspace) -> Outcome:
 
 
 def ambiguous_package(workspace: Workspace) -> Outcome:
-    folder = workspace.root / "packages"
+    directory = workspace.root / "packages"
     manifests = [WEB_MANIFEST, WEB_MANIFEST + "description: another\n"]
     layers = [package_content(manifest, status_of(manifest)) for manifest in manifests]
-    write_index(folder, [{**write_image(folder, layer), "annotations": {REF_NAME: WEB}} for layer in layers])
+    write_index(directory, [{**write_image(directory, layer), "annotations": {REF_NAME: WEB}} for layer in layers])
     workspace.release("web")
     return workspace.build()
 
@@ -249,9 +249,9 @@ def no_releases(workspace: Workspace) -> Outcome:
 
 
 def not_a_package(workspace: Workspace) -> Outcome:
-    folder = workspace.root / "packages"
-    chart = write_blob(folder, b"{}", "application/vnd.cncf.helm.config.v1+json")
-    write_index(folder, [{**write_image(folder, b"", config=chart), "annotations": {REF_NAME: WEB}}])
+    directory = workspace.root / "packages"
+    chart = write_blob(directory, b"{}", "application/vnd.cncf.helm.config.v1+json")
+    write_index(directory, [{**write_image(directory, b"", config=chart), "annotations": {REF_NAME: WEB}}])
     workspace.release("web")
     return workspace.build()
 

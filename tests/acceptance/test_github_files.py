@@ -85,12 +85,12 @@ def test_each_action_has_the_same_version_everywhere() -> None:
     assert len(majors) == 1, majors
 
 
-def release_step(name: str, folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
-    """Run a step of the release's build as GitHub does, in `folder`."""
+def release_step(name: str, directory: Path, tag: str) -> subprocess.CompletedProcess[str]:
+    """Run a step of the release's build as GitHub does, in `directory`."""
     (step,) = (one for one in workflow("release.yaml")["jobs"]["build"]["steps"] if one.get("name") == name)
     command = [program("bash", "bash"), "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
     environment = {"PATH": "/usr/bin:/bin", "GITHUB_REF_NAME": tag}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_release_tag_must_match_the_version() -> None:

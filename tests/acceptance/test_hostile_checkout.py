@@ -54,8 +54,8 @@ def make(tmp_path: Path) -> Callable[[Callable[[Workspace], None]], Checkout]:
 
     def made(attack: Callable[[Workspace], None]) -> Checkout:
         home = tmp_path / "home"
-        for folder in ("blobs/sha256", "sha256", "hr", "flux/default", "kcd-gen"):
-            (home / folder).mkdir(parents=True)
+        for directory in ("blobs/sha256", "sha256", "hr", "flux/default", "kcd-gen"):
+            (home / directory).mkdir(parents=True)
         for name in ("authorized_keys", "index.json", f"sha256/{BLOB}", f"blobs/sha256/{BLOB}", BLOB):
             (home / name).write_text('{"schemaVersion": 2, "manifests": []}')
         (home / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
@@ -130,8 +130,8 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
     "a namespace in flux": (built("flux/default"), BUILD, "symlinked-output"),
     "a written file": (built("flux/default/web.yaml", "home/authorized_keys"), BUILD, "symlinked-output"),
     "hr": (built("hr"), BUILD, "symlinked-output"),
-    "a chart folder": (built("hr/default/web"), BUILD, "symlinked-output"),
-    "a new chart folder": (built("hr/default/new"), BUILD, "symlinked-output"),
+    "a chart directory": (built("hr/default/web"), BUILD, "symlinked-output"),
+    "a new chart directory": (built("hr/default/new"), BUILD, "symlinked-output"),
     "the records": (built(".kcd-gen"), BUILD, "symlinked-output"),
     "a namespace's records": (built(".kcd-gen/default"), BUILD, "symlinked-output"),
     "the staging directory": (built(STAGING), BUILD, "foreign-staging"),

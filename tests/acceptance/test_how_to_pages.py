@@ -105,8 +105,8 @@ def test_private_registry(tmp_path: Path, authority: CertificateAuthority) -> No
     with run_registry(tmp_path / "registry", ca=authority, login=True) as registry:
         copy(VENDORED, f"docker://{registry.host}/{PACKAGE}", authority, tmp_path)
         box = Sandbox(tmp_path, {"registry.example.com": registry.host})
-        for folder in ("certs", "clusters/prod"):
-            (box.work / folder).mkdir(parents=True)
+        for directory in ("certs", "clusters/prod"):
+            (box.work / directory).mkdir(parents=True)
         shutil.copy(authority.certificate, box.work / "certs/ca.crt")
         source = RELEASE.read_text(encoding="utf-8").replace("quay.io/kubodoc", registry.host)
         (box.work / "clusters/prod/podinfo1.yaml").write_text(source)

@@ -42,18 +42,18 @@ def checkout(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "checkout", GITHUB)
 
 
-def rejected(module: str, *arguments: str, folder: Path) -> None:
+def rejected(module: str, *arguments: str, directory: Path) -> None:
     with pytest.raises(AssertionError):
-        python(module, *arguments, folder=folder)
+        python(module, *arguments, directory=directory)
 
 
 def check_workflow(checkout: Repository, name: str = WORKFLOW) -> None:
-    python("check_jsonschema", "--builtin-schema", "vendor.github-workflows", name, folder=checkout.root)
+    python("check_jsonschema", "--builtin-schema", "vendor.github-workflows", name, directory=checkout.root)
 
 
 def check_pipeline(checkout: Repository) -> None:
     schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
-    python("check_jsonschema", *schema, PIPELINE, folder=checkout.root)
+    python("check_jsonschema", *schema, PIPELINE, directory=checkout.root)
 
 
 def test_an_empty_repository(checkout: Repository, snapshot: SnapshotAssertion) -> None:
@@ -90,15 +90,15 @@ def test_kustomize_accepts_the_written_files(checkout: Repository) -> None:
     checkout.init("--image", "registry.example.com/platform/charts")
     assert kcd_gen("build", "--offline", directory=checkout.root).exit == 0
     kinds = {}
-    for folder in ("server", "flux"):
-        command = ["kubectl", "kustomize", f"deploy/default/{folder}"]
+    for directory in ("server", "flux"):
+        command = ["kubectl", "kustomize", f"deploy/default/{directory}"]
         done = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         documents = list(yaml.safe_load_all(done.stdout))
-        kinds[folder] = sorted(one["kind"] for one in documents)
+        kinds[directory] = sorted(one["kind"] for one in documents)
         deployments = [one for one in documents if one["kind"] == "Deployment"]
         images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in deployments]
-        assert images == ["registry.example.com/platform/charts"] * (folder == "server")
+        assert images == ["registry.example.com/platform/charts"] * (directory == "server")
     assert kinds["flux"] == ["HelmRelease", "HelmRepository", "OCIRepository"]
     assert len(kinds["server"]) == 6
 
@@ -230,7 +230,7 @@ def test_the_workflow_is_for_the_default_branch(checkout: Repository) -> None:
 
 def test_the_hook_configuration_is_valid(checkout: Repository) -> None:
     assert checkout.init().exit == 0
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     (hook,) = checkout.documents(HOOKS)[0]["repos"]
     assert hook == {
         "repo": COPY,
@@ -240,7 +240,7 @@ def test_the_hook_configuration_is_valid(checkout: Repository) -> None:
     assert hook["hooks"][0]["id"] in OUR_HOOKS
     checkout.write("broken.yaml", checkout.read(HOOKS).replace("rev:", "rev_:"))
     with pytest.raises(AssertionError):
-        python("pre_commit", "validate-config", "broken.yaml", folder=checkout.root)
+        python("pre_commit", "validate-config", "broken.yaml", directory=checkout.root)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_the_hook_is_added_to_existing_hooks(checkout: Repository, snapshot: Sna
     checkout.write(HOOKS, SOMEBODYS_HOOKS)
     outcome = checkout.init("--no-server")
     assert outcome.text == snapshot
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     added = f"""\
   - repo: {COPY}
     rev: {COMMIT}
@@ -367,7 +367,7 @@ INDEX = "--index-url https://packages.example.com/simple kcd-gen==0.1.0"
 @pytest.mark.parametrize("source", [WHEEL, INDEX])
 def test_the_hook_from_a_wheel_matches_the_hook_from_a_copy(checkout: Repository, source: str) -> None:
     assert checkout.init(source=source).exit == 0
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     (repository,) = checkout.documents(HOOKS)[0]["repos"]
     (hook,) = repository["hooks"]
     assert repository["repo"] == "local"
@@ -458,11 +458,11 @@ def test_an_existing_project_is_kept_and_the_other_files_are_written(checkout: R
 
 
 def test_a_project_in_a_subdirectory_is_passed_to_hook_and_ci(checkout: Repository) -> None:
-    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", folder="platform")
-    assert checkout.init(folder="platform").exit == 0
+    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", directory="platform")
+    assert checkout.init(directory="platform").exit == 0
     (hook,) = checkout.documents(HOOKS)[0]["repos"]
     assert hook["hooks"] == [{"id": "kcd-gen-build", "args": ["--project", "platform/kcd-gen.yaml"]}]
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     # As pre-commit calls it: from the root of the repository.
     _, *entry = OUR_HOOKS["kcd-gen-build"]["entry"].split()
     checkout.write("platform/sources/none.yaml", "a: b\n")
@@ -472,11 +472,11 @@ def test_a_project_in_a_subdirectory_is_passed_to_hook_and_ci(checkout: Reposito
     check_workflow(checkout)
     (workflow,) = checkout.documents(WORKFLOW)
     assert workflow["jobs"]["kcd-gen"]["steps"][1]["with"] == {"working-directory": "platform"}
-    assert checkout.init("--ci", "gitlab", folder="platform").exit == 0
+    assert checkout.init("--ci", "gitlab", directory="platform").exit == 0
     check_pipeline(checkout)
     (component,) = checkout.documents(PIPELINE)[0]["include"]
-    folder = {"working-directory": "platform", "lock": "platform/kcd-gen.lock"}
-    assert component["inputs"] == {"install-from": SOURCE, **folder}
+    directory = {"working-directory": "platform", "lock": "platform/kcd-gen.lock"}
+    assert component["inputs"] == {"install-from": SOURCE, **directory}
     assert "/platform/deploy/prod/flux/** -text" in checkout.read(".gitattributes")
     assert "./platform/kcd-gen.schema.json" in checkout.read(".vscode/settings.json")
     assert "another project in platform" in checkout.init("--dry-run").out

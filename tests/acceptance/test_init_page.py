@@ -46,5 +46,5 @@ def test_other_hooks_can_leave_the_output_alone(checkout: Repository) -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     checkout.init()
     checkout.write(HOOKS, text + checkout.read(HOOKS))
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     assert checkout.init().exit == 0

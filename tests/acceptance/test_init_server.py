@@ -29,10 +29,10 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
-def manifests(checkout: Checkout, folder: str = SERVER) -> dict[str, Any]:
+def manifests(checkout: Checkout, directory: str = SERVER) -> dict[str, Any]:
     """Return the manifests that the kustomization.yaml lists, by kind."""
-    listed = checkout.documents(f"{folder}/kustomization.yaml")[0]["resources"]
-    documents = [document for name in listed for document in checkout.documents(f"{folder}/{name}")]
+    listed = checkout.documents(f"{directory}/kustomization.yaml")[0]["resources"]
+    documents = [document for name in listed for document in checkout.documents(f"{directory}/{name}")]
     return {document["kind"]: document for document in documents}
 
 
@@ -136,7 +136,7 @@ def test_a_url_that_is_not_a_service_is_an_error_at_its_line(checkout: Checkout,
 LAYOUTS: dict[str, tuple[dict[str, str], tuple[str, ...], str, tuple[str, str]]] = {
     # the files of the checkout, the flags, where the Kustomizations are written, and their source
     "flux bootstrap": ({}, (), PLACED, ("GitRepository", "flux-system")),
-    "a folder of clusters": (
+    "a directory of clusters": (
         {BOOTSTRAP: sync("./clusters/test"), "clusters/prod/sync.yaml": sync("clusters/prod/", "prod")},
         (),
         PLACED,
@@ -160,7 +160,7 @@ LAYOUTS: dict[str, tuple[dict[str, str], tuple[str, ...], str, tuple[str, str]]]
         ("OCIRepository", "flux-system"),
     ),
     "nothing of Flux": ({BOOTSTRAP: "a: b\n"}, (), f"deploy/prod/cluster/{FILE}", ("GitRepository", FLUX)),
-    "a folder that is named": (
+    "a directory that is named": (
         {}, ("--flux-dir", "clusters/prod/apps"), f"clusters/prod/apps/{FILE}", ("GitRepository", FLUX)
     ),
     "a source that is named": ({}, ("--flux-source", "OCIRepository/other"), PLACED, ("OCIRepository", "other")),
@@ -181,10 +181,10 @@ def test_flux_is_found_in_the_checkout(checkout: Checkout, name: str) -> None:
     assert ("add kcd-gen-kustomizations.yaml to kustomization.yaml" in outcome.out) == ("listed" in name)
 
 
-def test_a_project_in_a_folder_of_the_checkout(checkout: Checkout) -> None:
+def test_a_project_in_a_directory_of_the_checkout(checkout: Checkout) -> None:
     (checkout.root / "kcd-gen.yaml").unlink()
-    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", folder="platform")
-    assert checkout.init(folder="platform").exit == 0
+    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", directory="platform")
+    assert checkout.init(directory="platform").exit == 0
     charts, releases = checkout.documents(PLACED)
     assert charts["spec"]["path"] == "./platform/deploy/prod/server"
     assert releases["spec"]["path"] == "./platform/deploy/prod/flux"

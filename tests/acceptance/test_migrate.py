@@ -240,10 +240,10 @@ def test_a_missing_dump_file_is_an_error(workspace: Workspace) -> None:
 
 
 def test_the_example_of_the_page_is_the_real_output(tmp_path: Path) -> None:
-    folder = shutil.copytree(ROOT / "fixtures/quickstart", tmp_path / "quickstart")
+    directory = shutil.copytree(ROOT / "fixtures/quickstart", tmp_path / "quickstart")
     where = ("--source", "cluster", "--vendor", "packages", "--output", "deploy")
-    assert kcd_gen("build", *where, directory=folder).exit == 0
-    live = [cluster.taken_over(one, cluster.by_kubocd(one)) for one in cluster.compiled_documents(folder / "deploy")]
+    assert kcd_gen("build", *where, directory=directory).exit == 0
+    live = [cluster.taken_over(one, cluster.by_kubocd(one)) for one in cluster.compiled_documents(directory / "deploy")]
     lived = next(one for one in live if one["kind"] == "HelmRelease")
     lived["spec"]["maxHistory"] = 3
     lived["spec"]["values"]["replicaCount"] = 2
@@ -251,10 +251,10 @@ def test_the_example_of_the_page_is_the_real_output(tmp_path: Path) -> None:
     owned["f:maxHistory"] = owned["f:values"]["f:replicaCount"] = {}
     package = {"repository": "quay.io/kubodoc/packages/podinfo", "tag": "6.7.1-p01"}
     rest = [cluster.release("default", "podinfo1", {"package": package}), cluster.kubocd_deployment(0)]
-    (folder / "live.json").write_text(dumped([*rest, *live, cluster.kustomization()]))
+    (directory / "live.json").write_text(dumped([*rest, *live, cluster.kustomization()]))
     assert len(CONSOLE) == 1
     for command, printed in CONSOLE:
-        outcome = kcd_gen(*shlex.split(command), directory=folder)
+        outcome = kcd_gen(*shlex.split(command), directory=directory)
         assert (outcome.exit, outcome.out, outcome.err) == (3, printed, "")
 
 

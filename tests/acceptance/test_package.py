@@ -43,8 +43,8 @@ class Author:
         (self.root / f"{name}.yaml").write_text(text + textwrap.dedent(more))
         return f"{name}.yaml"
 
-    def chart(self, folder: str = "charts/web", files: Mapping[str, bytes] | None = None) -> Path:
-        return write_files(self.root / folder, files or chart_files())
+    def chart(self, directory: str = "charts/web", files: Mapping[str, bytes] | None = None) -> Path:
+        return write_files(self.root / directory, files or chart_files())
 
     def run(self, *arguments: str, prefix: str = PREFIX, **environment: str) -> Outcome:
         """Package with these arguments; into `layout` unless they name another target."""
@@ -182,17 +182,17 @@ def test_the_bytes_depend_only_on_manifest_and_charts(tmp_path: Path, author: Au
     with serve(tmp_path / "repository") as server:
         module = f"- name: db\n  source: {{helmRepository: {{url: '{server.url}', chart: db, version: 1.0.0}}}}\n"
         for number, zone in enumerate(("UTC", "Pacific/Kiritimati")):
-            folder = tmp_path / f"run{number}" / ("deeper" * number)
+            directory = tmp_path / f"run{number}" / ("deeper" * number)
             files = chart_files()
-            write_files(folder / "charts/web", files if number else dict(reversed(files.items())))
-            (folder / "charts/web/values.yaml").chmod(0o600 if number else 0o755)
-            os.utime(folder / "charts/web/values.yaml", (number * 1e9, number * 1e9))
-            Author(folder).manifest(more=module)
+            write_files(directory / "charts/web", files if number else dict(reversed(files.items())))
+            (directory / "charts/web/values.yaml").chmod(0o600 if number else 0o755)
+            os.utime(directory / "charts/web/values.yaml", (number * 1e9, number * 1e9))
+            Author(directory).manifest(more=module)
             command = [sys.executable, "-m", "kubocd_gen", "package", "demo.yaml", "-r", PREFIX, "--output", "layout"]
             environment = {**os.environ, **author.environment, "TZ": zone, "PYTHONHASHSEED": str(number)}
             umask = 0o077 if number else 0o022
-            subprocess.run(command, cwd=folder, env=environment, umask=umask, check=True, capture_output=True)
-            digests.append(Author(folder).image().digest)
+            subprocess.run(command, cwd=directory, env=environment, umask=umask, check=True, capture_output=True)
+            digests.append(Author(directory).image().digest)
             time.sleep(1.1 - number)  # helm stores whole seconds
     assert digests[0] == digests[1]
 

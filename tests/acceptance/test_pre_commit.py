@@ -22,9 +22,9 @@ COMPILED = "deploy/flux/default/podinfo1.yaml"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pre-commit home that only has the hooks' repository."""
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "hooks").mkdir()
-    return folder
+    directory = tmp_path_factory.mktemp("home")
+    (directory / "hooks").mkdir()
+    return directory
 
 
 @pytest.fixture(scope="module")

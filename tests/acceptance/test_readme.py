@@ -50,10 +50,10 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str, directory: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "kubocd_gen", *shlex.split(command)[1:]],
-        cwd=folder,
+        cwd=directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -29,8 +29,8 @@ ROUNDS = 15
 
 def main() -> int:
     """Print a table of medians and ratios."""
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
         given = [Path(argument).resolve() for argument in sys.argv[1:3]]
         sources, layout = given or write_cluster(work / "fleet", releases=24)
         chart = work / "bare"
@@ -90,17 +90,17 @@ def main() -> int:
     return 0
 
 
-def _repository(folder: Path, sources: Path, layout: Path) -> Path:
+def _repository(directory: Path, sources: Path, layout: Path) -> Path:
     """Create a Git repository with a committed copy of the sources."""
-    shutil.copytree(sources, folder / "sources")
-    (folder / "kcd-gen.yaml").write_text(
+    shutil.copytree(sources, directory / "sources")
+    (directory / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\ndependencies: ignore\n"
         f"packages: {{vendor: {json.dumps(str(layout))}}}\n"
         "clusters: [{name: prod, sources: [sources], output: output}]\n"
     )
-    git(folder, "init", "--quiet")
-    commit_all(folder)
-    return folder
+    git(directory, "init", "--quiet")
+    commit_all(directory)
+    return directory
 
 
 def _seconds(command: tuple[str, ...]) -> float:

@@ -64,12 +64,12 @@ spec:
 """
 
 
-def write_cluster(folder: Path, *, releases: int, versions: Mapping[int, str] | None = None) -> tuple[Path, Path]:
+def write_cluster(directory: Path, *, releases: int, versions: Mapping[int, str] | None = None) -> tuple[Path, Path]:
     """Write the sources and the image layout of a platform with `releases` Releases, each of its own package.
 
     `versions` are the versions of the charts by Release number, if not 1.0.0.
     """
-    sources, layout = folder / "sources", folder / "layout"
+    sources, layout = directory / "sources", directory / "layout"
     sources.mkdir(parents=True)
     services = {
         f"service{number:03}": {

@@ -56,13 +56,13 @@ def main() -> int:
 def measure(made: Input) -> Cost:
     """Run kcd-gen once with its own input."""
     with tempfile.TemporaryDirectory(prefix="kcd-gen-hostile-") as name:
-        folder = Path(name)
-        command = [sys.executable, "-m", "kubocd_gen", *made(folder), "--no-progress"]
+        directory = Path(name)
+        command = [sys.executable, "-m", "kubocd_gen", *made(directory), "--no-progress"]
         environment = {**os.environ, "HOME": name, "XDG_CACHE_HOME": f"{name}/cache"}
         before, began, peak = _processor_time(), time.monotonic(), 0
         with (
-            (folder / "said").open("wb") as said,
-            subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT) as process,
+            (directory / "said").open("wb") as said,
+            subprocess.Popen(command, cwd=directory, env=environment, stdout=said, stderr=subprocess.STDOUT) as process,
         ):
             while process.poll() is None:
                 peak = max(peak, resident([process.pid]))
@@ -70,7 +70,7 @@ def measure(made: Input) -> Cost:
                     process.terminate()
                 time.sleep(_EVERY)
         wall = time.monotonic() - began
-        text = (folder / "said").read_text(errors="replace")
+        text = (directory / "said").read_text(errors="replace")
         return Cost(wall, _processor_time() - before, peak, _ended(process.returncode, text))
 
 

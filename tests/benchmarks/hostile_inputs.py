@@ -48,16 +48,16 @@ def _layer(texts: Sequence[str], schema: Mapping[str, Any] | None = None, templa
     return package_layer(json.dumps(manifest), json.dumps(status), {"app-1.0.0.tgz": chart_archive(files)})
 
 
-def _write(folder: Path, layers: Sequence[bytes], *sources: str) -> Sequence[str]:
-    write_layout(folder / "layout", {f"{_HOST}/app{number}:1.0.0": layer for number, layer in enumerate(layers)})
-    (folder / "sources").mkdir()
-    (folder / "sources/all.yaml").write_text("---\n".join(sources))
+def _write(directory: Path, layers: Sequence[bytes], *sources: str) -> Sequence[str]:
+    write_layout(directory / "layout", {f"{_HOST}/app{number}:1.0.0": layer for number, layer in enumerate(layers)})
+    (directory / "sources").mkdir()
+    (directory / "sources/all.yaml").write_text("---\n".join(sources))
     return _BUILD
 
 
 def _templates(*texts: str) -> Input:
     """Write a package with these values."""
-    return lambda folder: _write(folder, [_layer(texts)], _release())
+    return lambda directory: _write(directory, [_layer(texts)], _release())
 
 
 def _endless(packages: int, modules: int) -> Input:
@@ -65,28 +65,28 @@ def _endless(packages: int, modules: int) -> Input:
         f"a: {{{{ range until 50000 }}}}{{{{ range until 50000 }}}}{{{{ end }}}}{{{{ end }}}}#{n}"
         for n in range(modules)
     ]
-    return lambda folder: _write(
-        folder,
+    return lambda directory: _write(
+        directory,
         [_layer([f"{text}p{number}" for text in texts]) for number in range(packages)],
         *map(_release, range(packages)),
     )
 
 
 def _schema(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> Input:
-    return lambda folder: _write(folder, [_layer(["a: 1"], schema)], _release(parameters=parameters))
+    return lambda directory: _write(directory, [_layer(["a: 1"], schema)], _release(parameters=parameters))
 
 
 def _chart(template: str) -> Input:
     """Write a Release added by a pull request, whose chart `diff --charts` renders."""
 
-    def write(folder: Path) -> Sequence[str]:
-        _write(folder, [_layer(["a: 1"], template=template)], "a: 1\n")
-        return _project(folder, lambda: (folder / "sources/new.yaml").write_text(_release()), "--charts")
+    def write(directory: Path) -> Sequence[str]:
+        _write(directory, [_layer(["a: 1"], template=template)], "a: 1\n")
+        return _project(directory, lambda: (directory / "sources/new.yaml").write_text(_release()), "--charts")
 
     return write
 
 
-def _project(folder: Path, change: Callable[[], object], *more: str) -> Sequence[str]:
+def _project(directory: Path, change: Callable[[], object], *more: str) -> Sequence[str]:
     """Create a repository with the directory's content as its first commit and `change` uncommitted."""
     project = {
         "apiVersion": "kcd-gen/v1alpha1",
@@ -94,9 +94,9 @@ def _project(folder: Path, change: Callable[[], object], *more: str) -> Sequence
         "packages": {"vendor": "layout"},
         "clusters": [{"name": "prod", "sources": ["sources"], "output": "out"}],
     }
-    (folder / "kcd-gen.yaml").write_text(json.dumps(project))
-    git(folder, "init", "--quiet")
-    commit_all(folder)
+    (directory / "kcd-gen.yaml").write_text(json.dumps(project))
+    git(directory, "init", "--quiet")
+    commit_all(directory)
     change()
     return ("diff", "--offline", "--ref", "HEAD", *more)
 
@@ -107,7 +107,7 @@ def _nested_aliases(levels: int, wide: int = 10) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _aliases(folder: Path) -> Sequence[str]:
+def _aliases(directory: Path) -> Sequence[str]:
     text = f"parameters:\n{_nested_aliases(5)}\n"
     sources = [
         "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\n"
@@ -115,10 +115,10 @@ def _aliases(folder: Path) -> Sequence[str]:
         f"spec:\n  package: {{repository: {_HOST}/app0, tag: 1.0.0}}\n  {text}"
         for number in range(80)
     ]
-    return _write(folder, [_layer(["a: {{ toJson .Parameters }}"], {"additionalProperties": True})], *sources)
+    return _write(directory, [_layer(["a: {{ toJson .Parameters }}"], {"additionalProperties": True})], *sources)
 
 
-def _contexts(folder: Path) -> Sequence[str]:
+def _contexts(directory: Path) -> Sequence[str]:
     """Write forty Releases, each with a chain of forty Contexts of ten thousand keys."""
     names = [{"name": f"c{number}", "namespace": "apps"} for number in range(40)]
     head = {"apiVersion": "kubocd.kubotal.io/v1alpha1", "kind": "Context"}
@@ -128,16 +128,16 @@ def _contexts(folder: Path) -> Sequence[str]:
         for at, name in enumerate(names)
     ]
     releases = [_release(number, contexts=names) for number in range(40)]
-    return _write(folder, [_layer(["a: {{ len .Context }}"])] * 40, *contexts, *releases)
+    return _write(directory, [_layer(["a: {{ len .Context }}"])] * 40, *contexts, *releases)
 
 
-def _maze(folder: Path) -> Sequence[str]:
-    result = _write(folder, [_layer(["a: 1"])], _release())
+def _maze(directory: Path) -> Sequence[str]:
+    result = _write(directory, [_layer(["a: 1"])], _release())
     for one in range(300):
-        (folder / f"sources/d{one}").mkdir()
+        (directory / f"sources/d{one}").mkdir()
     for one in range(300):
         for other in range(300):
-            (folder / f"sources/d{one}/to{other}").symlink_to(f"../d{other}")
+            (directory / f"sources/d{one}/to{other}").symlink_to(f"../d{other}")
     return result
 
 
@@ -155,21 +155,21 @@ def _with_charts(packages: int, charts: int, data: Callable[[], bytes], pack: Ca
             archives[f"app-{number}.0.0.tgz"] = pack(tarred({"app/Chart.yaml": head, "app/data": data()}))
         return package_layer(json.dumps({**manifest, "modules": modules}), json.dumps(status), archives)
 
-    return lambda folder: _write(folder, [layer() for _ in range(packages)], *map(_release, range(packages)))
+    return lambda directory: _write(directory, [layer() for _ in range(packages)], *map(_release, range(packages)))
 
 
-def _commit(folder: Path) -> Sequence[str]:
+def _commit(directory: Path) -> Sequence[str]:
     """Create a commit whose sources expand to a billion files."""
-    _write(folder, [_layer(["a: 1"])], _release())
-    command = list(_project(folder, lambda: None))
-    sources = tree(folder, [(b"bomb", "40000", tree_bomb(folder, 9))])
-    commit_tree(folder, tree(folder, [(b"sources", "40000", sources)]), "bomb")
+    _write(directory, [_layer(["a: 1"])], _release())
+    command = list(_project(directory, lambda: None))
+    sources = tree(directory, [(b"bomb", "40000", tree_bomb(directory, 9))])
+    commit_tree(directory, tree(directory, [(b"sources", "40000", sources)]), "bomb")
     command[command.index("HEAD")] = "bomb"
     return command
 
 
 def _source(text: str) -> Input:
-    return lambda folder: _write(folder, [_layer(["a: 1"])], text)
+    return lambda directory: _write(directory, [_layer(["a: 1"])], text)
 
 
 def _parameters(text: str) -> Input:

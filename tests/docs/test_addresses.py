@@ -25,8 +25,8 @@ KNOWN = {"kubocd_gen/package_data.py": 1, ".github/workflows/release.yaml": 1}
 def published() -> Iterator[Path]:
     """Return the files that users and their programs read."""
     yield from (path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".yml", ".yaml"))
-    for folder in ("docs", "templates", "kubocd_gen", "website", "schemas", ".github"):
-        files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+    for directory in ("docs", "templates", "kubocd_gen", "website", "schemas", ".github"):
+        files = (path for path in (ROOT / directory).rglob("*") if path.is_file())
         yield from (path for path in files if path.suffix not in (".pyc", ".png", ".woff2"))
 
 

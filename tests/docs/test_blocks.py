@@ -16,34 +16,34 @@ from tests.support.workspace import kcd_gen
 SetUp = Callable[[Path], Stage]
 
 
-def with_a_checkout_of_the_project(folder: Path) -> Stage:
+def with_a_checkout_of_the_project(directory: Path) -> Stage:
     """Set up nothing: the page starts from an empty directory and copies files of this project from here."""
     return Stage({"CHECKOUT": str(ROOT)}, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
 
 
-def the_tutorials_repository(folder: Path) -> Stage:
+def the_tutorials_repository(directory: Path) -> Stage:
     """Commit the tutorial's files, compiled and locked."""
-    shutil.copytree(QUICKSTART / "chart", folder / "charts")
+    shutil.copytree(QUICKSTART / "chart", directory / "charts")
     for block in blocks("docs/tutorial.md"):
         if block.is_file:
-            path = folder / block.title.removeprefix("platform/")
+            path = directory / block.title.removeprefix("platform/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
     packaging = "package packages/podinfo.yaml --repo-prefix quay.io/acme/packages --output vendor/packages"
     for command in (packaging, "lock", "build"):
-        assert kcd_gen(*command.split(), directory=folder).exit == 0
-    shutil.rmtree(folder / ".git")  # with the tutorial's hook
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit_all(folder)
+        assert kcd_gen(*command.split(), directory=directory).exit == 0
+    shutil.rmtree(directory / ".git")  # with the tutorial's hook
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    commit_all(directory)
     return Stage()
 
 
-def quickstart_with_another_host(folder: Path) -> Stage:
+def quickstart_with_another_host(directory: Path) -> Stage:
     """Commit the quickstart's directory, and leave a change uncommitted."""
-    shutil.copytree(QUICKSTART, folder, dirs_exist_ok=True)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit_all(folder)
-    release = folder / "cluster/releases/podinfo1.yaml"
+    shutil.copytree(QUICKSTART, directory, dirs_exist_ok=True)
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    commit_all(directory)
+    release = directory / "cluster/releases/podinfo1.yaml"
     release.write_text(release.read_text().replace("fqdn: podinfo1.", "fqdn: shop."))
     return Stage()
 
@@ -85,10 +85,10 @@ LONG = ("docs/tutorial.md", "docs/under-the-hood.md")  # run only in CI
     "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in RUN_HERE]
 )
 def test_a_page_shows_the_real_output(page: str, tmp_path: Path) -> None:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    stage = RUN_HERE[page](folder)
-    assert run_page(page, folder, stage) == sum(
+    directory = tmp_path / "here"
+    directory.mkdir()
+    stage = RUN_HERE[page](directory)
+    assert run_page(page, directory, stage) == sum(
         len(list(steps(block))) if block.language == "console" else 1 for block in blocks(page) if block.is_session
     )
 

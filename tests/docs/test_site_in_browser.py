@@ -34,8 +34,8 @@ def browser() -> Iterator[Browser]:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, dark: bool, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
+    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    directory.mkdir(parents=True, exist_ok=True)
     browser.look(width=width, dark=dark)
     for page in PAGES:
         browser.errors.clear()
@@ -44,7 +44,7 @@ def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, 
         wide = browser.evaluate("document.documentElement.scrollWidth")
         background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
         name = f"site-{page.strip('/').replace('/', '-') or 'home'}-{width}-{'dark' if dark else 'light'}.png"
-        (folder / name).write_bytes(browser.screenshot())
+        (directory / name).write_bytes(browser.screenshot())
         assert browser.errors == [], page
         assert {urlsplit(one).netloc for one in loaded} == {urlsplit(address).netloc}, page
         assert wide <= width, page

@@ -73,13 +73,13 @@ def connecting(port: int) -> int:
 
 
 @contextmanager
-def kcd_gen_process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """kcd-gen in a separate process, with its own home and temporary directories in `folder`."""
-    home = folder / "home"
+def kcd_gen_process(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """kcd-gen in a separate process, with its own home and temporary directories in `directory`."""
+    home = directory / "home"
     home.mkdir(exist_ok=True)
     with subprocess.Popen(
         [sys.executable, "-c", PATIENT, *arguments],
-        cwd=folder,
+        cwd=directory,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(home), "TMPDIR": "."},
         start_new_session=True,
     ) as process:

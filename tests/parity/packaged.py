@@ -44,9 +44,9 @@ def main() -> int:
     run: Any = importlib.import_module("run")
     theirs: Any = importlib.import_module("layout")
 
-    def write_layout(case: Path, folder: Path) -> None:
-        theirs.write_layout(case, folder)
-        _replace(case, folder, theirs)
+    def write_layout(case: Path, directory: Path) -> None:
+        theirs.write_layout(case, directory)
+        _replace(case, directory, theirs)
 
     run.write_layout = write_layout
     sys.argv = [sys.argv[0], *sys.argv[2:]]
@@ -55,14 +55,14 @@ def main() -> int:
     return status if made["assembled"] else 1
 
 
-def _replace(case: Path, folder: Path, theirs: Any) -> None:
-    target = LayoutTarget(LayoutWriter(folder))
+def _replace(case: Path, directory: Path, theirs: Any) -> None:
+    target = LayoutTarget(LayoutWriter(directory))
     for reference, name in sorted(yaml.safe_load((case / "index.yaml").read_text()).items()):
         try:
             image = assemble(*_authored(case / name, theirs), None)
             target.publish(parse_reference(reference), image, move=True)
             what = "assembled"
-            OciLayout(folder).resolve(parse_reference(reference))
+            OciLayout(directory).resolve(parse_reference(reference))
         except ProblemsError as error:
             codes = {one.code for one in error.problems}
             what = f"refused ({', '.join(sorted(codes))})"
@@ -71,8 +71,8 @@ def _replace(case: Path, folder: Path, theirs: Any) -> None:
 
 
 def _authored(package: Path, theirs: Any) -> tuple[Any, list[Chart]]:
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(shutil.copy(package / "original.yaml", folder))
+    with tempfile.TemporaryDirectory() as directory:
+        manifest = Path(shutil.copy(package / "original.yaml", directory))
         names = set(_VARIABLE.findall(manifest.read_text(encoding="utf-8")))
         # The content of these files after the packager's expansion must not be expanded again.
         authored = read_authored(manifest, "original.yaml", {name: f"${{{name}}}" for name in names})

@@ -27,8 +27,8 @@ JOBS = ("1", "7")
 def main() -> int:
     """Return exit status 0 if both outputs are the same."""
     case = Path(sys.argv[1]).resolve()
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
         subprocess.run(
             [sys.executable, str(case.parent.parent / "layout.py"), str(case), str(work / "layout")], check=True
         )

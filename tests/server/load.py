@@ -199,13 +199,13 @@ async def _everybody(workspace: Workspace, port: int, known: frozenset[bytes], g
     return seen
 
 
-def load(folder: Path, goes_on: Callable[[Seen], bool]) -> Seen:
+def load(directory: Path, goes_on: Callable[[Seen], bool]) -> Seen:
     """Run the clients and the builds as long as `goes_on` returns True."""
-    workspace = Workspace(folder / "workspace")
+    workspace = Workspace(directory / "workspace")
     known = write_packages(workspace)
     write_releases(workspace, 0)
     assert workspace.build().exit == 0
-    with run_nginx(workspace.output, folder / "nginx") as nginx:
+    with run_nginx(workspace.output, directory / "nginx") as nginx:
         seen = asyncio.run(_everybody(workspace, nginx.port, known, goes_on))
         assert nginx.stop() == 0
         seen.errors += nginx.errors.read_text().splitlines()
@@ -215,9 +215,9 @@ def load(folder: Path, goes_on: Callable[[Seen], bool]) -> Seen:
 def main() -> int:
     """Return exit status 0 if no client saw an error."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         until = time.monotonic() + seconds
-        seen = load(Path(folder), lambda _: time.monotonic() < until)
+        seen = load(Path(directory), lambda _: time.monotonic() < until)
     requests = len(seen.indexes) + len(seen.charts)
     print(f"{CLIENTS} clients, {seconds:.0f} s: {requests} requests, {seen.size >> 20} MiB, {len(seen.errors)} errors")
     print(f"{seen.builds} builds of {RELEASES} Releases, {len(seen.versions)} versions seen, {seen.moved} charts gone")

@@ -69,10 +69,10 @@ def deployed(
     request: pytest.FixtureRequest, images: Images, base: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
     case, recipe = request.param
-    folder = tmp_path_factory.mktemp(case)
-    output = compile_case(case, folder)
+    directory = tmp_path_factory.mktemp(case)
+    output = compile_case(case, directory)
     layout = make_image(case, recipe, output, images, base)
-    with run_container(layout, folder / "container") as container:
+    with run_container(layout, directory / "container") as container:
         yield Deployed(output, recipe, layout, container)
 
 
@@ -89,24 +89,24 @@ def make_image(case: str, recipe: str, output: Path, images: Images, base: str) 
     return layout
 
 
-def sources(case: str, folder: Path) -> tuple[str, ...]:
+def sources(case: str, directory: Path) -> tuple[str, ...]:
     """Return the flags for the example or the platform."""
     if case == "quickstart":
         cluster, vendor = CHECKOUT / "fixtures/quickstart/cluster", CHECKOUT / "fixtures/quickstart/packages"
     else:
-        cluster, vendor = PLATFORM / "cluster", folder / "packages"
+        cluster, vendor = PLATFORM / "cluster", directory / "packages"
         if not vendor.exists():
             program = str(PLATFORM.parent.parent / "layout.py")
             subprocess.run([sys.executable, program, str(PLATFORM), str(vendor)], check=True)
     return ("--source", str(cluster), "--vendor", str(vendor))
 
 
-def compile_case(case: str, folder: Path) -> Path:
+def compile_case(case: str, directory: Path) -> Path:
     """Return the output of the example or of the platform."""
-    arguments = (*sources(case, folder), "--output", "out", "--offline", "--quiet")
-    outcome = kcd_gen("build", *arguments, directory=folder)
+    arguments = (*sources(case, directory), "--output", "out", "--offline", "--quiet")
+    outcome = kcd_gen("build", *arguments, directory=directory)
     assert outcome.exit == 0, outcome
-    return folder / "out"
+    return directory / "out"
 
 
 def write_recipe(output: Path) -> None:
@@ -186,8 +186,8 @@ def test_the_image_has_the_expected_content(deployed: Deployed, tmp_path: Path) 
         expected = {str(path.relative_to(deployed.output)) for path in (deployed.output / "hr").rglob("*")}
         assert {name for name, *_ in lines} == {"", "hr", *expected, *(Path(name).name for name in configuration())}
         assert all(owner == "0:0" for _, owner, *_ in lines)
-        folders = ("",) if deployed.recipe == "kcd-gen image" else ("", "hr")  # buildah creates these itself
-        assert all(int(mode, 8) & 0o222 == 0 for name, _, mode, _ in lines if name not in folders)
+        directories = ("",) if deployed.recipe == "kcd-gen image" else ("", "hr")  # buildah creates these itself
+        assert all(int(mode, 8) & 0o222 == 0 for name, _, mode, _ in lines if name not in directories)
         assert (root / CONFIGURATION[1:]).read_text() == configuration()[CONFIGURATION]
     finally:
         run_as_root("rm", "-rf", root)

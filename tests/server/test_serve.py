@@ -46,14 +46,14 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[Serving]:
-    out, err = folder / ".out", folder / ".err"
+def serving(directory: Path, *arguments: str) -> Iterator[Serving]:
+    out, err = directory / ".out", directory / ".err"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_", "HELM_"))}
-    environment = {**clean, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / ".cache")}
+    environment = {**clean, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(directory / ".cache")}
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "kubocd_gen", "serve", "--port", "0", *arguments],
-            cwd=folder,
+            cwd=directory,
             env=environment,
             stdout=stdout,
             stderr=stderr,

@@ -27,15 +27,15 @@ LONG = "a-chart-with-a-name-that-nobody-would-give-it-but-somebody-does-one-day"
 
 def write_repository(output: Path, release: str, charts: dict[str, str], more: str = "") -> None:
     """Write a repository with an archive for each chart and version."""
-    folder = output / "hr" / release
-    folder.mkdir(parents=True)
+    directory = output / "hr" / release
+    directory.mkdir(parents=True)
     lines = ["apiVersion: v1", "entries:"]
     for name, version in charts.items():
-        (folder / f"{name}-{version}.tgz").write_bytes(b"x" * 12_345)
+        (directory / f"{name}-{version}.tgz").write_bytes(b"x" * 12_345)
         lines.append(
             f"  {name}:\n  - {{name: {name}, version: {version}, appVersion: '7', urls: [{name}-{version}.tgz]{more}}}"
         )
-    (folder / "index.yaml").write_text("\n".join(lines) + "\n")
+    (directory / "index.yaml").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -145,20 +145,20 @@ def browser() -> Iterator[Browser]:
 def test_it_looks_right_on_a_screen(
     browser: Browser, output: Path, width: int, dark: bool, built: LastBuild | None, tmp_path: Path
 ) -> None:
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     with serving(output, built) as port:
         browser.look(width=width, dark=dark)
         browser.errors.clear()
         assert browser.open(f"http://127.0.0.1:{port}/") == 200
         wide = browser.evaluate("document.documentElement.scrollWidth")
         background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         name = f"serve-{'failed-' if built else ''}{width}-{'dark' if dark else 'light'}.png"
-        (folder / name).write_bytes(browser.screenshot())
+        (directory / name).write_bytes(browser.screenshot())
     assert browser.errors == []
     assert wide <= width
     assert (background == "rgb(255, 255, 255)") is not dark
-    assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert (directory / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_link_has_a_target(browser: Browser, output: Path) -> None:

@@ -35,8 +35,8 @@ def run(script: str, directory: Path, **environment: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def output(root: Path) -> Path:

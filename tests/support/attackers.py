@@ -12,10 +12,10 @@ import pytest
 SYSTEM_CALLS = ("open", "stat", "mkdir", "replace", "link", "unlink", "rmdir", "utime", "scandir")
 
 
-def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Return everything below `folder`, with modes and modification times."""
+def state(directory: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Return everything below `directory`, with modes and modification times."""
     found = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
+    for path in [directory, *sorted(directory.rglob("*"))]:
         status = path.lstat()
         content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
         found[str(path)] = (status.st_mode, status.st_mtime_ns, content)

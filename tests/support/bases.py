@@ -41,14 +41,14 @@ def layer_bytes(files: Mapping[str, bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class BaseMaker:
-    """Writes base images into the layout at `folder`, optionally with Docker's media types."""
+    """Writes base images into the layout at `directory`, optionally with Docker's media types."""
 
-    folder: Path
+    directory: Path
     docker: bool = False
 
     @property
     def writer(self) -> LayoutWriter:
-        return LayoutWriter(self.folder)
+        return LayoutWriter(self.directory)
 
     def json(self, descriptor: Descriptor) -> Json:
         return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
@@ -111,4 +111,4 @@ class BaseMaker:
     def named(self, entry: Json, name: str = "base") -> str:
         """Name an image in the layout and return the reference for `--base`."""
         self.writer.tag(name, Descriptor(entry["mediaType"], entry["digest"], entry["size"]))
-        return f"oci:{self.folder}:{name}"
+        return f"oci:{self.directory}:{name}"

@@ -38,18 +38,18 @@ def archive(name: str = "web", version: str = "1.0.0", **more: str) -> bytes:
     return chart_archive({f"{name}/{path}": data for path, data in chart_files(name, version, **more).items()})
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write `files` below `folder`."""
+def write_files(directory: Path, files: Mapping[str, bytes]) -> Path:
+    """Write `files` below `directory`."""
     for name, data in files.items():
-        path = folder / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    return folder
+    return directory
 
 
-def write_repository(folder: Path, charts: Mapping[str, bytes]) -> Path:
+def write_repository(directory: Path, charts: Mapping[str, bytes]) -> Path:
     """Write a Helm repository of chart archives, given by file name."""
-    return write_files(folder, {**charts, "index.yaml": chart_index(charts).encode()})
+    return write_files(directory, {**charts, "index.yaml": chart_index(charts).encode()})
 
 
 @dataclass(slots=True)
@@ -65,8 +65,8 @@ class Static:
 
 
 @contextmanager
-def serve(folder: Path, *, login: tuple[str, str] | None = None) -> Iterator[Static]:
-    """Serve the files in `folder` over HTTP on a free loopback port; with `login`, only to that user and password."""
+def serve(directory: Path, *, login: tuple[str, str] | None = None) -> Iterator[Static]:
+    """Serve the files in `directory` over HTTP on a free loopback port; with `login`, only to that user."""
     static = Static("")
     wanted = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}" if login else None
 
@@ -81,7 +81,7 @@ def serve(folder: Path, *, login: tuple[str, str] | None = None) -> Iterator[Sta
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(directory)))
     static.host = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -93,27 +93,27 @@ def serve(folder: Path, *, login: tuple[str, str] | None = None) -> Iterator[Sta
         thread.join(5)
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(directory: Path, *arguments: str) -> str:
     """Run git in a repository, without any user configuration."""
     who = {f"GIT_{one}_{key}": value for one in ("AUTHOR", "COMMITTER") for key, value in _PERSON.items()}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **who}
-    command = [program("git", "git"), "-C", str(folder), *arguments]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "GIT_CONFIG_NOSYSTEM": "1", **who}
+    command = [program("git", "git"), "-C", str(directory), *arguments]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 _PERSON = {"NAME": "A", "EMAIL": "a@example.com", "DATE": "2025-01-01T00:00:00Z"}
 
 
-def git_repository(folder: Path, files: Mapping[str, bytes], *, tag: str = "v1", branch: str = "main") -> str:
+def git_repository(directory: Path, files: Mapping[str, bytes], *, tag: str = "v1", branch: str = "main") -> str:
     """Create a repository with a single commit of `files` and return its URL."""
-    write_files(folder, files)
-    git(folder, "init", "--quiet", f"--initial-branch={branch}")
-    commit_all(folder)
-    git(folder, "tag", "--annotate", "--message", tag, tag)
-    return f"file://{folder}"
+    write_files(directory, files)
+    git(directory, "init", "--quiet", f"--initial-branch={branch}")
+    commit_all(directory)
+    git(directory, "tag", "--annotate", "--message", tag, tag)
+    return f"file://{directory}"
 
 
-def commit_all(folder: Path) -> None:
+def commit_all(directory: Path) -> None:
     """Commit everything in the directory."""
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "a commit")
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message", "a commit")

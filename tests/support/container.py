@@ -54,21 +54,21 @@ def run_as_root(*command: str | Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """buildah with its own storage in `folder`."""
+    """buildah with its own storage in `directory`."""
 
-    folder: Path
+    directory: Path
 
     def buildah(self, *arguments: str | Path) -> str:
-        storage = ("--root", self.folder / "storage", "--runroot", self.folder / "run", "--storage-driver", "vfs")
+        storage = ("--root", self.directory / "storage", "--runroot", self.directory / "run", "--storage-driver", "vfs")
         return run_as_root(program("buildah", "buildah"), *storage, *arguments)
 
     def remove(self) -> None:
-        run_as_root("rm", "-rf", self.folder)
+        run_as_root("rm", "-rf", self.directory)
 
     def make_base(self) -> str:
         """Make an image with Debian's nginx, its linked libraries, users and /tmp; return its name."""
         nginx = program("nginx", "nginx-light")
-        root = self.folder / "base"
+        root = self.directory / "base"
         linked = re.findall(r"/\S+", subprocess.run(["ldd", nginx], capture_output=True, text=True).stdout)
         for name in (*linked, "/etc/passwd", "/etc/group"):
             target = root / name.removeprefix("/")
@@ -95,23 +95,23 @@ class Images:
 
     def layout(self, image: str, name: str) -> Path:
         """Export an image of the storage as an OCI image layout."""
-        self.buildah("push", image, f"oci:{self.folder / name}:image")
-        return self.folder / name
+        self.buildah("push", image, f"oci:{self.directory / name}:image")
+        return self.directory / name
 
 
 def read_blob(layout: Path, digest: str) -> Any:
     return json.loads((layout / "blobs" / digest.replace(":", "/")).read_bytes())
 
 
-def unpack(layout: Path, folder: Path) -> dict[str, Any]:
-    """Unpack the files of the only image in an OCI layout to `folder` and return its runtime config."""
+def unpack(layout: Path, directory: Path) -> dict[str, Any]:
+    """Unpack the files of the only image in an OCI layout to `directory` and return its runtime config."""
     descriptor = json.loads((layout / "index.json").read_bytes())["manifests"][0]
     manifest = read_blob(layout, descriptor["digest"])
     if "manifests" in manifest:
         manifest = read_blob(layout, manifest["manifests"][0]["digest"])
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     for layer in manifest["layers"]:
-        run_as_root("tar", "-xpf", layout / "blobs" / layer["digest"].replace(":", "/"), "-C", folder)
+        run_as_root("tar", "-xpf", layout / "blobs" / layer["digest"].replace(":", "/"), "-C", directory)
     config: dict[str, Any] = read_blob(layout, manifest["config"]["digest"])["config"]
     return config
 
@@ -122,14 +122,14 @@ class Container:
 
     port: int
     process: subprocess.Popen[bytes]
-    folder: Path  # its first process, /proc/<pid>
+    directory: Path  # its first process, /proc/<pid>
     log: Path
     errors: Path
     stop_signal: signal.Signals
 
     def status(self) -> dict[str, str]:
         """Return the kernel's status of its first process."""
-        lines = (line.partition(":") for line in (self.folder / "status").read_text().splitlines())
+        lines = (line.partition(":") for line in (self.directory / "status").read_text().splitlines())
         return {name: value.strip() for name, _, value in lines}
 
     def user(self) -> tuple[int, int]:
@@ -137,7 +137,7 @@ class Container:
         pairs = []
         for kind in ("uid", "gid"):
             outside = int(self.status()[kind.capitalize()].split()[0])
-            for line in (self.folder / f"{kind}_map").read_text().splitlines():
+            for line in (self.directory / f"{kind}_map").read_text().splitlines():
                 inside, first, length = map(int, line.split())
                 if first <= outside < first + length:
                     pairs.append(inside + outside - first)
@@ -151,13 +151,13 @@ class Container:
 
 
 @contextmanager
-def run_container(layout: Path, folder: Path) -> Iterator[Container]:
-    """Run the image of an OCI layout; the container's files are stored in `folder`."""
+def run_container(layout: Path, directory: Path) -> Iterator[Container]:
+    """Run the image of an OCI layout; the container's files are stored in `directory`."""
     crun = program("crun", "crun")
-    config = unpack(layout, folder / "rootfs")
-    (folder / "config.json").write_text(json.dumps(_runtime(config)))
-    log, errors, pid_file = folder / "log", folder / "errors", folder / "pid"
-    command = [crun, "--root", str(folder / "state"), "--cgroup-manager=disabled", "run", "--bundle", str(folder)]
+    config = unpack(layout, directory / "rootfs")
+    (directory / "config.json").write_text(json.dumps(_runtime(config)))
+    log, errors, pid_file = directory / "log", directory / "errors", directory / "pid"
+    command = [crun, "--root", str(directory / "state"), "--cgroup-manager=disabled", "run", "--bundle", str(directory)]
     command += ["--pid-file", str(pid_file), f"kcd-gen-{os.getpid()}"]
     private = ["unshare", *_AS_ROOT[1:], "--mount", "--propagation", "private", "sh", "-c", _START]
     with log.open("wb") as out, errors.open("wb") as err:
@@ -180,7 +180,7 @@ def run_container(layout: Path, folder: Path) -> Iterator[Container]:
         if relay is not None:
             relay.terminate()
             relay.communicate()
-        run_as_root("rm", "-rf", folder / "rootfs")
+        run_as_root("rm", "-rf", directory / "rootfs")
 
 
 def _written(path: Path, process: subprocess.Popen[bytes], errors: Path) -> int:

@@ -13,16 +13,16 @@ from tests.support.charts import git
 from tests.support.registry import program
 
 
-def look_like_a_repository(folder: Path, mark: Path) -> None:
+def look_like_a_repository(directory: Path, mark: Path) -> None:
     """Make git take a directory for a bare repository; its configuration creates the file `mark`."""
     for name in ("objects", "refs/heads"):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "keep").write_text("")
-    (folder / "HEAD").write_text("0123456789" * 4 + "\n")
-    script = folder / "evil.sh"
+        (directory / name).mkdir(parents=True)
+        (directory / name / "keep").write_text("")
+    (directory / "HEAD").write_text("0123456789" * 4 + "\n")
+    script = directory / "evil.sh"
     script.write_text(f"#!/bin/sh\n: >{mark}\n")
     script.chmod(0o755)
-    (folder / "config").write_text(
+    (directory / "config").write_text(
         "[core]\n\trepositoryformatversion = 1\n\tbare = false\n\tworktree = .\n"
         f"\tfsmonitor = {script}\n\thooksPath = .\n\tsshCommand = {script}\n"
         "[extensions]\n\tpartialClone = origin\n"
@@ -67,35 +67,35 @@ def _with_input(repository: Path, arguments: Sequence[str], data: bytes) -> str:
     return subprocess.run(command, input=data, check=True, stdout=subprocess.PIPE).stdout.decode().strip()
 
 
-def instead_of_git(folder: Path, script: str) -> Setup:
+def instead_of_git(directory: Path, script: str) -> Setup:
     """Replace git with a shell script; return the setup."""
-    (folder / "git").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "git").chmod(0o755)
-    return for_questions({"PATH": f"{folder}:/usr/bin:/bin"})
+    (directory / "git").write_text(f"#!/bin/sh\n{script}\n")
+    (directory / "git").chmod(0o755)
+    return for_questions({"PATH": f"{directory}:/usr/bin:/bin"})
 
 
 class RecordingGit:
-    """A `git` in `folder`, to be put first on the PATH, that records each call before it runs the real one.
+    """A `git` in `directory`, to be put first on the PATH, that records each call before it runs the real one.
 
     `sets` are variables that it sets for the real one.
     """
 
-    def __init__(self, folder: Path, **sets: str) -> None:
-        self.folder = folder
-        self._calls = folder / "calls"
+    def __init__(self, directory: Path, **sets: str) -> None:
+        self.directory = directory
+        self._calls = directory / "calls"
         self._calls.mkdir(parents=True)
-        script = folder / "git"
+        script = directory / "git"
         given = "".join(f"export {name}={value}\n" for name, value in sets.items())
         script.write_text(
             f'#!/bin/sh\ncall=$(mktemp -d {self._calls}/XXXXXX)\nprintf "%s\\n" "$@" >"$call/arguments"\n'
-            f'env >"$call/environment"\npwd >"$call/folder"\n{given}exec {program("git", "git")} "$@"\n'
+            f'env >"$call/environment"\npwd >"$call/directory"\n{given}exec {program("git", "git")} "$@"\n'
         )
         script.chmod(0o755)
 
     @property
     def path(self) -> str:
         """Return a PATH on which it comes first."""
-        return f"{self.folder}{os.pathsep}{os.environ['PATH']}"
+        return f"{self.directory}{os.pathsep}{os.environ['PATH']}"
 
     def calls(self) -> list[tuple[list[str], dict[str, str], str]]:
         """Return each call's arguments, environment and directory."""
@@ -104,7 +104,7 @@ class RecordingGit:
             lines = [line.partition("=") for line in (call / "environment").read_text().splitlines() if "=" in line]
             variables = {name: value for name, _, value in lines if name not in ("PWD", "SHLVL", "OLDPWD", "_")}
             arguments = (call / "arguments").read_text().splitlines()
-            found.append((arguments, variables, (call / "folder").read_text().strip()))
+            found.append((arguments, variables, (call / "directory").read_text().strip()))
         return found
 
     def said(self) -> str:

@@ -53,16 +53,16 @@ def chart_index(charts: Mapping[str, bytes]) -> str:
     return yaml.safe_dump({"apiVersion": "v1", "entries": entries, "generated": _CREATED})
 
 
-def write_layout(folder: Path, layers: Mapping[str, bytes]) -> None:
+def write_layout(directory: Path, layers: Mapping[str, bytes]) -> None:
     """Write an OCI image layout that names each package by its full reference."""
     manifests = [
-        {**write_image(folder, layer), "annotations": {REF_NAME: reference}}
+        {**write_image(directory, layer), "annotations": {REF_NAME: reference}}
         for reference, layer in sorted(layers.items())
     ]
-    write_index(folder, manifests)
+    write_index(directory, manifests)
 
 
-def write_image(folder: Path, layer: bytes, **changes: Any) -> dict[str, Any]:
+def write_image(directory: Path, layer: bytes, **changes: Any) -> dict[str, Any]:
     """Write the blobs of one package to a layout's directory and return its descriptor.
 
     `changes` override fields of the manifest.
@@ -71,27 +71,27 @@ def write_image(folder: Path, layer: bytes, **changes: Any) -> dict[str, Any]:
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": {**write_blob(folder, b"{}", CONFIG_TYPE), "annotations": {title: "manifest.json"}},
-        "layers": [{**write_blob(folder, layer, CONTENT_TYPE), "annotations": {title: "assembly.tgz"}}],
+        "config": {**write_blob(directory, b"{}", CONFIG_TYPE), "annotations": {title: "manifest.json"}},
+        "layers": [{**write_blob(directory, layer, CONTENT_TYPE), "annotations": {title: "assembly.tgz"}}],
         **changes,
     }
-    return write_blob(folder, json.dumps(manifest).encode(), MANIFEST_TYPE)
+    return write_blob(directory, json.dumps(manifest).encode(), MANIFEST_TYPE)
 
 
-def write_blob(folder: Path, data: bytes, media_type: str) -> dict[str, Any]:
+def write_blob(directory: Path, data: bytes, media_type: str) -> dict[str, Any]:
     """Write a blob to a layout's directory. Returns its descriptor."""
     digest = hashlib.sha256(data).hexdigest()
-    blobs = folder / "blobs" / "sha256"
+    blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
     (blobs / digest).write_bytes(data)
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
 
-def write_index(folder: Path, manifests: list[dict[str, Any]]) -> None:
+def write_index(directory: Path, manifests: list[dict[str, Any]]) -> None:
     """Write the layout's two JSON files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}, indent=2) + "\n")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}, indent=2) + "\n")
 
 
 def package_image(reference: str, files: Mapping[str, bytes]) -> PackageImage:

@@ -58,28 +58,28 @@ def is_up(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") 
 
 @contextmanager
 def run_nginx(
-    root: Path, folder: Path, *, if_ipv6: str | None = None, instead: tuple[str, str] = ("", "")
+    root: Path, directory: Path, *, if_ipv6: str | None = None, instead: tuple[str, str] = ("", "")
 ) -> Iterator[Nginx]:
-    """Serve `root` with nginx; its own files are in `folder`. `instead` replaces a string of its configuration."""
+    """Serve `root` with nginx; its own files are in `directory`. `instead` replaces a string of its configuration."""
     binary = program("nginx", "nginx-light")
     for name in ("etc", "scratch"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    log, errors = folder / "log", folder / "errors"
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    log, errors = directory / "log", directory / "errors"
     for _ in range(3):  # another process can take the free port first
         port = free_port()
         conf = nginx_conf(
             root=str(root),
             port=port,
-            scratch=str(folder / "scratch"),
-            directory=str(folder / "etc"),
+            scratch=str(directory / "scratch"),
+            directory=str(directory / "etc"),
             **({} if if_ipv6 is None else {"if_ipv6": if_ipv6}),
         )
         assert instead[0] in conf
-        (folder / "etc/nginx.conf").write_text(conf.replace(*instead))
-        (folder / "etc/listen-ipv6.conf").write_text(listen_ipv6(port=port))
+        (directory / "etc/nginx.conf").write_text(conf.replace(*instead))
+        (directory / "etc/listen-ipv6.conf").write_text(listen_ipv6(port=port))
         with log.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
-                [binary, "-e", "/dev/stderr", "-c", str(folder / "etc/nginx.conf"), "-g", _DIRECTIVES],
+                [binary, "-e", "/dev/stderr", "-c", str(directory / "etc/nginx.conf"), "-g", _DIRECTIVES],
                 stdout=out,
                 stderr=err,
                 env={"PATH": os.defpath},

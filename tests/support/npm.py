@@ -16,16 +16,18 @@ def npm_program(package: str, version: str) -> list[str]:
     node = program("node", "nodejs")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kcd-gen-tests" / "npm"
     cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / f"{package}-{version}"
-    script = folder / "node_modules" / package / "bin" / package
-    with open_directory(cache) as folder_of_all, folder_of_all.locked():  # other pytest processes want it too
+    directory = cache / f"{package}-{version}"
+    script = directory / "node_modules" / package / "bin" / package
+    with open_directory(cache) as parent, parent.locked():  # other pytest processes want it too
         if not script.exists():
-            _install(f"{package}@{version}", folder)
+            _install(f"{package}@{version}", directory)
     return [node, str(script)]
 
 
-def _install(what: str, folder: Path) -> None:
-    staged = folder.with_name(f".{folder.name}")  # an interrupted installation must not be taken for a complete one
+def _install(what: str, directory: Path) -> None:
+    staged = directory.with_name(
+        f".{directory.name}"
+    )  # an interrupted installation must not be taken for a complete one
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     command = [program("npm", "npm"), "install", "--prefix", str(staged), "--no-audit", "--no-fund", "--silent", what]
@@ -33,4 +35,4 @@ def _install(what: str, folder: Path) -> None:
     if done.returncode != 0:
         skip_without_servers(f"needs {what}")
         raise AssertionError(f"npm can't install {what}: {done.stderr or done.stdout}")
-    staged.replace(folder)
+    staged.replace(directory)

@@ -24,9 +24,9 @@ def write_one(tmp_path: Path) -> WriteOne:
     """Return a function that writes a layout of one package, named REFERENCE."""
 
     def write(layer: bytes = LAYER, *, entry: dict[str, Any] | None = None, **changes: Any) -> Path:
-        folder = tmp_path / "layout"
-        descriptor = {**write_image(folder, layer, **changes), "annotations": {REF_NAME: REFERENCE}, **(entry or {})}
-        write_index(folder, [descriptor])
-        return folder
+        directory = tmp_path / "layout"
+        descriptor = {**write_image(directory, layer, **changes), "annotations": {REF_NAME: REFERENCE}, **(entry or {})}
+        write_index(directory, [descriptor])
+        return directory
 
     return write

@@ -59,8 +59,8 @@ class Sandbox:
 
     def run(self, blocks: list[Block], extra: Mapping[str, str] | None = None) -> None:
         """Run the blocks of a section and compare the output. `extra` are additional variables."""
-        for folder in (self.work, self.home / "run"):
-            folder.mkdir(parents=True, exist_ok=True)
+        for directory in (self.work, self.home / "run"):
+            directory.mkdir(parents=True, exist_ok=True)
         (self.home / ".gitconfig").write_text("[user]\nname = A\nemail = a@example.com\n[init]\ndefaultBranch = main\n")
         variables = {
             "PATH": f"{self.home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -47,31 +47,31 @@ def skip_without_servers(why: str) -> None:
 
 
 @contextmanager
-def run_registry(folder: Path, *, login: bool = False, ca: CertificateAuthority | None = None) -> Iterator[Running]:
-    """Run a registry with its data in `folder`; with `login`, for USER alone; with `ca`, over TLS."""
-    folder.mkdir(parents=True, exist_ok=True)
+def run_registry(directory: Path, *, login: bool = False, ca: CertificateAuthority | None = None) -> Iterator[Running]:
+    """Run a registry with its data in `directory`; with `login`, for USER alone; with `ca`, over TLS."""
+    directory.mkdir(parents=True, exist_ok=True)
     binary = program("docker-registry", "docker-registry")
     for _ in range(3):  # another process can take the free port first
         port = _free_port()
         config = [
             "version: 0.1",
             "log: {level: info}",
-            f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}",
+            f"storage: {{filesystem: {{rootdirectory: {directory / 'data'}}}, delete: {{enabled: true}}}}",
             f"http: {{addr: '127.0.0.1:{port}', secret: tests" + (_tls(ca) if ca else "") + "}",
         ]
         if login:
-            passwords = folder / "htpasswd"
+            passwords = directory / "htpasswd"
             line = _output(program("htpasswd", "apache2-utils"), "-Bbn", "-C", "4", USER, SECRET)
             passwords.write_text(line)
             config.append(f"auth: {{htpasswd: {{realm: tests, path: {passwords}}}}}")
-        (folder / "config.yml").write_text("\n".join(config) + "\n")
-        log = folder / "log"
+        (directory / "config.yml").write_text("\n".join(config) + "\n")
+        log = directory / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [binary, "serve", str(folder / "config.yml")],
+                [binary, "serve", str(directory / "config.yml")],
                 stdout=output,
                 stderr=output,
-                env={"PATH": os.defpath, "HOME": str(folder), "OTEL_TRACES_EXPORTER": "none"},
+                env={"PATH": os.defpath, "HOME": str(directory), "OTEL_TRACES_EXPORTER": "none"},
             )
         try:
             if _is_up(port, process):
@@ -98,19 +98,19 @@ class CertificateAuthority:
     key: Path
 
 
-def make_authority(folder: Path) -> CertificateAuthority:
-    """Create an authority with openssl in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def make_authority(directory: Path) -> CertificateAuthority:
+    """Create an authority with openssl in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
     openssl = program("openssl", "openssl")
-    ca, ca_key, server, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
+    ca, ca_key, server, key = (directory / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
     is_ca = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
     _output(
         openssl, "req", "-x509", *curve, "-subj", "/CN=kcd-gen tests", "-keyout", str(ca_key), "-out", str(ca), *is_ca
     )
-    names = folder / "names"
+    names = directory / "names"
     names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    request = folder / "server.csr"
+    request = directory / "server.csr"
     _output(openssl, "req", *curve[:5], "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(request))
     signing = ("-CA", str(ca), "-CAkey", str(ca_key), "-CAcreateserial", "-days", "30", "-extfile", str(names))
     _output(openssl, "x509", "-req", "-in", str(request), *signing, "-out", str(server))

@@ -14,10 +14,10 @@ def push(
 ) -> str:
     """Push a package to the registry with skopeo. Returns its reference."""
     reference = f"{registry.host}/{repository}:{tag}"
-    folder = workspace.root / "pushed"
-    write_layout(folder, {"made": package_content(manifest, status_of(manifest))})
-    skopeo("copy", "--dest-tls-verify=false", f"oci:{folder}:made", f"docker://{reference}", home=workspace.root)
-    shutil.rmtree(folder)
+    directory = workspace.root / "pushed"
+    write_layout(directory, {"made": package_content(manifest, status_of(manifest))})
+    skopeo("copy", "--dest-tls-verify=false", f"oci:{directory}:made", f"docker://{reference}", home=workspace.root)
+    shutil.rmtree(directory)
     return reference
 
 

@@ -25,9 +25,9 @@ INDEX_PATH = "/hr/default/web/index.yaml"
 CHART_PATH = "/hr/default/web/web-1.0.0.tgz"
 
 
-def write_content(folder: Path) -> Path:
+def write_content(directory: Path) -> Path:
     """Write an output with a Release `default/web`, and files in and around it that must not be served."""
-    root = folder / "output"
+    root = directory / "output"
     for name, data in {
         f"output{INDEX_PATH}": INDEX,
         f"output{CHART_PATH}": CHART,
@@ -48,13 +48,13 @@ def write_content(folder: Path) -> Path:
         "outside/secret.tgz": SECRET,
         "outside/web/index.yaml": SECRET,
     }.items():
-        path = folder / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         os.utime(path, (1_700_000_000, 1_700_000_000))
     for link, target in {
         "hr/default/web/link.tgz": "../../../../outside/secret.tgz",
-        "hr/default/web/absolute.tgz": str(folder / "outside/secret.tgz"),
+        "hr/default/web/absolute.tgz": str(directory / "outside/secret.tgz"),
         "hr/default/web/dangling.tgz": "nowhere",
         "hr/default/web/loop.tgz": "loop.tgz",
         "hr/default/web/inside.tgz": "web-1.0.0.tgz",

@@ -117,11 +117,11 @@ class Stage:
     instead: Mapping[str, str] = field(default_factory=dict)
 
 
-def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
-    """Run a page in `folder`. Returns the number of commands; raises AssertionError with the first difference."""
+def run_page(page: str, directory: Path, stage: Stage | None = None) -> int:
+    """Run a page in `directory`. Returns the number of commands; raises AssertionError with the first difference."""
     stage = stage or Stage()
     count = 0
-    with _shell(folder, stage.environment) as shell:
+    with _shell(directory, stage.environment) as shell:
         for block in blocks(page):
             text = block.text
             for old, new in stage.instead.items():
@@ -129,8 +129,8 @@ def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
             block = replace(block, text=text)
             where = f"{page}, the block in line {block.line}"
             if block.is_file:
-                path = (folder / block.title).resolve()
-                assert path.is_relative_to(folder.resolve()), where
+                path = (directory / block.title).resolve()
+                assert path.is_relative_to(directory.resolve()), where
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             elif block.is_session and block.language == "console":
@@ -192,12 +192,12 @@ class Shell:
 
 
 @contextlib.contextmanager
-def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
-    """Start a bash in `folder` with this kcd-gen, without the configuration of the user who runs the tests."""
-    binaries = folder.parent / f"{folder.name}-bin"
+def _shell(directory: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
+    """Start a bash in `directory` with this kcd-gen, without the configuration of the user who runs the tests."""
+    binaries = directory.parent / f"{directory.name}-bin"
     binaries.mkdir()
     (binaries / "kcd-gen").symlink_to(Path(sys.executable).parent / "kcd-gen")
-    home = folder.parent / f"{folder.name}-home"
+    home = directory.parent / f"{directory.name}-home"
     home.mkdir()
     (home / ".gitconfig").write_text("[init]\ndefaultBranch = main\n", encoding="utf-8")
     person = {"NAME": "A", "EMAIL": "a@example.com", "DATE": "2025-01-01T00:00:00Z"}
@@ -209,16 +209,16 @@ def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
         **{f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in person.items()},
         **environment,
     }
-    with open_shell(folder, variables) as shell:
+    with open_shell(directory, variables) as shell:
         yield shell
 
 
 @contextlib.contextmanager
-def open_shell(folder: Path, variables: Mapping[str, str]) -> Iterator[Shell]:
-    """Start a bash in `folder` with only these variables."""
+def open_shell(directory: Path, variables: Mapping[str, str]) -> Iterator[Shell]:
+    """Start a bash in `directory` with only these variables."""
     process = subprocess.Popen(
         [program("bash", "bash"), "--norc", "--noprofile"],
-        cwd=folder,
+        cwd=directory,
         env=variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -48,46 +48,47 @@ class Traps:
             "CDPATH": f"{checkout}/elsewhere",
         }
 
-    def lay(self, folder: Path) -> None:
+    def lay(self, directory: Path) -> None:
         """Fill a directory of a checkout with traps."""
         self.marks.mkdir(exist_ok=True)
         for name in _MODULES.split():
             for path in (f"{name}.py", f"{name}/__init__.py", f"{name}/__main__.py"):
-                self._module(folder / path, name)
-        self._module(folder / "kubocd_gen/comments/command.py", "command")
+                self._module(directory / path, name)
+        self._module(directory / "kubocd_gen/comments/command.py", "command")
         site = f"userbase/lib/python3.{sys.version_info.minor}/site-packages"
-        self._module(folder / site / "usercustomize.py", "user site")
-        for place in (folder, folder / "bin", folder / "node_modules/.bin"):
+        self._module(directory / site / "usercustomize.py", "user site")
+        for place in (directory, directory / "bin", directory / "node_modules/.bin"):
             for name in _PROGRAMS.split():
                 self._program(place / name)
-        self._text(folder / "trap.pth", f"import pathlib; pathlib.Path({self._mark('pth')!r}).touch()\n")
-        self._text(folder / "pip.conf", f"[global]\nlog = {self._mark('pip.conf')}\n")
-        self._text(folder / "setup.cfg", f"[global]\nlog = {self._mark('setup.cfg')}\n")
-        self._text(folder / "setup.py", f"import pathlib; pathlib.Path({self._mark('setup.py')!r}).touch()\n")
-        self._text(folder / "requirements.txt", "./bin\n")
+        self._text(directory / "trap.pth", f"import pathlib; pathlib.Path({self._mark('pth')!r}).touch()\n")
+        self._text(directory / "pip.conf", f"[global]\nlog = {self._mark('pip.conf')}\n")
+        self._text(directory / "setup.cfg", f"[global]\nlog = {self._mark('setup.cfg')}\n")
+        self._text(directory / "setup.py", f"import pathlib; pathlib.Path({self._mark('setup.py')!r}).touch()\n")
+        self._text(directory / "requirements.txt", "./bin\n")
         self._text(
-            folder / "pyproject.toml",
+            directory / "pyproject.toml",
             '[build-system]\nrequires = []\nbuild-backend = "setup"\nbackend-path = ["."]\n',
         )
-        self._text(folder / "pyvenv.cfg", f"home = {folder}/bin\n")
+        self._text(directory / "pyvenv.cfg", f"home = {directory}/bin\n")
         for name in (".bashrc", ".bash_profile", ".profile", ".envrc", ".env"):
-            self._text(folder / name, f": >{self._mark(name)}\n")
-        self._text(folder / "elsewhere/platform/keep", "")
-        self._text(folder / ".netrc", "default login trap password trap\n")
+            self._text(directory / name, f": >{self._mark(name)}\n")
+        self._text(directory / "elsewhere/platform/keep", "")
+        self._text(directory / ".netrc", "default login trap password trap\n")
         self._text(
-            folder / ".gitmodules", f'[submodule "x"]\n\tpath = x\n\turl = x\n\tupdate = !{self._command("update")}\n'
+            directory / ".gitmodules",
+            f'[submodule "x"]\n\tpath = x\n\turl = x\n\tupdate = !{self._command("update")}\n',
         )
-        self._text(folder / ".gitattributes", "*.yaml diff=trap filter=trap merge=trap\n")
+        self._text(directory / ".gitattributes", "*.yaml diff=trap filter=trap merge=trap\n")
 
-    def lay_repository(self, folder: Path) -> None:
+    def lay_repository(self, directory: Path) -> None:
         """Make a directory of a checkout look like a bare repository, whose configuration git would read."""
-        self._text(folder / "HEAD", f"{_NO_COMMIT}\n")
+        self._text(directory / "HEAD", f"{_NO_COMMIT}\n")
         for name in ("objects", "refs/heads"):
-            self._text(folder / name / "keep", "")
+            self._text(directory / name / "keep", "")
         for name in ("config", ".gitconfig"):
-            self._text(folder / name, self._git_config())
+            self._text(directory / name, self._git_config())
         for name in ("post-checkout", "post-index-change", "pre-auto-gc", "reference-transaction"):
-            self._program(folder / "hooks" / name)
+            self._program(directory / "hooks" / name)
 
     def _git_config(self) -> str:
         run = self._command
@@ -149,10 +150,10 @@ class Traps:
         path.write_text(text)
 
 
-def interpreter(folder: Path) -> Path:
+def interpreter(directory: Path) -> Path:
     """Create a directory with only `python3`: the Python of this environment."""
-    folder.mkdir()
-    script = folder / "python3"
+    directory.mkdir()
+    script = directory / "python3"
     script.write_text(f"#!/bin/sh\nexec '{Path(sys.base_prefix, 'bin', f'python3.{sys.version_info.minor}')}' \"$@\"\n")
     script.chmod(0o755)
-    return folder
+    return directory

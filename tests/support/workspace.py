@@ -141,10 +141,12 @@ class Workspace:
         return kcd_gen(command, *where, *flags, directory=self.root, environment=environment)
 
 
-def files_below(folder: Path) -> dict[str, bytes]:
-    """Return the content of every file below `folder` by relative path; empty if the directory does not exist."""
+def files_below(directory: Path) -> dict[str, bytes]:
+    """Return the content of every file below `directory` by relative path; empty if the directory does not exist."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
     }
 
 

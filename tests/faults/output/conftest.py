@@ -27,13 +27,13 @@ class Platform:
     root: Path
     output: Mapping[str, bytes]
 
-    def checkout(self, folder: Path, before: Platform | None = None) -> Path:
-        """Return a copy in `folder`, with the output of `before`, if any."""
+    def checkout(self, directory: Path, before: Platform | None = None) -> Path:
+        """Return a copy in `directory`, with the output of `before`, if any."""
         for name in ("sources", "layout"):
-            shutil.copytree(self.root / name, folder / name)
+            shutil.copytree(self.root / name, directory / name)
         if before:
-            shutil.copytree(before.root / "out", folder / "out")
-        return folder
+            shutil.copytree(before.root / "out", directory / "out")
+        return directory
 
 
 @pytest.fixture

@@ -111,27 +111,27 @@ def test_a_read_only_output_is_an_error(tmp_path: Path, old: Platform, new: Plat
 
 def test_an_up_to_date_output_needs_no_write_permission(tmp_path: Path, old: Platform) -> None:
     root = old.checkout(tmp_path, old)
-    folders = [path for path in (root / "out", *(root / "out").rglob("*")) if path.is_dir()]
-    for folder in folders:
-        folder.chmod(0o555)
+    directories = [path for path in (root / "out", *(root / "out").rglob("*")) if path.is_dir()]
+    for directory in directories:
+        directory.chmod(0o555)
     try:
         assert run(root, before=_ORDINARY).exit == 0
     finally:
-        for folder in folders:
-            folder.chmod(0o755)
+        for directory in directories:
+            directory.chmod(0o755)
 
 
-@pytest.mark.parametrize("folder", [".", ".kcd-gen", ".kcd-gen/apps", "flux", "flux/apps", "hr/apps"])
+@pytest.mark.parametrize("directory", [".", ".kcd-gen", ".kcd-gen/apps", "flux", "flux/apps", "hr/apps"])
 def test_a_directory_without_write_permission_leaves_the_output_unchanged(
-    tmp_path: Path, old: Platform, new: Platform, folder: str
+    tmp_path: Path, old: Platform, new: Platform, directory: str
 ) -> None:
     """All but the first two are only found when much has already been moved."""
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
-    (root / "out" / folder).chmod(0o555)
+    (root / "out" / directory).chmod(0o555)
     outcome = run(root, before=_ORDINARY)
-    (root / "out" / folder).chmod(0o755)
-    if folder == ".":  # only what is deeper inside it changes
+    (root / "out" / directory).chmod(0o755)
+    if directory == ".":  # only what is deeper inside it changes
         assert outcome.exit == 0
         return
     assert outcome.exit == 1, outcome.text
@@ -167,8 +167,8 @@ def test_an_output_in_a_lower_layer_of_an_overlay_is_an_error(
     # A container's disk can be an overlayfs, on which no other overlayfs can be mounted.
     mount("-t", "tmpfs", "tmpfs", str(tmp_path))
     layers = [tmp_path / name for name in ("upper", "work", "out")]
-    for folder in layers:
-        folder.mkdir()
+    for directory in layers:
+        directory.mkdir()
     below = old.checkout(tmp_path / "below", old) / "out"
     options = f"lowerdir={below},upperdir={layers[0]},workdir={layers[1]},redirect_dir=off"
     mount("-t", "overlay", "-o", options, "overlay", str(layers[2]))

@@ -27,11 +27,11 @@ def web(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def git(folder: Path, *arguments: str, check: bool = True) -> str:
+def git(directory: Path, *arguments: str, check: bool = True) -> str:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.excludesFile="]
-    environment = {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
+    environment = {"HOME": str(directory), "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
     command = ["git", *identity, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=check).stdout
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=check).stdout
 
 
 def use_chart(workspace: Workspace, version: str) -> None:

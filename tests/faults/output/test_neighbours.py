@@ -124,7 +124,7 @@ def test_a_source_that_never_stops_changing_is_an_error(source: Path, monkeypatc
 @pytest.mark.parametrize("seconds", _CLOCKS.values(), ids=_CLOCKS)
 def test_file_times_have_no_influence(tmp_path: Path, old: Platform, new: Platform, seconds: int) -> None:
     root = new.checkout(tmp_path, old)
-    for path in (path for folder in ("sources", "layout", "out") for path in (root / folder).rglob("*")):
+    for path in (path for directory in ("sources", "layout", "out") for path in (root / directory).rglob("*")):
         try:
             os.utime(path, (seconds, seconds))
         except OverflowError:
@@ -226,20 +226,20 @@ sys.exit(code)
 def test_directories_not_owned_by_kcd_gen_are_not_walked(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     foreign = [root / "out/docs", root / "out/flux/other", root / "out/hr/other", root / "out/hr/apps/mine"]
-    for folder in foreign:
-        folder.mkdir(parents=True)
+    for directory in foreign:
+        directory.mkdir(parents=True)
         for number in range(2500):
-            (folder / f"{number}.yaml").write_text("")
+            (directory / f"{number}.yaml").write_text("")
     found = tmp_path / "found.json"
     command = [sys.executable, "-c", _WATCHED, str(found), *BUILD]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     opened, listed = map(set, json.loads(found.read_text()))
     assert {"out", "flux", "apps"} <= opened
     assert str(root / "out/.kcd-gen/apps") in listed
-    assert not opened & {folder.name for folder in foreign}
-    assert not listed & {str(folder) for folder in foreign}
+    assert not opened & {directory.name for directory in foreign}
+    assert not listed & {str(directory) for directory in foreign}
     assert files_below(root / "out").items() >= new.output.items()
-    assert sum(len(list(folder.iterdir())) for folder in foreign) == 10_000
+    assert sum(len(list(directory.iterdir())) for directory in foreign) == 10_000
 
 
 def test_the_command_needs_no_writable_home_or_cache(tmp_path: Path, old: Platform, new: Platform) -> None:
