@@ -80,9 +80,9 @@ def test_a_pull_request_that_is_built_passes_and_is_commented_on(origin: Path, t
 def test_only_our_own_comment_is_replaced(origin: Path, tmp_path: Path) -> None:
     mark = marker(".")
     others = [{"id": n, "body": "x", "user": {"type": "User"}} for n in range(99)]
-    stranger = {"id": 100, "body": mark, "user": {"type": "User"}, "author_association": "NONE"}
+    other_user = {"id": 100, "body": mark, "user": {"type": "User"}, "author_association": "NONE"}
     ours = {"id": 101, "body": f"{mark}\nold", "user": {"type": "Bot"}, "author_association": "NONE"}
-    pages = [reply(200, json.dumps(page).encode()) for page in ([*others, stranger], [ours])]
+    pages = [reply(200, json.dumps(page).encode()) for page in ([*others, other_user], [ours])]
     with FaultServer() as server:
         server.script(f"GET {COMMENTS}", *pages)
         server.script("PATCH /repos/acme/platform/issues/comments/101", reply(200, b"{}"))

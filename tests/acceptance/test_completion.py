@@ -60,8 +60,8 @@ def offered(shell: str, line: str, directory: Path) -> list[str]:
     script = directory / f".completion.{shell}"
     if not script.exists():
         script.write_text(run([str(Path(sys.executable).parent / "kcd-gen"), "completion", shell], directory))
-    said = run(command, directory, KCD_COMPLETION=str(script))
-    return [text.split("\t")[0] for text in said.splitlines() if text]
+    printed = run(command, directory, KCD_COMPLETION=str(script))
+    return [text.split("\t")[0] for text in printed.splitlines() if text]
 
 
 def run(command: list[str], directory: Path, **variables: str) -> str:
@@ -107,5 +107,5 @@ def test_the_lines_of_the_page_install_it(project: Path) -> None:
     assert run([program("zsh", "zsh"), "-f", "-c", loaded], project) == "_kcd_gen_completion\n"
     (project / ".config/fish/completions").mkdir(parents=True)
     run([program("fish", "fish"), "--no-config", "-c", fish], project)
-    told = run([program("fish", "fish"), "-c", "complete -C 'kcd-gen bui'"], project)
-    assert told.split("\t")[0].strip() == "build"
+    printed = run([program("fish", "fish"), "-c", "complete -C 'kcd-gen bui'"], project)
+    assert printed.split("\t")[0].strip() == "build"

@@ -75,8 +75,8 @@ def ok(outcome: Outcome) -> str:
 
 
 def test_a_package_is_shown_for_people(directory: Path) -> None:
-    said = ok(dump(directory, SHOP, "--vendor", "layout", "--offline"))
-    head, _, manifest = said.partition("\nManifest\n")
+    printed = ok(dump(directory, SHOP, "--vendor", "layout", "--offline"))
+    head, _, manifest = printed.partition("\nManifest\n")
     title, *lines = head.splitlines()
     assert title.startswith("shop:1.0.0  sha256:")
     digests = [line.rpartition("  ")[0] for line in lines if "sha256:" in line]
@@ -157,8 +157,8 @@ def test_a_package_of_the_project_is_found(tmp_path: Path) -> None:
 
 
 def test_a_package_is_unpacked_with_its_charts(directory: Path) -> None:
-    said = ok(dump(directory, "assembly.tgz", "--output", "out"))
-    assert "Created out/charts/web-1.0.0\n" in said
+    printed = ok(dump(directory, "assembly.tgz", "--output", "out"))
+    assert "Created out/charts/web-1.0.0\n" in printed
     found = files_below(directory / "out")
     assert found["original.yaml"].decode() == MANIFEST
     assert found["web-1.0.0.tgz"] == CHARTS["web-1.0.0.tgz"]
@@ -172,9 +172,9 @@ def test_a_manifest_is_unpacked_in_its_groomed_form(directory: Path) -> None:
 
 def test_nothing_is_overwritten(directory: Path) -> None:
     write_files(directory / "out", {"status.yaml": b"mine"})
-    said = dump(directory, "assembly.tgz", "--output", "out")
-    assert "error[foreign-file]: 'out/status.yaml' already exists" in said.err
-    assert said.exit == 1
+    outcome = dump(directory, "assembly.tgz", "--output", "out")
+    assert "error[foreign-file]: 'out/status.yaml' already exists" in outcome.err
+    assert outcome.exit == 1
     assert files_below(directory / "out") == {"status.yaml": b"mine"}
 
 
@@ -201,7 +201,7 @@ def test_a_chart_that_would_leave_the_directory_is_refused(directory: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "expected"),
     [
         ("none.yaml", "error[missing-source]: 'none.yaml' does not exist"),
         ("layout", "error[missing-source]: 'layout' is a directory"),
@@ -211,9 +211,9 @@ def test_a_chart_that_would_leave_the_directory_is_refused(directory: Path) -> N
         ("oci:nowhere:x.io/a:1", "error[bad-layout]"),
     ],
 )
-def test_an_argument_that_cannot_be_shown_is_an_error(directory: Path, argument: str, said: str) -> None:
+def test_an_argument_that_cannot_be_shown_is_an_error(directory: Path, argument: str, expected: str) -> None:
     outcome = dump(directory, argument)
-    assert said in outcome.err
+    assert expected in outcome.err
     assert outcome.exit == 1
     assert document_of(dump(directory, argument, "--format", "json"))["package"] is None
 

@@ -66,7 +66,7 @@ def test_valid_sources_have_no_diagnostics(quickstart: LanguageServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (TEXT.replace("fqdn", "fqnd"), ['12: Missing property "fqdn".', "13: Property fqnd is not allowed."]),
         (TEXT.replace("podinfo1.ingress.kubodoc.local", "8"), ['13: Incorrect type. Expected "string".']),
@@ -84,9 +84,9 @@ def test_valid_sources_have_no_diagnostics(quickstart: LanguageServer) -> None:
     ],
 )
 def test_a_release_is_checked_with_the_parameters_of_its_package(
-    quickstart: LanguageServer, text: str, said: list[str]
+    quickstart: LanguageServer, text: str, expected: list[str]
 ) -> None:
-    assert quickstart.diagnostics(RELEASE, text) == said
+    assert quickstart.diagnostics(RELEASE, text) == expected
 
 
 def test_each_document_is_checked_by_its_kind(quickstart: LanguageServer) -> None:
@@ -144,18 +144,20 @@ def test_a_json_schema_with_references_is_understood(workspace: Workspace) -> No
     file = "sources/default-web.yaml"
     head = modeline("../kcd-gen.schema.json") + "\n" + (workspace.root / file).read_text() + "  parameters:\n"
 
-    def said(parameters: str) -> list[str]:
+    def diagnostics(parameters: str) -> list[str]:
         text = head + "".join(f"    {line}\n" for line in parameters.splitlines())
         return [one.partition(": ")[2] for one in server.diagnostics(file, text)]
 
     with language_server(workspace.root) as server:  # no settings: the comment in the file is enough
-        assert said("port: 80\ndata: {size: 1Gi, more: {size: 2Gi}}\nflags: ABC\nmail: A <a@b>\nmode: fast") == []
-        assert said("port: '{{ .Context.port }}'") == ['Incorrect type. Expected "integer".']  # as in a build
-        assert said("mode: '{{ .Context.mode }}'\ndata: {size: '{{ .Context.size }}'}") == []
-        assert said("port: 65536") == ["Value is above the maximum of 65535."]
-        assert said("data: {more: {sise: 1}}") == ["Property sise is not allowed."]
-        assert said("data: {size: 1Mi}") == ["must match ^(?P<n>[0-9]+)Gi\\z"]
-        assert said("mode: slow") == ['Value is not accepted. Valid values: "fast", "safe".']
+        assert (
+            diagnostics("port: 80\ndata: {size: 1Gi, more: {size: 2Gi}}\nflags: ABC\nmail: A <a@b>\nmode: fast") == []
+        )
+        assert diagnostics("port: '{{ .Context.port }}'") == ['Incorrect type. Expected "integer".']  # as in a build
+        assert diagnostics("mode: '{{ .Context.mode }}'\ndata: {size: '{{ .Context.size }}'}") == []
+        assert diagnostics("port: 65536") == ["Value is above the maximum of 65535."]
+        assert diagnostics("data: {more: {sise: 1}}") == ["Property sise is not allowed."]
+        assert diagnostics("data: {size: 1Mi}") == ["must match ^(?P<n>[0-9]+)Gi\\z"]
+        assert diagnostics("mode: slow") == ['Value is not accepted. Valid values: "fast", "safe".']
         assert "fast" in server.completions(file, f"{head}    mode: {CURSOR}\n")
         assert "port" in server.completions(file, f"{head}    {CURSOR}\n")
         wrong = f"{head}    prt: 80\n"

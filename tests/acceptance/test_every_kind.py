@@ -140,8 +140,8 @@ def interrupt(workspace: Workspace, path: str) -> None:
         store = open_staging(root)
         root.create(f"{NEW}/0", b"kind: HelmRelease\n")
         step = {"path": path, "replace": True, "inode": None, "digests": {}}
-        said = {"inode": (workspace.output / STAGING).stat().st_ino, "steps": [step], "paths": [path]}
-        store.write("journal.json", json.dumps(said).encode(), durable=False)
+        journal = {"inode": (workspace.output / STAGING).stat().st_ino, "steps": [step], "paths": [path]}
+        store.write("journal.json", json.dumps(journal).encode(), durable=False)
 
 
 def chart_failed(workspace: Workspace) -> Outcome:

@@ -91,9 +91,9 @@ def test_the_suggested_command_works_in_the_current_directory(committed: Workspa
     )
     below: Path = committed.root / "sources"
     outcome = kcd_gen("build", "--offline", "--fail-on-change", directory=below)
-    said = outcome.err.rpartition("git add ")[2].strip()
+    suggested = outcome.err.rpartition("git add ")[2].strip()
     assert outcome.exit == 3
-    git(committed.root, "add", "--", str(below / said.strip("'")))
+    git(committed.root, "add", "--", str(below / suggested.strip("'")))
     assert kcd_gen("build", "--offline", "--fail-on-change", directory=below).exit == 0
 
 

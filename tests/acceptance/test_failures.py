@@ -158,7 +158,7 @@ def test_keep_going_writes_good_releases_and_keeps_the_files_of_failing_ones(wor
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda workspace: workspace.source("x.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: [\n"),
         lambda workspace: workspace.source(
@@ -170,13 +170,13 @@ def test_keep_going_writes_good_releases_and_keeps_the_files_of_failing_ones(wor
     ],
     ids=["file-that-does-not-read", "impossible-name", "no-name"],
 )
-def test_nothing_is_removed_if_a_release_cannot_be_identified(spoil: Prepare, workspace: Workspace) -> None:
+def test_nothing_is_removed_if_a_release_cannot_be_identified(damage: Prepare, workspace: Workspace) -> None:
     workspace.release("web")
     workspace.release("app")
     workspace.build()
     before = files_below(workspace.output)
     (workspace.root / "sources" / "default-web.yaml").unlink()
-    spoil(workspace)
+    damage(workspace)
     assert workspace.build("--keep-going").exit == 1
     assert files_below(workspace.output) == before
 
@@ -289,8 +289,12 @@ def test_a_package_that_is_missing_is_reported_in_the_files_of_each_cluster(work
         (workspace.root / name / "web.yaml").write_text(text)
     for _ in range(5):
         outcome = _failed(kcd_gen("build", "--offline", directory=workspace.root))
-        places = [line.partition(": ")[0] for line in outcome.err.splitlines() if "error[missing-package]" in line]
-        assert [place.partition(":")[0] for place in places] == ["dev/web.yaml", "prod/web.yaml", "test/web.yaml"]
+        positions = [line.partition(": ")[0] for line in outcome.err.splitlines() if "error[missing-package]" in line]
+        assert [position.partition(":")[0] for position in positions] == [
+            "dev/web.yaml",
+            "prod/web.yaml",
+            "test/web.yaml",
+        ]
 
 
 def test_an_output_that_cannot_be_written_is_an_error_of_its_cluster(workspace: Workspace) -> None:

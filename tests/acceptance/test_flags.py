@@ -32,7 +32,7 @@ def web(workspace: Workspace) -> Workspace:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ("build", "no kcd-gen.yaml found in this directory or its parents"),
         ("build --source sources", "--source requires --output, the directory to write to"),
@@ -54,10 +54,10 @@ def web(workspace: Workspace) -> Workspace:
         ("biuld", "build"),
     ],
 )
-def test_an_invalid_flag_is_a_usage_error(arguments: str, said: str, web: Workspace) -> None:
+def test_an_invalid_flag_is_a_usage_error(arguments: str, expected: str, web: Workspace) -> None:
     outcome = kcd_gen(*arguments.split(), directory=web.root)
     assert (outcome.exit, outcome.out) == (2, "")
-    assert said in outcome.err
+    assert expected in outcome.err
     assert not web.output.exists()
 
 
@@ -270,8 +270,8 @@ def test_ignoring_dependencies_gives_what_the_controller_writes(web: Workspace) 
 
 
 def test_version_prints_the_versions_in_use(tmp_path: Path) -> None:
-    said = json.loads(kcd_gen("version", "--format", "json", directory=tmp_path).out)
-    assert said.keys() == {"kcd-gen", "python", "helm", "helmPath"}
+    versions = json.loads(kcd_gen("version", "--format", "json", directory=tmp_path).out)
+    assert versions.keys() == {"kcd-gen", "python", "helm", "helmPath"}
     missing = kcd_gen("version", "--helm", "/nowhere/helm", directory=tmp_path)
     assert missing.exit == 1
     assert missing.out.endswith("helm not found\n")

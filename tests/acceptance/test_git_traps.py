@@ -50,9 +50,9 @@ def diff(project: Workspace, ref: str, *flags: str) -> Outcome:
     return kcd_gen("diff", "--ref", ref, *(flags or FLAGS), directory=project.root)
 
 
-@pytest.mark.parametrize("place", [".", "../..", "sources", "../../clusters"])
-def test_a_directory_that_looks_like_a_repository_runs_nothing(project: Workspace, tmp_path: Path, place: str) -> None:
-    look_like_a_repository(project.root / place, tmp_path / "mark")
+@pytest.mark.parametrize("path", [".", "../..", "sources", "../../clusters"])
+def test_a_directory_that_looks_like_a_repository_runs_nothing(project: Workspace, tmp_path: Path, path: str) -> None:
+    look_like_a_repository(project.root / path, tmp_path / "mark")
     git(top(project), "add", "--all")
     git(top(project), "commit", "--quiet", "--message", "hostile")
     project.release("web", "parameters: {replicas: 3}")
@@ -94,7 +94,7 @@ def test_objects_that_cannot_be_checked_out_are_named(project: Workspace) -> Non
     deep = tree(store, [(b"x.yaml", "100644", blob(store, b"a: 1\n"))])
     for _ in range(200):
         deep = tree(store, [(b"d", "40000", deep)])
-    for sources, said in (
+    for sources, expected in (
         (tree(store, [(b"d", "40000", deep)]), "over the limit of 128 directories"),
         (tree(store, [(b"d", "40000", blob(store, b"x"))]), "expected a directory"),
         (tree(store, [(b"x.yaml", "100644", deep)]), "expected a file"),
@@ -105,7 +105,7 @@ def test_objects_that_cannot_be_checked_out_are_named(project: Workspace) -> Non
         outcome = diff(project, "x")
         assert outcome.exit == 1
         assert "error[unreadable-revision]: this " in outcome.err
-        assert said in outcome.err
+        assert expected in outcome.err
 
 
 def test_a_submodule_is_not_read_through_a_symlink(project: Workspace, tmp_path: Path) -> None:

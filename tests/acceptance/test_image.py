@@ -196,8 +196,8 @@ def test_docker_media_types_become_oci_types_and_the_layers_are_unchanged(worksp
 def test_skopeo_and_buildah_read_it(workspace: Workspace) -> None:
     assert image(workspace, "--base", several(workspace), "--output", "made").exit == 0
     layout = f"oci:{workspace.root / 'made'}:kcd-gen-charts"
-    said = json.loads(skopeo("inspect", layout, home=workspace.root))
-    assert said["Labels"]["org.opencontainers.image.title"] == "kcd-gen-charts"
+    inspected = json.loads(skopeo("inspect", layout, home=workspace.root))
+    assert inspected["Labels"]["org.opencontainers.image.title"] == "kcd-gen-charts"
     skopeo("copy", "--all", layout, f"oci:{workspace.root / 'copy'}:x", home=workspace.root)
     storage = ("--root", str(workspace.root / "s"), "--runroot", str(workspace.root / "r"), "--storage-driver", "vfs")
     done = subprocess.run(
@@ -220,9 +220,9 @@ def test_a_push_sends_only_missing_blobs_and_writes_the_digest(registry: Running
     assert outcome.out == (
         f"Pushed {name} {digest} (layers: 2 copied, 3 mounted)\nUpdated output/server/kustomization.yaml\n"
     )
-    asked = registry.requests()[before:]
-    assert not [one for one in asked if one.startswith("GET") and "/blobs/" in one and "bases" not in one]
-    assert asked[-1] == "PUT /v2/charts/prod/manifests/main"
+    requests = registry.requests()[before:]
+    assert not [one for one in requests if one.startswith("GET") and "/blobs/" in one and "bases" not in one]
+    assert requests[-1] == "PUT /v2/charts/prod/manifests/main"
     assert path.read_text() == KUSTOMIZATION.replace(
         "newName: registry.example.com/old\n", f"newName: {registry.host}/charts/prod\n  digest: {digest}\n"
     )
@@ -307,9 +307,9 @@ def test_check_reports_an_outdated_image(registry: Running, workspace: Workspace
     def check() -> Outcome:
         before = len(registry.requests()), path.read_text()
         outcome = image(workspace, *arguments, "--check")
-        asked = registry.requests()[before[0] :]
-        assert {one.partition(" ")[0] for one in asked} <= {"GET", "HEAD"}
-        assert not [one for one in asked if "/blobs/" in one and one.startswith("HEAD")]
+        requests = registry.requests()[before[0] :]
+        assert {one.partition(" ")[0] for one in requests} <= {"GET", "HEAD"}
+        assert not [one for one in requests if "/blobs/" in one and one.startswith("HEAD")]
         assert path.read_text() == before[1]
         return outcome
 
@@ -388,7 +388,7 @@ def test_a_kustomization_that_cannot_be_changed_is_reported_before_the_push(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         ((), "Missing option '--base'"),
         (("--base", "oci:base:base"), "--push REF and --output LAYOUT"),
@@ -401,16 +401,16 @@ def test_a_kustomization_that_cannot_be_changed_is_reported_before_the_push(
     ],
 )
 def test_invalid_combinations_of_flags_are_an_error(
-    workspace: Workspace, arguments: tuple[str, ...], says: str
+    workspace: Workspace, arguments: tuple[str, ...], expected: str
 ) -> None:
     single(workspace)
     outcome = image(workspace, *arguments)
     assert outcome.exit == 2
-    assert says in outcome.err
+    assert expected in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("base", "says"),
+    ("base", "expected"),
     [
         ("nginx", "for Docker Hub, use docker.io/library/nginx"),
         ("nginxinc/nginx:1", "for Docker Hub, use docker.io/nginxinc/nginx:1"),
@@ -421,11 +421,11 @@ def test_invalid_combinations_of_flags_are_an_error(
         ("oci:base:other", "available images: base"),
     ],
 )
-def test_an_invalid_base_is_an_error(workspace: Workspace, base: str, says: str) -> None:
+def test_an_invalid_base_is_an_error(workspace: Workspace, base: str, expected: str) -> None:
     single(workspace)
     outcome = image(workspace, "--base", base, "--output", "made", "--offline")
     assert outcome.exit == 1
-    assert says in outcome.err
+    assert expected in outcome.err
     assert not (workspace.root / "made").exists()
 
 
@@ -452,8 +452,8 @@ def test_the_air_gap_of_the_page(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("command", DOCUMENTED)
 def test_every_flag_of_the_page_exists(command: str, tmp_path: Path) -> None:
-    told = kcd_gen("image", "--help", directory=tmp_path).out
-    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", told))
+    printed = kcd_gen("image", "--help", directory=tmp_path).out
+    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", printed))
 
 
 def test_a_helm_version_other_than_the_locked_one_is_reported(workspace: Workspace) -> None:

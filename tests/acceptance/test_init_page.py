@@ -36,10 +36,10 @@ def test_every_file_is_explained(checkout: Repository) -> None:
 
 
 def test_every_flag_exists(checkout: Repository) -> None:
-    told = checkout.init("--help").out
+    printed = checkout.init("--help").out
     assert set(
         re.findall(r"--(?:allow-outside|ci|no-server|cluster-name|force|dry-run|image|install-from)", PAGE)
-    ) == set(re.findall(r"^  (--[a-z-]+)", told, re.MULTILINE)) - {"--quiet", "--debug", "--no-color", "--help"}
+    ) == set(re.findall(r"^  (--[a-z-]+)", printed, re.MULTILINE)) - {"--quiet", "--debug", "--no-color", "--help"}
 
 
 def test_other_hooks_can_leave_the_output_alone(checkout: Repository) -> None:

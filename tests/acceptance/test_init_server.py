@@ -169,12 +169,12 @@ LAYOUTS: dict[str, tuple[dict[str, str], tuple[str, ...], str, tuple[str, str]]]
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_flux_is_found_in_the_checkout(checkout: Checkout, name: str) -> None:
-    files, flags, place, (kind, source) = LAYOUTS[name]
+    files, flags, target, (kind, source) = LAYOUTS[name]
     for path, text in files.items():
         checkout.write(path, text)
     outcome = checkout.init(*flags)
     assert (outcome.exit, outcome.err) == (0, "")
-    for one in checkout.documents(place):
+    for one in checkout.documents(target):
         jsonschema.Draft7Validator(SCHEMA).validate(one)
         assert one["spec"]["sourceRef"] == {"kind": kind, "name": source}
     assert ("kubectl apply -f" in outcome.out) == (name == "nothing of Flux")
@@ -313,7 +313,7 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "expected"),
     [
         (("--flux-source", "flux-system"), "KIND/NAME"),
         (("--flux-source", "Secret/x"), "KIND/NAME"),
@@ -322,10 +322,10 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
         (("--flux-namespace", "No"), "'No' is not a valid namespace for --flux-namespace"),
     ],
 )
-def test_invalid_combinations_of_flags_are_an_error(checkout: Checkout, flags: tuple[str, ...], says: str) -> None:
+def test_invalid_combinations_of_flags_are_an_error(checkout: Checkout, flags: tuple[str, ...], expected: str) -> None:
     outcome = checkout.init(*flags)
     assert outcome.exit == 2
-    assert says in outcome.err
+    assert expected in outcome.err
 
 
 def test_a_build_neither_changes_nor_reads_the_directory(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_templates_of_packages(workspace: Workspace, text: str, found: list[str]
     assert codes(outcome) == found
     assert outcome.exit == (1 if any(one.startswith("warning") for one in found) else 0)
     manifest = WEB_MANIFEST.replace(HOST, f"host: '{text}'").splitlines()
-    told = re.findall(r"original.yaml:(\d+):(\d+): .* 'main', values: '(\w+)' ", outcome.out)
-    assert len(told) == len(found)
-    for line, column, name in told:
+    reported = re.findall(r"original.yaml:(\d+):(\d+): .* 'main', values: '(\w+)' ", outcome.out)
+    assert len(reported) == len(found)
+    for line, column, name in reported:
         assert re.match(rf"{name}\b", manifest[int(line) - 1][int(column) - 1 :])
 
 
@@ -263,7 +263,7 @@ def test_the_command_prints_what_the_page_shows(tmp_path: Path, command: str, pr
 def test_every_rule_is_on_the_page_with_its_severity() -> None:
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", PAGE, re.MULTILINE))
     assert sorted(rows) == sorted(RULES)
-    assert {severity for said in rows.values() for severity in said.split(", ")} == {"warning", "note"}
+    assert {severity for severities in rows.values() for severity in severities.split(", ")} == {"warning", "note"}
 
 
 def test_only_the_first_hundred_problems_of_a_template_are_reported(workspace: Workspace) -> None:

@@ -176,12 +176,12 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_invalid_dump_is_an_error(workspace: Workspace, name: str) -> None:
-    data, says = HOSTILE[name]
+    data, expected = HOSTILE[name]
     workspace.release("web")
     (workspace.root / "live").write_bytes(data)
     outcome = migrate_check(workspace, "live")
     assert outcome.exit == 1
-    assert says in outcome.err
+    assert expected in outcome.err
     assert "\x1b" not in outcome.err
     assert outcome.out == ""
 

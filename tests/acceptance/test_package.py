@@ -86,7 +86,7 @@ def ok(outcome: Outcome) -> str:
 
 
 def refused(outcome: Outcome, code: str, status: int = 1) -> str:
-    """Check the error, and that nothing was published; return the outcome."""
+    """Check the error, and that nothing was published; return standard error."""
     assert f"error[{code}]" in outcome.err, outcome.text
     assert outcome.exit == status
     assert outcome.out == ""
@@ -99,9 +99,9 @@ def refused(outcome: Outcome, code: str, status: int = 1) -> str:
 def test_a_package_is_written_in_the_layout_of_kubocd(author: Author) -> None:
     author.chart()
     name = author.manifest()
-    said = ok(author.run(name))
+    printed = ok(author.run(name))
     image = author.image()
-    assert said == f"Written {PREFIX}/demo:1.0.0 {image.digest}\n"
+    assert printed == f"Written {PREFIX}/demo:1.0.0 {image.digest}\n"
     assert list(image.files) == ["original.yaml", "groomed.yaml", "index.yaml", "status.yaml", "web-1.0.0.tgz"]
     assert image.files["original.yaml"] == (author.root / name).read_bytes()
     assert image.files["status.yaml"].decode() == (
@@ -227,8 +227,8 @@ def test_the_same_package_is_unchanged_and_another_one_is_refused(author: Author
     digest = author.image().digest
     assert ok(author.run(name)).startswith("Unchanged ")
     author.manifest(more="protected: true\n")
-    said = refused(author.run(name), "tag-exists")
-    assert f"{PREFIX}/demo:1.0.0 already exists in the layout layout with the digest {digest}" in said
+    printed = refused(author.run(name), "tag-exists")
+    assert f"{PREFIX}/demo:1.0.0 already exists in the layout layout with the digest {digest}" in printed
     assert author.image().digest == digest
     assert ok(author.run(name, "--force")).startswith("Written ")
     assert author.image().digest != digest
@@ -243,8 +243,8 @@ def test_a_registry_gets_the_package_once(author: Author, registry: Running) -> 
     assert pushed.startswith(f"Pushed {reference} sha256:")
     assert ok(author.run(name, "--insecure", prefix=prefix)) == pushed.replace("Pushed", "Unchanged")
     author.manifest(name="once", more="protected: true\n")
-    said = refused(author.run(name, "--insecure", prefix=prefix), "tag-exists")
-    assert f"{reference} already exists in the registry" in said
+    printed = refused(author.run(name, "--insecure", prefix=prefix), "tag-exists")
+    assert f"{reference} already exists in the registry" in printed
     assert ok(author.run(name, "--insecure", "--force", prefix=prefix)) != pushed
     where = f"oci:{author.root}/pulled:{reference}"
     skopeo("copy", "--src-tls-verify=false", f"docker://{reference}", where, home=author.root)
@@ -261,9 +261,9 @@ def test_a_push_over_tls_uses_kubocds_variables(tmp_path: Path, author: Author) 
     with run_registry(tmp_path / "registry", login=True, ca=authority) as running:
         variable = "KCD_OCI_" + running.host.upper().replace(".", "_").replace(":", "_")
         flags = ("--ca-file", str(authority.certificate))
-        said = author.run(name, *flags, prefix=f"{running.host}/p")
-        assert "error[registry-denied]" in said.err
-        assert said.exit == 4
+        outcome = author.run(name, *flags, prefix=f"{running.host}/p")
+        assert "error[registry-denied]" in outcome.err
+        assert outcome.exit == 4
         environment = {f"{variable}_USER": USER, f"{variable}_SECRET": SECRET, "OCI_REPO_PREFIX": f"{running.host}/p"}
         done = kcd_gen("package", name, *flags, directory=author.root, environment=author.environment | environment)
         assert ok(done).startswith(f"Pushed {running.host}/p/demo:1.0.0 sha256:")
@@ -275,8 +275,8 @@ def test_a_push_over_tls_uses_kubocds_variables(tmp_path: Path, author: Author) 
 def test_results_come_in_the_order_of_the_manifests(author: Author) -> None:
     author.chart()
     names = [author.manifest(name=f"p{number}") for number in (3, 1, 2, 5, 4)]
-    said = ok(author.run(*names, "-j", "4"))
-    assert [line.split("/")[-1].split(":")[0] for line in said.splitlines()] == ["p3", "p1", "p2", "p5", "p4"]
+    printed = ok(author.run(*names, "-j", "4"))
+    assert [line.split("/")[-1].split(":")[0] for line in printed.splitlines()] == ["p3", "p1", "p2", "p5", "p4"]
 
 
 def test_all_problems_are_reported_at_once_and_nothing_is_written(author: Author) -> None:
@@ -289,10 +289,10 @@ def test_all_problems_are_reported_at_once_and_nothing_is_written(author: Author
         author.manifest(name="template", more="description: '{{ if }}'\nroles: ['{{ .a | nope }}']\n"),
         author.manifest(name="schema", more="schema: {parameters: {properties: {a: {}}}}\n"),
     ]
-    said = author.run(*names, "missing.yaml")
-    assert said.exit == 1
-    assert said.out == ""
-    for place in (
+    outcome = author.run(*names, "missing.yaml")
+    assert outcome.exit == 1
+    assert outcome.out == ""
+    for position in (
         "bad.yaml:7:1: error[unknown-field]: foo is not a known field",
         "bad.yaml:8:1: error[invalid-type]",
         "missing.yaml: error[unreadable-source]",
@@ -302,7 +302,7 @@ def test_all_problems_are_reported_at_once_and_nothing_is_written(author: Author
         'template.yaml:8:1: error[template-parse]: package template:1.0.0, roles: function "nope" not defined',
         "twice.yaml:7:3: error[bad-package]: two modules are named 'main'",
     ):
-        assert place in said.err, said.err
+        assert position in outcome.err, outcome.err
     assert not (author.root / "layout").exists()
 
 
@@ -323,16 +323,16 @@ def test_two_modules_share_a_chart_and_never_two_of_one_name(author: Author) -> 
     ok(author.run(name))
     assert [file for file in author.image().files if file.endswith(".tgz")] == ["web-1.0.0.tgz"]
     author.chart("charts/other", chart_files(description="another"))
-    said = refused(author.run(name), "chart-conflict")
+    printed = refused(author.run(name), "chart-conflict")
     message = "modules 'main' and 'other' use different charts that are both 'web 1.0.0'"
-    assert f"demo.yaml:8:3: error[chart-conflict]: {message}" in said
+    assert f"demo.yaml:8:3: error[chart-conflict]: {message}" in printed
 
 
 def test_a_function_that_kcd_gen_refuses_is_a_warning(author: Author) -> None:
     author.chart()
-    said = author.run(author.manifest(more="description: '{{ readFile \"x\" }}'\n"))
-    assert said.exit == 0
-    assert "demo.yaml:7:14: warning[unsupported-function]" in said.err
+    outcome = author.run(author.manifest(more="description: '{{ readFile \"x\" }}'\n"))
+    assert outcome.exit == 0
+    assert "demo.yaml:7:14: warning[unsupported-function]" in outcome.err
 
 
 # --- the command line
@@ -353,10 +353,10 @@ def test_the_report_is_a_document(author: Author) -> None:
 
 
 def test_a_prefix_is_required(author: Author) -> None:
-    said = kcd_gen("package", author.manifest(), directory=author.root)
-    assert "--repo-prefix quay.io/acme/packages" in refused(said, "usage", 2)
-    said = author.run("demo.yaml", prefix="Registry.example.com/UPPER")
-    assert "must be lower case" in refused(said, "bad-reference")
+    outcome = kcd_gen("package", author.manifest(), directory=author.root)
+    assert "--repo-prefix quay.io/acme/packages" in refused(outcome, "usage", 2)
+    outcome = author.run("demo.yaml", prefix="Registry.example.com/UPPER")
+    assert "must be lower case" in refused(outcome, "bad-reference")
 
 
 def test_offline_needs_local_charts_and_a_layout(author: Author) -> None:
@@ -378,23 +378,23 @@ def test_a_helm_repository_only_gets_the_credentials_of_its_host(tmp_path: Path,
         name = author.manifest(f"{{helmRepository: {{url: '{server.url}', chart: web, version: 1.0.0}}}}")
         variable = "KCD_OCI_" + server.host.replace(".", "_").replace(":", "_")
         # Those without a host are for registries: any manifest could ask for them.
-        said = author.run(name, KCD_OCI_USER="alice", KCD_OCI_SECRET="secret")
-        assert f"set {variable}_USER and {variable}_SECRET" in refused(said, "registry-denied", 4)
+        outcome = author.run(name, KCD_OCI_USER="alice", KCD_OCI_SECRET="secret")
+        assert f"set {variable}_USER and {variable}_SECRET" in refused(outcome, "registry-denied", 4)
         ok(author.run(name, **{f"{variable}_USER": "alice", f"{variable}_SECRET": "secret"}))
     assert author.image().files["web-1.0.0.tgz"] == archive()
 
 
 def test_a_manifest_that_holds_a_secret_is_refused(author: Author) -> None:
     source = "{helmRepository: {url: 'https://me:${LOGIN}@charts.example.com', chart: web, version: 1.0.0}}"
-    said = refused(author.run(author.manifest(source), LOGIN="s3cr3t"), "bad-package")
-    assert "source.helmRepository.url contains credentials for 'https://charts.example.com'" in said
-    assert "s3cr3t" not in said
+    printed = refused(author.run(author.manifest(source), LOGIN="s3cr3t"), "bad-package")
+    assert "source.helmRepository.url contains credentials for 'https://charts.example.com'" in printed
+    assert "s3cr3t" not in printed
 
 
 def test_a_variable_that_can_hold_a_credential_is_never_expanded(author: Author) -> None:
     source = "{helmRepository: {url: 'https://charts.example.com/${GITHUB_TOKEN}', chart: web, version: 1.0.0}}"
-    said = refused(author.run(author.manifest(source), GITHUB_TOKEN="s3cr3t"), "secret-variable")
-    assert "s3cr3t" not in said
+    printed = refused(author.run(author.manifest(source), GITHUB_TOKEN="s3cr3t"), "secret-variable")
+    assert "s3cr3t" not in printed
 
 
 def test_a_git_chart_is_packaged_too(author: Author) -> None:

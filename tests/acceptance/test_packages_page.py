@@ -32,7 +32,7 @@ def test_the_commands_print_what_the_page_shows(tmp_path: Path) -> None:
     assert len(CONSOLE) == 4
     for command, printed in CONSOLE:
         outcome = kcd_gen(*shlex.split(command), directory=tmp_path)
-        said = re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", outcome.out + outcome.err)
+        output = re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", outcome.out + outcome.err)
         if command.startswith("dump"):
-            said = said.partition("\nCharts\n")[0]
-        assert said == printed
+            output = output.partition("\nCharts\n")[0]
+        assert output == printed

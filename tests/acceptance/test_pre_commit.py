@@ -54,8 +54,8 @@ def session(tmp_path_factory: pytest.TempPathFactory, home: Path, configs: list[
     assert first.code == 1
     for command in SHELL[1]:
         done = made.run("sh", "-c", command)
-    assert done.code == 0, done.said
-    return made, first.said
+    assert done.code == 0, done.output
+    return made, first.output
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_three_lines_lead_to_a_passing_hook(tmp_path: Path, home: Path, commit: 
     assert len(SHELL[0]) == 3
     for line in SHELL[0][1:]:
         done = made.run("sh", "-c", f"COPY=git+{URL}@{commit}; {line}")
-        assert done.code == 0, done.said
-    assert re.search(r"kcd-gen build\.+Passed\n", done.said)
+        assert done.code == 0, done.output
+    assert re.search(r"kcd-gen build\.+Passed\n", done.output)
     assert "deploy/prod/flux/default/podinfo1.yaml" in made.git("ls-files").splitlines()
     assert made.git("status", "--porcelain") == ""
 
@@ -100,7 +100,7 @@ def test_a_change_is_committed_with_its_output(green: Checkout) -> None:
     for _ in range(2):  # committing again is not enough
         stopped = green.commit()
         assert stopped.code == 1
-        assert "add the output to the commit: git add deploy" in stopped.said
+        assert "add the output to the commit: git add deploy" in stopped.output
     green.git("add", "deploy")
     assert green.commit().code == 0
     assert green.git("show", "--name-only", "--format=").splitlines() == [
@@ -116,7 +116,7 @@ def test_a_new_release_is_not_committed_without_its_new_files(green: Checkout) -
     assert green.commit().code == 1
     again = green.commit()  # if nothing is left to write, and no tracked file differs
     assert again.code == 1
-    assert "add the output to the commit: git add deploy" in again.said
+    assert "add the output to the commit: git add deploy" in again.output
     green.git("add", "deploy")
     assert green.commit().code == 0
     assert "deploy/flux/default/shop.yaml" in green.git("ls-files")
@@ -130,7 +130,7 @@ def test_an_untracked_release_is_not_compiled_unnoticed(green: Checkout) -> None
     green.git("add", "deploy")
     stopped = green.commit()
     assert stopped.code == 1
-    assert "clusters/prod/shop.yaml is a source but not tracked by Git" in stopped.said
+    assert "clusters/prod/shop.yaml is a source but not tracked by Git" in stopped.output
     green.git("add", "clusters")
     assert green.commit().code == 0
 
@@ -144,7 +144,7 @@ def test_a_removal_is_noticed(green: Checkout) -> None:
     green.git("rm", "--quiet", "clusters/prod/shop.yaml")
     stopped = green.commit()
     assert stopped.code == 1
-    assert 'Removed HelmRelease "shop-main"' in stopped.said
+    assert 'Removed HelmRelease "shop-main"' in stopped.output
     green.git("add", "deploy")
     assert green.commit().code == 0
     assert "shop" not in green.git("ls-files")
@@ -174,10 +174,10 @@ def test_with_always_run_false_other_commits_are_skipped(green: Checkout, config
     green.commit("the hook")
     green.write("notes.md", "about something else\n")
     green.git("add", "notes.md")
-    assert re.search(r"kcd-gen build\.+\(no files to check\)Skipped\n", green.commit().said)
+    assert re.search(r"kcd-gen build\.+\(no files to check\)Skipped\n", green.commit().output)
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     green.git("add", RELEASE)
-    assert re.search(r"kcd-gen build\.+Failed\n", green.commit().said)
+    assert re.search(r"kcd-gen build\.+Failed\n", green.commit().output)
 
 
 def test_a_manual_edit_is_undone_and_reported(green: Checkout) -> None:
@@ -186,7 +186,7 @@ def test_a_manual_edit_is_undone_and_reported(green: Checkout) -> None:
     green.git("add", "deploy")
     stopped = green.commit()
     assert stopped.code == 1
-    assert f"{COMPILED}: warning[edited-output]: " in stopped.said
+    assert f"{COMPILED}: warning[edited-output]: " in stopped.output
     assert green.read(COMPILED) == compiled
 
 
@@ -195,8 +195,8 @@ def test_an_error_is_printed_and_nothing_is_written(green: Checkout) -> None:
     green.git("add", RELEASE)
     stopped = green.commit()
     assert stopped.code == 1
-    assert f"{RELEASE}:13:5: error[unknown-parameter]: parameter 'fqnd' is not in the schema" in stopped.said
-    assert "add the output" not in stopped.said
+    assert f"{RELEASE}:13:5: error[unknown-parameter]: parameter 'fqnd' is not in the schema" in stopped.output
+    assert "add the output" not in stopped.output
     assert green.git("status", "--porcelain", "deploy") == ""
 
 
@@ -222,7 +222,7 @@ def test_an_unstaged_edit_is_restored(green: Checkout) -> None:
     green.write(COMPILED, edited)
     stopped = green.commit()
     assert stopped.code == 1
-    assert "Stashed changes conflicted with hook auto-fixes" in stopped.said
+    assert "Stashed changes conflicted with hook auto-fixes" in stopped.output
     assert "Stashed changes conflicted with hook auto-fixes" in PAGE
     assert green.read(COMPILED) == edited
 
@@ -232,7 +232,7 @@ def test_files_left_out_of_a_partial_commit_are_reported(green: Checkout) -> Non
     sources = ["clusters", "packages", "kcd-gen.yaml", ".pre-commit-config.yaml"]
     stopped = green.commit("a part", "--only", *sources)
     assert stopped.code == 1
-    assert "add the output to the commit: git add deploy" in stopped.said
+    assert "add the output to the commit: git add deploy" in stopped.output
     assert green.commit("all").code == 0
 
 
@@ -241,7 +241,7 @@ def test_a_change_missed_by_a_hook_is_found_later(green: Checkout) -> None:
     assert green.commit("unseen", "--all", "--no-verify").code == 0
     found = green.run("sh", "-c", SHELL[2][0])
     assert found.code == 3
-    assert "run: kcd-gen build" in found.said
+    assert "run: kcd-gen build" in found.output
 
 
 def test_lint_fails_on_a_warning(green: Checkout) -> None:
@@ -250,19 +250,19 @@ def test_lint_fails_on_a_warning(green: Checkout) -> None:
     green.git("add", RELEASE)
     stopped = green.run("pre-commit", "run", "kcd-gen-lint")
     assert stopped.code == 1
-    assert f"{RELEASE}:13:" in stopped.said
-    assert "warning[varying-function]" in stopped.said
+    assert f"{RELEASE}:13:" in stopped.output
+    assert "warning[varying-function]" in stopped.output
 
 
 def test_the_check_hook_writes_nothing(green: Checkout, commit: str) -> None:
     def tried() -> str:
-        return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", commit).said
+        return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", commit).output
 
     green.git("rm", "--quiet", "--cached", "deploy/flux/kustomization.yaml")
-    said = tried()
-    assert re.search(r"kcd-gen build --check\.+Failed\n", said), said
-    assert "deploy is up to date" in said
-    assert "add the output to the commit: git add deploy" in said
+    output = tried()
+    assert re.search(r"kcd-gen build --check\.+Failed\n", output), output
+    assert "deploy is up to date" in output
+    assert "add the output to the commit: git add deploy" in output
     assert green.git("status", "--porcelain").splitlines() == [
         "D  deploy/flux/kustomization.yaml",
         "?? deploy/flux/kustomization.yaml",

@@ -79,8 +79,8 @@ def test_the_diff_of_the_readme_is_the_comment_on_a_pull_request(checkout: Path)
     commit_all(quickstart)
     release = quickstart / "cluster/releases/podinfo1.yaml"
     release.write_text(release.read_text().replace("fqdn: podinfo1.", "fqdn: shop."))
-    told = run("kcd-gen diff --source cluster --vendor packages --ref main --format markdown", quickstart)
-    assert re.findall(r"```diff\n.*?```", told, re.DOTALL) == DIFF
+    printed = run("kcd-gen diff --source cluster --vendor packages --ref main --format markdown", quickstart)
+    assert re.findall(r"```diff\n.*?```", printed, re.DOTALL) == DIFF
 
 
 def test_the_project_file_is_read(tmp_path: Path) -> None:

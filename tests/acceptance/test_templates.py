@@ -84,13 +84,13 @@ def test_a_failure_of_each_kind_has_the_line_and_the_column_of_its_cause(workspa
         start = manifest.index(text)
         line = manifest.count("\n", 0, start) + 1
         column = manifest.index(at, start) - manifest.rindex("\n", 0, start)
-        place = f"oci://registry.example.com/demo/{name}:1.0.0/original.yaml:{line}:{column}"
-        expected[name] = f"{place}: error[{code}]: package {name}:1.0.0, module 'main', values: "
+        position = f"oci://registry.example.com/demo/{name}:1.0.0/original.yaml:{line}:{column}"
+        expected[name] = f"{position}: error[{code}]: package {name}:1.0.0, module 'main', values: "
     workspace.release("web")
     outcome = workspace.build("--keep-going")
-    told = [line for line in outcome.err.splitlines() if "error[" in line]
-    assert [name for name, start in expected.items() if not any(line.startswith(start) for line in told)] == []
-    assert len(told) == len(FAILURES)
+    reported = [line for line in outcome.err.splitlines() if "error[" in line]
+    assert [name for name, start in expected.items() if not any(line.startswith(start) for line in reported)] == []
+    assert len(reported) == len(FAILURES)
     assert set(values_of(workspace)) == {"web-main"}
 
 
@@ -108,11 +108,11 @@ def test_every_failing_field_is_reported_with_its_line_in_one_run(workspace: Wor
     outcome = workspace.build()
     lines = manifest.splitlines()
     fields = (*FIELDS, "usage", "values", *MODULE_FIELDS)
-    places = {field: next(n for n, line in enumerate(lines, 1) if f'fail "{field}"' in line) for field in fields}
-    told = [line for line in outcome.err.splitlines() if "error[" in line]
-    assert len(told) == len(fields)
-    for field, line in places.items():
-        (one,) = (text for text in told if text.endswith(f": {field}"))
+    line_of = {field: next(n for n, line in enumerate(lines, 1) if f'fail "{field}"' in line) for field in fields}
+    reported = [line for line in outcome.err.splitlines() if "error[" in line]
+    assert len(reported) == len(fields)
+    for field, line in line_of.items():
+        (one,) = (text for text in reported if text.endswith(f": {field}"))
         assert f"original.yaml:{line}:" in one
 
 
@@ -135,9 +135,9 @@ def test_a_failure_in_a_define_of_the_header_is_reported_once_at_the_header(
     # Go reports the field that was accessed on a missing value.
     column = start + (5 if at.startswith(".none") else 0) - manifest.rindex("\n", 0, start)
     outcome = workspace.build()
-    (told,) = (line for line in outcome.err.splitlines() if "error[" in line)
-    place = f"original.yaml:{manifest.count(chr(10), 0, start) + 1}:{column}"
-    assert f"{place}: error[template-error]: package web:1.0.0, templateHeader: " in told
+    (reported,) = (line for line in outcome.err.splitlines() if "error[" in line)
+    position = f"original.yaml:{manifest.count(chr(10), 0, start) + 1}:{column}"
+    assert f"{position}: error[template-error]: package web:1.0.0, templateHeader: " in reported
 
 
 @pytest.mark.parametrize(
@@ -157,10 +157,10 @@ def test_a_rendered_value_of_the_wrong_type_is_reported_at_its_field(
     manifest = WEB_MANIFEST + f"    {field}: {text}\n"
     workspace.package(manifest)
     workspace.release("web")
-    (told,) = (line for line in workspace.build().err.splitlines() if "error[" in line)
-    assert f"original.yaml:{manifest.count(chr(10))}:" in told
-    assert f"package web:1.0.0, module 'main', {field}" in told
-    assert message in told
+    (reported,) = (line for line in workspace.build().err.splitlines() if "error[" in line)
+    assert f"original.yaml:{manifest.count(chr(10))}:" in reported
+    assert f"package web:1.0.0, module 'main', {field}" in reported
+    assert message in reported
 
 
 @pytest.mark.parametrize(

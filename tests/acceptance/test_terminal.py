@@ -36,10 +36,10 @@ def on_terminal(*arguments: str, directory: Path, columns: int = 80, program: st
         [program, *arguments], cwd=directory, env=_clean(directory, environment), stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        said = b"".join(_read(ours))
+        printed = b"".join(_read(ours))
     os.close(ours)
     assert process.returncode in (0, 1, 2, 3, 4)
-    return said.decode()
+    return printed.decode()
 
 
 def on_pipe(*arguments: str, directory: Path, **environment: str) -> str:
@@ -127,8 +127,8 @@ def test_control_characters_of_a_source_are_not_printed(workspace: Workspace) ->
 
 @pytest.mark.parametrize("columns", [10, 40])
 def test_progress_stays_on_its_line(columns: int, tmp_path: Path) -> None:
-    told = "from kubocd_gen.cli.terminal import progress\nwith progress(wanted=True) as line: line('漢' * 60)"
-    seen = on_terminal("-c", told, directory=tmp_path, columns=columns, program=sys.executable)
+    code = "from kubocd_gen.cli.terminal import progress\nwith progress(wanted=True) as line: line('漢' * 60)"
+    seen = on_terminal("-c", code, directory=tmp_path, columns=columns, program=sys.executable)
     shown, after = re.fullmatch(r"\r(漢+)\x1b\[K(.*)", seen).groups()  # type: ignore[union-attr]
     assert len(shown) == (columns - 1) // 2
     assert after == "\r\x1b[K"
@@ -228,10 +228,10 @@ def test_debug_prints_the_traceback_of_a_defect_in_any_command(tmp_path: Path) -
 def test_help_fits_the_terminal(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     command = ALL[name]
-    said = command.get_help(command.context_class(command, info_name=name, **cli.context_settings))
+    printed = command.get_help(command.context_class(command, info_name=name, **cli.context_settings))
     examples = {line.strip() for line in (command.help or "").partition("\b\n")[2].partition("\n\n")[0].splitlines()}
-    assert [line for line in said.splitlines() if len(line) > columns and line.strip() not in examples] == []
-    assert "Options:" in said
+    assert [line for line in printed.splitlines() if len(line) > columns and line.strip() not in examples] == []
+    assert "Options:" in printed
 
 
 def test_help_is_as_wide_as_the_terminal(tmp_path: Path) -> None:

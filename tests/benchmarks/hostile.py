@@ -37,20 +37,20 @@ class Cost:
     ended: str
 
     @property
-    def bearable(self) -> bool:
+    def within_limits(self) -> bool:
         return self.wall <= MOST_SECONDS and self.memory <= MOST_MEMORY and self.ended != "no error"
 
 
 def main() -> int:
     """Print the table."""
     print("| input | time | of it, processor | memory | ends |\n|---|---|---|---|---|", flush=True)
-    unbearable = 0
+    failures = 0
     for name, made in chosen(sys.argv[1:]):
         cost = measure(made)
-        unbearable += not cost.bearable
+        failures += not cost.within_limits
         figures = f"{cost.wall:.1f} s | {cost.processor:.1f} s | {cost.memory >> 20} MiB"
-        print(f"| {name} | {figures} | {cost.ended} |{'' if cost.bearable else ' TOO MUCH'}", flush=True)
-    return 1 if unbearable else 0
+        print(f"| {name} | {figures} | {cost.ended} |{'' if cost.within_limits else ' TOO MUCH'}", flush=True)
+    return 1 if failures else 0
 
 
 def measure(made: Input) -> Cost:
@@ -61,8 +61,8 @@ def measure(made: Input) -> Cost:
         environment = {**os.environ, "HOME": name, "XDG_CACHE_HOME": f"{name}/cache"}
         before, began, peak = _processor_time(), time.monotonic(), 0
         with (
-            (directory / "said").open("wb") as said,
-            subprocess.Popen(command, cwd=directory, env=environment, stdout=said, stderr=subprocess.STDOUT) as process,
+            (directory / "log").open("wb") as log,
+            subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT) as process,
         ):
             while process.poll() is None:
                 peak = max(peak, resident([process.pid]))
@@ -70,7 +70,7 @@ def measure(made: Input) -> Cost:
                     process.terminate()
                 time.sleep(_EVERY)
         wall = time.monotonic() - began
-        text = (directory / "said").read_text(errors="replace")
+        text = (directory / "log").read_text(errors="replace")
         return Cost(wall, _processor_time() - before, peak, _ended(process.returncode, text))
 
 

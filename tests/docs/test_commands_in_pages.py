@@ -55,7 +55,7 @@ def problem(words: list[str]) -> str | None:
 @pytest.mark.parametrize("page", [*all_pages(), *GENERATED])
 def test_commands_and_options_exist(page: str) -> None:
     text = GENERATED[page] if page in GENERATED else (ROOT / page).read_text(encoding="utf-8")
-    assert {" ".join(words): said for words in calls(text) if (said := problem(words))} == {}
+    assert {" ".join(words): message for words in calls(text) if (message := problem(words))} == {}
 
 
 def test_calls_are_found_in_blocks_and_inline_code() -> None:

@@ -195,5 +195,5 @@ def test_every_field_of_the_project_file_is_in_the_reference(site: Path) -> None
 
 def test_the_search_index_contains_the_pages(site: Path) -> None:
     index = json.loads((site / "search/search_index.json").read_text())
-    places = {entry["location"].partition("#")[0] for entry in index["docs"]}
-    assert places == set(built(site))
+    locations = {entry["location"].partition("#")[0] for entry in index["docs"]}
+    assert locations == set(built(site))

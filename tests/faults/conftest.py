@@ -37,17 +37,17 @@ class Time:
 
 @dataclass
 class Client:
-    """A registry client whose parts a test can inspect. `said` is its progress, `environment` its variables."""
+    """A registry client whose parts a test can inspect. `progress` collects its messages, `environment` has its variables."""
 
     environment: dict[str, str] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     chance: Callable[[], float] = lambda: 1.0
     now: Callable[[], float] = time.time
     time: Time = field(default_factory=Time)
-    said: list[str] = field(default_factory=list)
+    progress: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.network = replace(self.network, progress=self.said.append)
+        self.network = replace(self.network, progress=self.progress.append)
         self.transport = Transport(
             self.network,
             clock=self.time.clock,

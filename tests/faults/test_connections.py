@@ -171,7 +171,7 @@ def test_a_proxy_that_opens_no_tunnel_is_named(
     one = client()
     text = failure(one, Reference("r.example", "p", "1"), Access())
     assert f"the proxy '{server.host}'" in text
-    assert "hunter2" not in text + "".join(one.said)
+    assert "hunter2" not in text + "".join(one.progress)
     assert len(one.time.slept) == tries - 1
 
 

@@ -43,16 +43,16 @@ def failure(client: Client, server: FaultServer, code: str = "registry-failed", 
     """Return message and hint of the failure to read the manifest, with the server's name as «HOST»."""
     with pytest.raises(ProblemsError) as caught:
         read_manifest(client, server, access=access)
-    return told(caught.value.problem, server, code)
+    return text_of(caught.value.problem, server, code)
 
 
 def blob_failure(client: Client, server: FaultServer, code: str = "registry-failed") -> str:
     with pytest.raises(ProblemsError) as caught:
         read_blob(client, server)
-    return told(caught.value.problem, server, code)
+    return text_of(caught.value.problem, server, code)
 
 
-def told(error: Problem, server: FaultServer, code: str) -> str:
+def text_of(error: Problem, server: FaultServer, code: str) -> str:
     assert error.code == code
     assert (error.exit_code == 4) == (code not in ("corrupt-blob", "package-limit"))
     assert f"{error.message}{error.hint or ''}".isprintable()
@@ -65,8 +65,8 @@ def test_a_temporary_failure_is_retried(status: int, server: FaultServer, client
     one = client()
     assert read_manifest(one, server) == MANIFEST
     assert one.time.slept == [1, 2, 4, 8]
-    assert one.said[0].startswith(f"{server.host} returned {status}")
-    assert one.said[0].endswith("retrying in 1.0 s (attempt 2)")
+    assert one.progress[0].startswith(f"{server.host} returned {status}")
+    assert one.progress[0].endswith("retrying in 1.0 s (attempt 2)")
 
 
 def test_a_request_is_tried_five_times(server: FaultServer, client: NewClient) -> None:
@@ -97,7 +97,7 @@ def test_a_permanent_failure_is_not_retried(status: int, server: FaultServer, cl
 
 
 @pytest.mark.parametrize(
-    ("said", "slept"),
+    ("value", "slept"),
     [
         ("3", 3.0),
         ("0", 1.0),
@@ -110,8 +110,8 @@ def test_a_permanent_failure_is_not_retried(status: int, server: FaultServer, cl
         ("Wed, 99 Foo 99999 99:99:99 GMT", 1.0),
     ],
 )
-def test_retry_after_is_honoured_up_to_a_limit(said: str, slept: float, server: FaultServer, client: NewClient) -> None:
-    server.script(AT_TAG, reply(429, fields={"Retry-After": said}), reply(200, MANIFEST, OF_MANIFEST))
+def test_retry_after_is_honored_up_to_a_limit(value: str, slept: float, server: FaultServer, client: NewClient) -> None:
+    server.script(AT_TAG, reply(429, fields={"Retry-After": value}), reply(200, MANIFEST, OF_MANIFEST))
     one = client(now=lambda: 1_000_000.0)
     assert read_manifest(one, server) == MANIFEST
     assert one.time.slept == [slept]
@@ -198,7 +198,7 @@ def test_without_digest_or_etag_no_download_is_resumed(server: FaultServer, clie
         reply(206, BLOB, {"Content-Type": "multipart/byteranges; boundary=x"}),
         reply(416),
     ],
-    ids=["200", "from the start", "elsewhere", "not said where", "a piece", "nonsense", "several", "416"],
+    ids=["200", "from the start", "elsewhere", "without a range", "a piece", "nonsense", "several", "416"],
 )
 def test_a_download_starts_over_if_the_server_cannot_resume_it(
     second: Reply, server: FaultServer, client: NewClient
@@ -286,7 +286,7 @@ NO_MANIFESTS: list[tuple[str, Reply, str, str]] = [
     ),
     ("too long", reply(200, b" " * (LIMITS.manifest + 1), OF_MANIFEST), "package-limit", "than the limit of 4 MiB"),
     (
-        "said to be too long",
+        "declared too long",
         reply(200, b"", OF_MANIFEST, length=LIMITS.manifest + 1),
         "package-limit",
         "than the limit of 4 MiB",
@@ -334,7 +334,7 @@ def test_a_manifest_requested_by_digest_must_match_it(server: FaultServer, clien
     server.script(f"GET /v2/p/manifests/{wanted}", reply(200, MANIFEST, OF_MANIFEST))
     with pytest.raises(ProblemsError) as caught:
         read_manifest(client(), server, wanted)
-    assert "returned a manifest with the digest" in told(caught.value.problem, server, "corrupt-blob")
+    assert "returned a manifest with the digest" in text_of(caught.value.problem, server, "corrupt-blob")
 
 
 @pytest.mark.parametrize(

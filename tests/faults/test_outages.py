@@ -185,7 +185,7 @@ def test_a_closed_host_is_not_asked_and_the_reason_is_reported(server: FaultServ
         messages.add(caught.value.problem.message)
     assert f"{server.host} closed the connection unexpectedly; gave up after 22 s" in messages
     assert len(server.asked) < 3 * TRIES
-    assert len(one.said) == len(one.time.slept)
+    assert len(one.progress) == len(one.time.slept)
 
 
 def test_a_registry_that_recovers_is_used_again(server: FaultServer, client: NewClient) -> None:

@@ -115,10 +115,10 @@ async def build_again_and_again(workspace: Workspace, seen: Seen, goes_on: Calla
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
         seen.builds += 1
         if process.returncode != 0:
-            seen.errors.append(f"build: {said.decode()}")
+            seen.errors.append(f"build: {output.decode()}")
             return
 
 

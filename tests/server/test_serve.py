@@ -101,8 +101,8 @@ def test_the_first_line_contains_the_address(built: Workspace) -> None:
 
 
 def test_the_page_of_the_documentation(built: Workspace) -> None:
-    said = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^Serving .*$", said, re.MULTILINE)
+    page = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^Serving .*$", page, re.MULTILINE)
     (built.root / "output").rename(built.root / "prod")
     (built.root / "deploy").mkdir()
     (built.root / "prod").rename(built.root / "deploy/prod")
@@ -151,27 +151,27 @@ def test_helm_pulls_every_chart(tmp_path: Path) -> None:
 
 
 def test_unusable_arguments_are_an_error(built: Workspace, tmp_path: Path) -> None:
-    def says(*arguments: str) -> tuple[int, str]:
+    def serve(*arguments: str) -> tuple[int, str]:
         outcome = kcd_gen("serve", *arguments, directory=built.root)
         return outcome.exit, outcome.err
 
-    code, text = says("--output", "nowhere")
+    code, text = serve("--output", "nowhere")
     assert code == 1
     assert "nowhere: error[missing-output]" in text
-    code, text = says("--source", "sources", "--output", "output")
+    code, text = serve("--source", "sources", "--output", "output")
     assert code == 2
     assert "--source requires --watch" in text
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        code, text = says("--output", "output", "--port", str(taken.getsockname()[1]))
+        code, text = serve("--output", "output", "--port", str(taken.getsockname()[1]))
     assert code == 1
     assert "error[unusable-address]" in text
     assert "--port 0" in text
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
     clusters = "- {name: a, sources: [a], output: oa}\n- {name: b, sources: [b], output: ob}\n"
     (built.root / "kcd-gen.yaml").write_text(head + clusters)
-    code, text = says()
+    code, text = serve()
     assert code == 2
     assert "choose one with --cluster: a, b" in text
 
@@ -200,10 +200,10 @@ def test_a_change_triggers_a_build(workspace: Workspace) -> None:
         until(lambda: server.get("/hr/default/cafe/index.yaml").status == 200)
         # The files exist before the build has reported it.
         until(lambda: re.search(r'"cafe-main".*compiled;', server.out.read_text(), re.DOTALL) is not None)
-        said = server.out.read_text()
-        assert 'Created HelmRelease "shop-main"' in said
-        assert re.search(r"^\d\d:\d\d:\d\d sources/default-shop.yaml changed$", said, re.MULTILINE)
-        count = said.count("compiled;")
+        printed = server.out.read_text()
+        assert 'Created HelmRelease "shop-main"' in printed
+        assert re.search(r"^\d\d:\d\d:\d\d sources/default-shop.yaml changed$", printed, re.MULTILINE)
+        count = printed.count("compiled;")
         time.sleep(1.5)  # several polls: its own output is not a change
         assert server.out.read_text().count("compiled;") == count
 

@@ -183,10 +183,10 @@ def test_connections_over_the_limit_are_closed(output: Path) -> None:
             for connection in held:  # each has its thread
                 connection.sendall(b"GET / ")
             with socket.create_connection(("127.0.0.1", port), 30) as beyond:
-                said = b""
+                received = b""
                 while block := beyond.recv(1000):
-                    said += block
-                assert said.startswith(b"HTTP/1.0 503 ")
+                    received += block
+                assert received.startswith(b"HTTP/1.0 503 ")
         finally:
             for connection in held:
                 connection.close()

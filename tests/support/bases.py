@@ -63,7 +63,7 @@ class BaseMaker:
         """
         layers = [layer_bytes({"etc/base": b"the same everywhere"}), layer_bytes({"bin/nginx": architecture.encode()})]
         packed = [gzip.compress(layer, mtime=0) for layer in layers]
-        said: Json = {
+        image_config: Json = {
             "os": "linux",
             "architecture": architecture,
             "created": "2024-02-03T04:05:06Z",
@@ -80,7 +80,7 @@ class BaseMaker:
         manifest: Json = {
             "schemaVersion": 2,
             "mediaType": DOCKER_MANIFEST_TYPE if self.docker else MANIFEST_TYPE,
-            "config": self.blob(json.dumps(said).encode(), DOCKER_CONFIG if self.docker else IMAGE_CONFIG_TYPE),
+            "config": self.blob(json.dumps(image_config).encode(), DOCKER_CONFIG if self.docker else IMAGE_CONFIG_TYPE),
             "layers": [self.blob(layer, DOCKER_LAYER if self.docker else f"{LAYER_TYPE}+gzip") for layer in packed],
         } | dict(changes or {})
         return self.blob(json.dumps(manifest).encode(), manifest["mediaType"])

@@ -47,8 +47,8 @@ class LanguageServer:
 
     def hover(self, name: str, text: str) -> str:
         """Return the hover text at `CURSOR`."""
-        told = self._at_cursor(name, text, "textDocument/hover")
-        return told["contents"]["value"] if told else ""
+        hover = self._at_cursor(name, text, "textDocument/hover")
+        return hover["contents"]["value"] if hover else ""
 
     def _at_cursor(self, name: str, text: str, method: str) -> Any:
         before, _, after = text.partition(CURSOR)

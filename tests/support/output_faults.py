@@ -68,8 +68,8 @@ def _serve() -> None:
             os.close(writer)
             _build(Path(root), fault, number)
         os.close(writer)
-        with open(reader, encoding="utf-8") as said:  # noqa: PTH123 - a descriptor
-            stderr = said.read()
+        with open(reader, encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
+            stderr = stream.read()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps({"returncode": code, "stderr": stderr}), flush=True)  # noqa: T201
 

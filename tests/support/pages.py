@@ -76,10 +76,10 @@ class Sandbox:
         with open_shell(self.work, variables) as shell:
             for command, shown, code in self._commands(blocks):
                 printed, status = shell.type(self.here(command))
-                said = self.there(printed)
-                assert status == code, f"{command}\n--- ends with {status}\n{said}"
-                if shown is not None and not fits(said, shown):
-                    raise AssertionError(f"$ {command}\n--- says the page\n{shown}--- was printed\n{said}")
+                output = self.there(printed)
+                assert status == code, f"{command}\n--- ends with {status}\n{output}"
+                if shown is not None and not fits(output, shown):
+                    raise AssertionError(f"$ {command}\n--- on the page\n{shown}--- was printed\n{output}")
 
     def _commands(self, blocks: list[Block]) -> Iterator[tuple[str, str | None, int]]:
         """Yield each typed command, its expected output (None: any), and its exit code."""

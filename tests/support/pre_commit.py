@@ -28,7 +28,7 @@ class Done:
     """The exit code and all output of a command."""
 
     code: int
-    said: str
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,16 @@ class Checkout:
 
     def git(self, *arguments: str) -> str:
         done = self.run("git", *arguments)
-        assert done.code == 0, done.said
-        return done.said
+        assert done.code == 0, done.output
+        return done.output
 
     def commit(self, message: str = "a change", *more: str) -> Done:
         return self.run("git", "commit", "--message", message, *more)
 
     def write(self, path: str, text: str) -> None:
-        place = self.root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
     def read(self, path: str) -> str:
         return (self.root / path).read_text(encoding="utf-8")

@@ -57,9 +57,9 @@ class Traps:
         self._module(directory / "kubocd_gen/comments/command.py", "command")
         site = f"userbase/lib/python3.{sys.version_info.minor}/site-packages"
         self._module(directory / site / "usercustomize.py", "user site")
-        for place in (directory, directory / "bin", directory / "node_modules/.bin"):
+        for location in (directory, directory / "bin", directory / "node_modules/.bin"):
             for name in _PROGRAMS.split():
-                self._program(place / name)
+                self._program(location / name)
         self._text(directory / "trap.pth", f"import pathlib; pathlib.Path({self._mark('pth')!r}).touch()\n")
         self._text(directory / "pip.conf", f"[global]\nlog = {self._mark('pip.conf')}\n")
         self._text(directory / "setup.cfg", f"[global]\nlog = {self._mark('setup.cfg')}\n")

@@ -76,7 +76,7 @@ def points(tmp_path_factory: pytest.TempPathFactory, driver: Driver, old: Platfo
     """Return the number of disk changes that an update from `old` to `new` takes."""
     root = new.checkout(tmp_path_factory.mktemp("whole"), old)
     whole = killed(driver, root)
-    assert (whole.code, files_below(root / "out")) == (0, new.output), whole.said
+    assert (whole.code, files_below(root / "out")) == (0, new.output), whole.output
     return whole.points
 
 

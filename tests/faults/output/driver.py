@@ -28,7 +28,7 @@ class Ended:
     """How a run ended: its exit code (negative: the signal), its output, and the number of points to kill it at."""
 
     code: int
-    said: str
+    output: str
     points: int
 
 
@@ -75,27 +75,27 @@ def _serve() -> None:
 
     for line in sys.stdin:
         order = json.loads(line)
-        said, counted = (Path(order["directory"]) / name for name in (".said", ".points"))
-        for path in (said, counted):
+        output, counted = (Path(order["directory"]) / name for name in (".output", ".points"))
+        for path in (output, counted):
             path.write_text("")
         child = os.fork()
         if not child:
-            _run(order, said, counted)
+            _run(order, output, counted)
         if order["seconds"] is not None:
             time.sleep(order["seconds"])
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        ended = {"code": code, "said": said.read_text(), "points": int(counted.read_text() or 0)}
+        ended = {"code": code, "output": output.read_text(), "points": int(counted.read_text() or 0)}
         print(json.dumps(ended), flush=True)  # noqa: T201
 
 
-def _run(order: dict[str, Any], said: Path, counted: Path) -> None:
+def _run(order: dict[str, Any], output_file: Path, counted: Path) -> None:
     from kubocd_gen.cli import main
 
     code: Any = 70
     try:
         os.chdir(order["directory"])
-        output = os.open(said, os.O_WRONLY | os.O_APPEND)
+        output = os.open(output_file, os.O_WRONLY | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
         sys.argv = ["kcd-gen", *order["arguments"]]

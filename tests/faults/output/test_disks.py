@@ -39,8 +39,8 @@ def mount() -> Iterator[Mount]:
             mounted.append(arguments[-1])
 
     yield call
-    for place in reversed(mounted):
-        subprocess.run(["umount", place], check=True)
+    for target in reversed(mounted):
+        subprocess.run(["umount", target], check=True)
 
 
 def state(out: Path) -> dict[str, tuple[bytes, int, int]]:
@@ -88,9 +88,9 @@ def test_a_file_size_limit_leaves_the_output_unchanged(
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
     ended = driver.run(root, (*BUILD, "--quiet"), limit=limit)  # its output goes to a file, too
-    assert ended.code == 1, ended.said
-    assert "out: error[unwritable-output]" in ended.said
-    assert "File too large" in ended.said
+    assert ended.code == 1, ended.output
+    assert "out: error[unwritable-output]" in ended.output
+    assert "File too large" in ended.output
     assert state(root / "out") == before
     assert build(root).exit == 0
 

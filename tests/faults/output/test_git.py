@@ -59,15 +59,15 @@ def merged(workspace: Workspace, one: Callable[[], None], other: Callable[[], No
     return git(workspace.root, "diff", "--name-only", "--diff-filter=U").split()
 
 
-def assert_mended(workspace: Workspace) -> None:
+def assert_resolved(workspace: Workspace) -> None:
     """Check that a build restores the output of a build from scratch, and that `--check` accepts it."""
     outcome = workspace.build()
     assert outcome.exit == 0, outcome.text
-    mended = files_below(workspace.output)
+    built = files_below(workspace.output)
     assert workspace.build("--check").exit == 0
     shutil.rmtree(workspace.output)
     assert workspace.build().exit == 0
-    assert mended == files_below(workspace.output)
+    assert built == files_below(workspace.output)
 
 
 @pytest.mark.parametrize(("first", "second"), [("alpha", "zeta"), ("cache2", "search2"), ("mail2", "queue2")])
@@ -75,7 +75,7 @@ def test_branches_that_add_releases_at_different_positions_merge(web: Workspace,
     assert merged(web, lambda: web.release(first), lambda: web.release(second)) == []
     outcome = web.build("--check")
     assert (outcome.exit, outcome.err) == (0, "")  # and the merged list is not taken for a manual edit
-    assert_mended(web)
+    assert_resolved(web)
 
 
 def test_branches_that_add_releases_at_one_position_only_conflict_in_the_list(web: Workspace) -> None:
@@ -84,7 +84,7 @@ def test_branches_that_add_releases_at_one_position_only_conflict_in_the_list(we
     outcome = web.build("--check")
     assert outcome.exit == 3
     assert "contains a merge conflict; a build overwrites it" in outcome.err
-    assert_mended(web)
+    assert_resolved(web)
 
 
 def test_a_union_merge_avoids_conflicts_in_lists(web: Workspace) -> None:
@@ -95,7 +95,7 @@ def test_a_union_merge_avoids_conflicts_in_lists(web: Workspace) -> None:
     text = (web.output / "flux/kustomization.yaml").read_text()
     assert "- default/new1.yaml\n" in text
     assert "- default/new2.yaml\n" in text
-    assert_mended(web)
+    assert_resolved(web)
 
 
 def test_branches_that_remove_and_add_merge(web: Workspace) -> None:
@@ -129,7 +129,7 @@ def test_a_conflict_in_one_release_is_resolved_by_a_build(web: Workspace, taken:
     git(web.root, "add", "-A")
     git(web.root, "commit", "-qm", "merged")
     if taken is None:
-        assert_mended(web)
+        assert_resolved(web)
     assert web.build("--check").exit == 0
 
 
@@ -139,7 +139,7 @@ def test_a_release_removed_in_one_branch_and_changed_in_the_other_is_resolved(we
 
     merged(web, remove, lambda: web.release("web", "parameters: {replicas: 7}\n"))
     (web.root / "sources/default-web.yaml").unlink()
-    assert_mended(web)
+    assert_resolved(web)
     assert not (web.output / "flux/default/web.yaml").exists()
 
 
@@ -150,7 +150,7 @@ def test_a_release_added_differently_by_two_branches_is_resolved(web: Workspace)
         lambda: web.release("new", "parameters: {replicas: 3}\n"),
     )
     web.release("new", "parameters: {replicas: 4}\n")
-    assert_mended(web)
+    assert_resolved(web)
 
 
 def test_a_release_renamed_in_one_branch_and_changed_in_the_other_is_resolved(web: Workspace) -> None:
@@ -162,13 +162,13 @@ def test_a_release_renamed_in_one_branch_and_changed_in_the_other_is_resolved(we
     for path in (web.root / "sources").glob("default-web*.yaml"):
         path.unlink()
     web.release("website", "parameters: {replicas: 7}\n")
-    assert_mended(web)
+    assert_resolved(web)
 
 
 def test_lost_records_are_rewritten(web: Workspace) -> None:
     shutil.rmtree(web.output / ".kcd-gen")
     assert web.build("--check").exit == 3
-    assert_mended(web)
+    assert_resolved(web)
     assert git(web.root, "status", "--porcelain") == ""
 
 

@@ -40,8 +40,8 @@ def assert_completed(root: Path, old: Platform, new: Platform) -> bool:
     checked = build(root, "--check")
     assert checked.exit == (0 if files_below(out) == new.output and not interrupted else 3), checked.text
     assert ("an earlier build was interrupted" in checked.out) == interrupted, checked.text
-    mended = build(root)
-    assert mended.exit == 0, mended.text
+    completed = build(root)
+    assert completed.exit == 0, completed.text
     assert files_below(out) == new.output
     assert not (out / ".kcd-gen/.staging").exists()
     assert {path for path in out.rglob("*") if path.is_dir() and not any(path.iterdir())} == set()

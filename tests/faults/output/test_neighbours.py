@@ -27,8 +27,8 @@ def test_two_builds_at_once(tmp_path: Path, old: Platform, new: Platform) -> Non
     for number in range(count(1, 3)):
         root = new.checkout(tmp_path / str(number), old)
         both = [start(root), start(root)]
-        said = [running.communicate()[1] for running in both]
-        assert [running.returncode for running in both] == [0, 0], said
+        errors = [running.communicate()[1] for running in both]
+        assert [running.returncode for running in both] == [0, 0], errors
         assert files_below(root / "out") == new.output
 
 
@@ -39,8 +39,8 @@ def test_concurrent_builds_of_different_sources_leave_one_of_the_outputs(
     for number in range(count(1, 3)):
         roots = [one.checkout(tmp_path / f"{number}-{index}") for index, one in enumerate((old, new))]
         both = [start(root, "--output", str(shared)) for root in roots]
-        said = [running.communicate()[1] for running in both]
-        assert [running.returncode for running in both] == [0, 0], said
+        errors = [running.communicate()[1] for running in both]
+        assert [running.returncode for running in both] == [0, 0], errors
         assert files_below(shared) in (old.output, new.output)
 
 
