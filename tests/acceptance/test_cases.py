@@ -37,7 +37,7 @@ def test_case(case: Path, tmp_path: Path) -> None:
     options = _options(case)
     _prepare(case, options, tmp_path)
     outcome = _build(case, options, tmp_path)
-    found = _expectable(outcome, tmp_path)
+    found = _result(outcome, tmp_path)
     if os.environ.get("UPDATE_CASES"):
         _update(case, found)
     assert {path: _text(content) for path, content in found.items()} == {
@@ -86,7 +86,7 @@ def _build(case: Path, options: dict[str, Any], directory: Path) -> Outcome:
     return kcd_gen("build", *flags, *options.get("arguments", ()), directory=directory)
 
 
-def _expectable(outcome: Outcome, directory: Path) -> dict[str, bytes]:
+def _result(outcome: Outcome, directory: Path) -> dict[str, bytes]:
     """Return what a case compares: both streams and the output."""
     found = {"stdout.txt": outcome.out.encode(), "stderr.txt": without_log(outcome.err).encode()}
     for path, content in files_below(directory / "output").items():

@@ -20,7 +20,7 @@ from tests.support.ci_systems import (
     ROOT,
     TASK,
     GitHubJob,
-    Ran,
+    ScriptResult,
     run_bash,
     run_component,
     run_jenkins,
@@ -28,26 +28,26 @@ from tests.support.ci_systems import (
 )
 from tests.support.installations import Form, installation
 
-Run = Callable[[Path, str, dict[str, str]], Ran]
+Run = Callable[[Path, str, dict[str, str]], ScriptResult]
 SCRIPTS = (COMPONENT, JENKINSFILE, TASK, ROOT / "templates/ci/github-action.sh")
 COMMIT = "0123456789" * 4
 
 
-def github(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def github(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     inputs = {"install-from": install_from}
     job = GitHubJob(checkout, checkout.parent / "runner", inputs=inputs, variables=variables, install=True)
     return job.run()[1]["install"]
 
 
-def gitlab(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def gitlab(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     return run_component(checkout, variables, install=True, install_from=install_from)
 
 
-def jenkins(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def jenkins(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     return run_jenkins(checkout, variables | {"INSTALL_FROM": install_from}, install=True)
 
 
-def tekton(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def tekton(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     return run_task(checkout, variables, install=True, install_from=install_from)
 
 

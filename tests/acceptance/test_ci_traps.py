@@ -18,7 +18,7 @@ import yaml
 
 from tests.support.charts import commit_all
 from tests.support.ci_origin import COMMENTS, NOTES, build, change, commit_of, merge_request, pull_request, quickstart
-from tests.support.ci_systems import ROOT, Ran, run_component, run_jenkins, run_task
+from tests.support.ci_systems import ROOT, ScriptResult, run_component, run_jenkins, run_task
 from tests.support.fault_server import FaultServer, reply
 from tests.support.installations import Form, Installation, installation
 from tests.support.traps import Traps, interpreter
@@ -114,7 +114,7 @@ def test_tekton(trapped: Trapped) -> None:
     passed(trapped, run_task(trapped.origin, environment, "--offline", install=True, **params))
 
 
-def passed(trapped: Trapped, ran: Ran) -> None:
+def passed(trapped: Trapped, ran: ScriptResult) -> None:
     assert trapped.traps.sprung() == []
     assert ran.exit == 0, ran.log
     assert "deploy is up to date" in ran.log

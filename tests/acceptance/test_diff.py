@@ -500,7 +500,7 @@ def fleet(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def of_fleet(directory: Path, *flags: str) -> Outcome:
+def fleet_diff(directory: Path, *flags: str) -> Outcome:
     return kcd_gen("diff", "--source", "sources", "--vendor", "layout", "--ref", "main", *flags, directory=directory)
 
 
@@ -508,7 +508,7 @@ def of_fleet(directory: Path, *flags: str) -> Outcome:
 def test_the_diff_of_a_platform_matches_the_golden_file(
     fleet: Path, form: str, name: str, request: pytest.FixtureRequest
 ) -> None:
-    outcome = of_fleet(fleet, "--format", form)
+    outcome = fleet_diff(fleet, "--format", form)
     assert (outcome.exit, outcome.err) == (0, "")
     golden = GOLDEN / name
     if request.config.getoption("--snapshot-update"):
@@ -519,7 +519,7 @@ def test_the_diff_of_a_platform_matches_the_golden_file(
 
 
 def test_the_golden_diff_has_the_right_counts(fleet: Path) -> None:
-    found = report(of_fleet(fleet, "--format", "json"))
+    found = report(fleet_diff(fleet, "--format", "json"))
     assert found["summary"] == {
         "releasesBefore": 24,
         "releasesAfter": 24,
@@ -541,17 +541,17 @@ def test_markdown_stays_below_the_limit_and_reports_what_was_cut(fleet: Path) ->
             patch = f"  moduleOverrides:\n  - module: main\n    specPatch: {{values: {{own{index}: {{\n"
             patch += "".join(f"      key{index}{n}: {index}{'x' * 100},\n" for n in range(50)) + "    }}}\n"
             path.write_text(path.read_text() + patch)
-    outcome = of_fleet(fleet, "--format", "markdown")
+    outcome = fleet_diff(fleet, "--format", "markdown")
     assert outcome.exit == 0
     assert len(outcome.out) < LIMIT
     assert re.search(r"… and \d+ sections more; run `kcd-gen diff` to see all of them\.\n$", outcome.out)
 
 
 def test_two_runs_print_the_same_and_share_helm(fleet: Path) -> None:
-    assert of_fleet(fleet).out == of_fleet(fleet, "--jobs", "1").out
+    assert fleet_diff(fleet).out == fleet_diff(fleet, "--jobs", "1").out
     with mock.patch.object(Helm, "render", autospec=True, side_effect=Helm.render) as render:
         git(fleet, "stash", "--quiet", "--include-untracked")
-        assert of_fleet(fleet).text == "exit 0\n"
+        assert fleet_diff(fleet).text == "exit 0\n"
     assert render.call_count == 2  # the two phases of one compilation
 
 

@@ -35,7 +35,7 @@ class Checkout:
     def run(self, *arguments: str) -> Outcome:
         return kcd_gen(*arguments, directory=self.root, environment={"XDG_CACHE_HOME": str(self.root.parent / "cache")})
 
-    def precious(self) -> dict[str, tuple[int, int, bytes]]:
+    def protected_files(self) -> dict[str, tuple[int, int, bytes]]:
         """Return what no command on the checkout may change: the home, and Git's own directory."""
         found = {}
         for path in [self.home, *self.home.rglob("*"), *(self.root / ".git").rglob("*")]:
@@ -175,9 +175,9 @@ def test_no_write_follows_a_committed_symlink(
     make: Make, attack: Callable[[Workspace], None], command: tuple[str, ...], code: str
 ) -> None:
     checkout = make(attack)
-    before = checkout.precious()
+    before = checkout.protected_files()
     outcome = checkout.run(*command)
-    assert checkout.precious() == before
+    assert checkout.protected_files() == before
     assert outcome.exit == 1, outcome.text
     assert f"error[{code}" in outcome.err
 
@@ -188,10 +188,10 @@ def test_no_write_follows_a_committed_symlink(
 def test_an_image_is_not_written_through_a_committed_symlink(make: Make, where: str) -> None:
     checkout = make(link(where))
     maker = BaseMaker(checkout.root.parent / "base")
-    before = checkout.precious()
+    before = checkout.protected_files()
     outcome = checkout.run("image", "--base", maker.named(maker.image()), "--output", "layout")
     assert outcome.exit == 1
-    assert checkout.precious() == before
+    assert checkout.protected_files() == before
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,10 @@ def test_an_image_is_not_written_through_a_committed_symlink(make: Make, where: 
 )
 def test_a_cache_in_the_checkout_is_not_pruned_through_a_symlink(make: Make, where: str) -> None:
     checkout = make(link(where))
-    before = checkout.precious()
+    before = checkout.protected_files()
     checkout.run("cache", "prune", "--unused-for", "0d", "--cache-dir", "cache")
     checkout.run("cache", "verify", "--cache-dir", "cache")
-    assert checkout.precious() == before
+    assert checkout.protected_files() == before
 
 
 def test_prune_removes_only_blobs(make: Make) -> None:

@@ -88,7 +88,7 @@ def test_air_gap(tmp_path: Path, authority: CertificateAuthority) -> None:
         git(tmp_path, "init", "--quiet", "--initial-branch=main", str(box.work))
         source = box.work / "clusters/prod/podinfo1.yaml"
         source.parent.mkdir(parents=True)
-        source.write_text(box.here(RELEASE.read_text(encoding="utf-8")))
+        source.write_text(box.to_local(RELEASE.read_text(encoding="utf-8")))
         box.run(page["Prepare on a machine with network access"])
     shutil.rmtree(box.home / ".cache")
     box.run(page["Build in the isolated network"])  # where nothing listens any more
@@ -122,7 +122,7 @@ def test_private_registry(tmp_path: Path, authority: CertificateAuthority) -> No
         (box.home / ".docker/config.json").unlink()
         box.run(page["Set credentials in variables"], trusting)
         for step, variables in steps(page["Check for moved tags in CI"]):
-            box.run([step], {box.here(name): value for name, value in variables.items()})
+            box.run([step], {box.to_local(name): value for name, value in variables.items()})
         box.run(page["Use a mirror"], trusting)
 
 
@@ -177,5 +177,5 @@ def test_package_author(tmp_path: Path, authority: CertificateAuthority) -> None
         for section in page.values():
             box.run(section)
         for step, variables in steps(page["In CI"]):
-            box.run([step], {box.here(name): box.here(value) for name, value in variables.items()})
+            box.run([step], {box.to_local(name): box.to_local(value) for name, value in variables.items()})
         assert "PUT /v2/acme/packages/hello/manifests/1.0.0-p01" in registry.requests()

@@ -286,7 +286,7 @@ def test_without_git_the_ci_system_is_detected_from_files(checkout: Repository) 
     assert "CI system GitHub, from .github/workflows\n" in outcome.out
 
 
-SOMEBODYS_HOOKS = """\
+OTHER_HOOKS = """\
 # ours
 exclude: ^deploy/
 repos:
@@ -302,7 +302,7 @@ ci:
 
 
 def test_the_hook_is_added_to_existing_hooks(checkout: Repository, snapshot: SnapshotAssertion) -> None:
-    checkout.write(HOOKS, SOMEBODYS_HOOKS)
+    checkout.write(HOOKS, OTHER_HOOKS)
     outcome = checkout.init("--no-server")
     assert outcome.text == snapshot
     python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
@@ -312,7 +312,7 @@ def test_the_hook_is_added_to_existing_hooks(checkout: Repository, snapshot: Sna
     hooks:
     - id: kcd-gen-build
 """
-    head, tail = SOMEBODYS_HOOKS.split("\nci:")
+    head, tail = OTHER_HOOKS.split("\nci:")
     assert checkout.read(HOOKS) == f"{head}{added}\nci:{tail}"
     again = checkout.state()
     assert checkout.init("--no-server").exit == 0

@@ -255,11 +255,11 @@ def test_lint_fails_on_a_warning(green: Checkout) -> None:
 
 
 def test_the_check_hook_writes_nothing(green: Checkout, commit: str) -> None:
-    def tried() -> str:
+    def try_repo() -> str:
         return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", commit).output
 
     green.git("rm", "--quiet", "--cached", "deploy/flux/kustomization.yaml")
-    output = tried()
+    output = try_repo()
     assert re.search(r"kcd-gen build --check\.+Failed\n", output), output
     assert "deploy is up to date" in output
     assert "add the output to the commit: git add deploy" in output

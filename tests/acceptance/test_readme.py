@@ -105,7 +105,7 @@ def test_the_picture_supports_light_and_dark_and_has_a_text_alternative() -> Non
     assert not re.search(r"<script|<foreignObject|\bon\w+=|href=|url\((?!#)", text)
     with chromium() as browser:
         for dark in (False, True):
-            browser.look(width=1000, dark=dark)
+            browser.emulate_screen(width=1000, dark=dark)
             browser.open((ROOT / path).as_uri())
             assert browser.evaluate(ILLEGIBLE) == []
         assert browser.errors == []

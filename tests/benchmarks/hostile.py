@@ -21,10 +21,10 @@ from pathlib import Path
 from kubocd_gen.budget.watchdog import resident
 from tests.benchmarks.hostile_inputs import Input, chosen
 
-MOST_SECONDS = 60.0
-MOST_MEMORY = 1 << 30
-_END = 300.0  # seconds after which a run is killed
-_EVERY = 0.02  # seconds between two samples of the memory
+MAX_SECONDS = 60.0
+MAX_MEMORY = 1 << 30
+_TIMEOUT = 300.0  # seconds after which a run is killed
+_INTERVAL = 0.02  # seconds between two samples of the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Cost:
 
     @property
     def within_limits(self) -> bool:
-        return self.wall <= MOST_SECONDS and self.memory <= MOST_MEMORY and self.ended != "no error"
+        return self.wall <= MAX_SECONDS and self.memory <= MAX_MEMORY and self.ended != "no error"
 
 
 def main() -> int:
@@ -66,9 +66,9 @@ def measure(made: Input) -> Cost:
         ):
             while process.poll() is None:
                 peak = max(peak, resident([process.pid]))
-                if time.monotonic() - began > _END:
+                if time.monotonic() - began > _TIMEOUT:
                     process.terminate()
-                time.sleep(_EVERY)
+                time.sleep(_INTERVAL)
         wall = time.monotonic() - began
         text = (directory / "log").read_text(errors="replace")
         return Cost(wall, _processor_time() - before, peak, _ended(process.returncode, text))

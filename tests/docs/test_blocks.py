@@ -16,12 +16,12 @@ from tests.support.workspace import kcd_gen
 SetUp = Callable[[Path], Stage]
 
 
-def with_a_checkout_of_the_project(directory: Path) -> Stage:
+def empty_directory(directory: Path) -> Stage:
     """Set up nothing: the page starts from an empty directory and copies files of this project from here."""
     return Stage({"CHECKOUT": str(ROOT)}, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
 
 
-def the_tutorials_repository(directory: Path) -> Stage:
+def tutorial_repository(directory: Path) -> Stage:
     """Commit the tutorial's files, compiled and locked."""
     shutil.copytree(QUICKSTART / "chart", directory / "charts")
     for block in blocks("docs/tutorial.md"):
@@ -51,8 +51,8 @@ def quickstart_with_another_host(directory: Path) -> Stage:
 # How to set up a page's directory in order to run the page from top to bottom.
 RUN_HERE: dict[str, SetUp] = {
     "docs/diff.md": quickstart_with_another_host,
-    "docs/tutorial.md": with_a_checkout_of_the_project,
-    "docs/under-the-hood.md": the_tutorials_repository,
+    "docs/tutorial.md": empty_directory,
+    "docs/under-the-hood.md": tutorial_repository,
 }
 # Pages with their own test, because they need more than a directory.
 RUN_ELSEWHERE = {

@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, dark: bool, tmp_path: Path) -> None:
     directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     directory.mkdir(parents=True, exist_ok=True)
-    browser.look(width=width, dark=dark)
+    browser.emulate_screen(width=width, dark=dark)
     for page in PAGES:
         browser.errors.clear()
         assert browser.open(f"{address}/{page}") == 200
@@ -54,7 +54,7 @@ def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, 
 @pytest.mark.parametrize("page", ["reference/commands/build/", "reference/files/project/"])
 def test_tables_are_readable_on_a_phone(browser: Browser, address: str, page: str) -> None:
     """Without horizontal scrolling: the columns are shown below each other."""
-    browser.look(width=360, dark=False)
+    browser.emulate_screen(width=360, dark=False)
     browser.open(f"{address}/{page}")
     wrapped = "[...document.querySelectorAll('.md-typeset__scrollwrap:has(a.kcd-name)')]"
     wait_for(browser, f"{wrapped}.length")  # the theme wraps tables in it
@@ -78,7 +78,7 @@ def wait_for(browser: Browser, expression: str) -> object:
 
 
 def test_the_search_finds_an_error_code_and_links_to_it(browser: Browser, address: str) -> None:
-    browser.look(width=1280, dark=False)
+    browser.emulate_screen(width=1280, dark=False)
     browser.errors.clear()
     browser.open(f"{address}/?q=unmet-role")
     found = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.href)"
@@ -89,7 +89,7 @@ def test_the_search_finds_an_error_code_and_links_to_it(browser: Browser, addres
 
 
 def test_a_link_to_an_error_code_shows_it(browser: Browser, address: str) -> None:
-    browser.look(width=360, dark=False)
+    browser.emulate_screen(width=360, dark=False)
     browser.open(f"{address}/errors/#unknown-parameter")
     wait_for(browser, "scrollY > 0")
     top, height = browser.evaluate(

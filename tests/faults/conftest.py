@@ -37,7 +37,7 @@ class Time:
 
 @dataclass
 class Client:
-    """A registry client whose parts a test can inspect. `progress` collects its messages, `environment` has its variables."""
+    """A registry client whose parts a test can inspect. `progress` collects its messages."""
 
     environment: dict[str, str] = field(default_factory=dict)
     network: Network = field(default_factory=Network)

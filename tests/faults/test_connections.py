@@ -20,7 +20,7 @@ from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
-from tests.support.fault_server import Asked, FaultServer, Handler, endless, hang_up, raw, reply, silent
+from tests.support.fault_server import FaultServer, Handler, Request, endless, hang_up, raw, reply, silent
 from tests.support.registry import CertificateAuthority
 
 # Without a deadline, a response that drips would not end. On a busy machine, a pause can be as long as silence.
@@ -107,7 +107,7 @@ def test_name_servers_that_do_not_answer_are_given_up(client: NewClient, monkeyp
 
 
 @pytest.fixture
-def swallowing() -> Iterator[str]:
+def full_queue() -> Iterator[str]:
     """A host that accepts no connection: its queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
         address = listening.getsockname()
@@ -123,22 +123,22 @@ def swallowing() -> Iterator[str]:
 
 
 def test_a_host_that_accepts_no_connection_is_given_up(
-    swallowing: str, client: NewClient, monkeypatch: pytest.MonkeyPatch
+    full_queue: str, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.2)
-    text = failure(client(), Reference(swallowing, "p", "1"))
+    text = failure(client(), Reference(full_queue, "p", "1"))
     assert text.startswith("HOST could not be reached within 10 s, after 5 attempts")
 
 
 def test_the_next_address_is_tried_in_time(
-    swallowing: str, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
+    full_queue: str, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def address(host: str) -> Any:
         return (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(host.rpartition(":")[2])))
 
     monkeypatch.setattr(connections, "_SHARE", 0.1)
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 1.0)
-    monkeypatch.setattr(connections, "_addresses", lambda *_: [address(swallowing), address(server.host)])
+    monkeypatch.setattr(connections, "_addresses", lambda *_: [address(full_queue), address(server.host)])
     one = client()
     assert "does not have p:1" in failure(one, Reference("a.example", "p", "1"), code="missing-package")
     assert one.time.slept == []
@@ -158,8 +158,8 @@ def test_no_proxy(server: FaultServer, client: NewClient, monkeypatch: pytest.Mo
     failure(client(), named(server), code="missing-package")
 
 
-def denied(handler: Handler, asked: Asked) -> None:
-    reply(407)(handler, asked)
+def denied(handler: Handler, request: Request) -> None:
+    reply(407)(handler, request)
 
 
 @pytest.mark.parametrize(("answer", "tries"), [(denied, 1), (hang_up, 5), (raw(b"\x1b[2J\r\n"), 5)])
@@ -188,9 +188,9 @@ def test_an_unreachable_proxy_is_named(proxy: str, client: NewClient, monkeypatc
 def test_a_connection_is_reused(method: str, status: int, server: FaultServer, client: NewClient) -> None:
     ports = set()
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         ports.add(handler.client_address[1])
-        reply(status, b"x" * 100)(handler, asked)
+        reply(status, b"x" * 100)(handler, request)
 
     server.script(f"{method} /", give)
     one = client()
@@ -199,9 +199,9 @@ def test_a_connection_is_reused(method: str, status: int, server: FaultServer, c
     assert len(ports) == 1
 
 
-def tunnel(handler: Handler, asked: Asked) -> None:
+def tunnel(handler: Handler, request: Request) -> None:
     """Forward to the target of a CONNECT."""
-    host, _, port = asked.path.rpartition(":")
+    host, _, port = request.path.rpartition(":")
     with socket.create_connection((host, int(port))) as there:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
 
@@ -258,7 +258,7 @@ def test_a_response_that_drips_over_tls_is_given_up(
 
 
 @contextlib.contextmanager
-def speaking(*pieces: bytes) -> Iterator[str]:
+def byte_server(*pieces: bytes) -> Iterator[str]:
     """A host that sends these bytes to every client, the last one repeatedly, and ignores what it receives."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -281,12 +281,12 @@ def speaking(*pieces: bytes) -> Iterator[str]:
 
 def test_a_handshake_that_drips_is_given_up(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.3)
-    with speaking(b"\x16\x03\x03\x40\x00\x02", b"\x00") as host:  # the record of a 16 KiB hello
+    with byte_server(b"\x16\x03\x03\x40\x00\x02", b"\x00") as host:  # the record of a 16 KiB hello
         assert "after 5 attempts" in failure(client(), Reference(host, "p", "1"), Access(timeout=0.3))
 
 
 def test_close_ends_every_wait_at_once(
-    swallowing: str, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
+    full_queue: str, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
 ) -> None:
     asking = threading.Event()
 
@@ -308,10 +308,10 @@ def test_close_ends_every_wait_at_once(
 
     tls_server.script("HEAD /v2/p/manifests/1.0.0", silent)
     ends(tls_server.host, lambda: bool(tls_server.asked))
-    with speaking(b"\x16\x03\x03\x40\x00\x02", b"") as host:
+    with byte_server(b"\x16\x03\x03\x40\x00\x02", b"") as host:
         time_of_handshake = time.monotonic() + 0.5
         ends(host, lambda: time.monotonic() > time_of_handshake)
     time_of_connecting = time.monotonic() + 0.5
-    ends(swallowing, lambda: time.monotonic() > time_of_connecting)
+    ends(full_queue, lambda: time.monotonic() > time_of_connecting)
     monkeypatch.setattr(socket, "getaddrinfo", late)
     ends("a.example", asking.is_set)

@@ -214,7 +214,7 @@ def test_an_unrequested_range_is_refused(server: FaultServer, client: NewClient)
     assert blob_failure(client(), server).startswith("HOST returned a partial response to a full request")
 
 
-LIES: list[tuple[str, Reply, str]] = [
+CORRUPT_REPLIES: list[tuple[str, Reply, str]] = [
     ("other bytes", reply(200, BLOB[:-1] + b"!"), "returned content with the digest"),
     ("fewer bytes", reply(200, BLOB[:-9]), "of the 512000 bytes of blob"),
     ("more bytes", reply(200, BLOB + b"!"), "returned more than the 512000 bytes"),
@@ -235,7 +235,7 @@ def test_a_login_page_is_not_taken_for_a_blob(size: int, server: FaultServer, cl
     assert "returned a web page for blob" in blob_failure(client(), server)
 
 
-@pytest.mark.parametrize(("lie", "text"), [one[1:] for one in LIES], ids=[one[0] for one in LIES])
+@pytest.mark.parametrize(("lie", "text"), [one[1:] for one in CORRUPT_REPLIES], ids=[one[0] for one in CORRUPT_REPLIES])
 def test_a_blob_must_match_its_digest(lie: Reply, text: str, server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, lie)
     assert text in blob_failure(client(), server, "corrupt-blob")
@@ -424,9 +424,9 @@ def test_close_ends_requests_in_progress(server: FaultServer, client: NewClient)
 
 
 def test_a_host_gets_at_most_four_connections(server: FaultServer, client: NewClient) -> None:
-    def slow(handler: object, asked: object) -> None:
+    def slow(handler: object, request: object) -> None:
         time.sleep(0.05)
-        reply(200, MANIFEST, OF_MANIFEST)(handler, asked)  # type: ignore[arg-type]
+        reply(200, MANIFEST, OF_MANIFEST)(handler, request)  # type: ignore[arg-type]
 
     server.script("GET *", slow)
     one = client()
@@ -440,9 +440,9 @@ def test_a_host_gets_at_most_four_connections(server: FaultServer, client: NewCl
 def test_a_digest_is_fetched_only_once(works: bool, server: FaultServer, client: NewClient) -> None:
     go = threading.Event()
 
-    def held(handler: object, asked: object) -> None:
+    def held(handler: object, request: object) -> None:
         go.wait(10)
-        reply(200, BLOB if works else b"x")(handler, asked)  # type: ignore[arg-type]
+        reply(200, BLOB if works else b"x")(handler, request)  # type: ignore[arg-type]
 
     server.script(AT_BLOB, held)
     one = client()
@@ -460,9 +460,9 @@ def test_another_registry_is_asked_if_the_first_fails(
 ) -> None:
     go = threading.Event()
 
-    def held(handler: object, asked: object) -> None:
+    def held(handler: object, request: object) -> None:
         go.wait(10)
-        reply(404)(handler, asked)  # type: ignore[arg-type]
+        reply(404)(handler, request)  # type: ignore[arg-type]
 
     server.script(AT_BLOB, held)
     other.script(AT_BLOB, reply(200, BLOB))
@@ -480,7 +480,7 @@ def test_another_registry_is_asked_if_the_first_fails(
 # -- redirects -------------------------------------------------------------------------------------------------------
 
 
-def to(location: str, status: int = 307) -> Reply:
+def redirect(location: str, status: int = 307) -> Reply:
     return reply(status, fields={"Location": location})
 
 
@@ -488,7 +488,7 @@ def to(location: str, status: int = 307) -> Reply:
 def test_a_redirect_to_another_host_is_followed_for_blobs(
     status: int, server: FaultServer, other: FaultServer, client: NewClient
 ) -> None:
-    server.script(AT_BLOB, to(f"{other.url}/x?signed=1", status))
+    server.script(AT_BLOB, redirect(f"{other.url}/x?signed=1", status))
     other.script("GET /x", reply(200, BLOB))
     assert read_blob(client(), server) == BLOB
 
@@ -496,7 +496,7 @@ def test_a_redirect_to_another_host_is_followed_for_blobs(
 def test_an_interrupted_redirected_download_is_resumed_from_the_first_url(
     server: FaultServer, other: FaultServer, client: NewClient
 ) -> None:
-    server.script(AT_BLOB, to(f"{other.url}/x?signed=1"), to(f"{other.url}/x?signed=2"))
+    server.script(AT_BLOB, redirect(f"{other.url}/x?signed=1"), redirect(f"{other.url}/x?signed=2"))
     other.script("GET /x", ranged(BLOB, cut=300_000), ranged(BLOB))
     assert read_blob(client(), server) == BLOB
     assert [one.path for one in other.asked] == ["/x?signed=1", "/x?signed=2"]
@@ -506,8 +506,8 @@ def test_an_interrupted_redirected_download_is_resumed_from_the_first_url(
 def test_credentials_do_not_follow_a_redirect(server: FaultServer, other: FaultServer, client: NewClient) -> None:
     host = server.host.replace(".", "_").replace(":", "_")
     ours = {f"KCD_OCI_{host}_USER": "alice", f"KCD_OCI_{host}_SECRET": "hunter2"}
-    server.script(AT_BLOB, reply(401, fields={"WWW-Authenticate": "Basic realm=x"}), to(f"{server.url}/same"))
-    server.script("GET /same", to(f"{other.url}/x"))
+    server.script(AT_BLOB, reply(401, fields={"WWW-Authenticate": "Basic realm=x"}), redirect(f"{server.url}/same"))
+    server.script("GET /same", redirect(f"{other.url}/x"))
     other.script("GET /x", reply(200, BLOB))
     assert read_blob(client(environment=ours), server) == BLOB
     assert ["authorization" in one.headers for one in server.asked] == [False, True, True]
@@ -531,7 +531,7 @@ def test_credentials_do_not_follow_a_redirect(server: FaultServer, other: FaultS
     ],
 )
 def test_redirects_are_bounded(location: str, text: str, server: FaultServer, client: NewClient) -> None:
-    server.script(AT_TAG, to(location))
+    server.script(AT_TAG, redirect(location))
     assert text in failure(client(), server)
     assert len(server.asked) <= 6
 
@@ -546,7 +546,7 @@ def test_the_body_of_a_redirect_is_not_read(server: FaultServer, client: NewClie
 def test_a_redirect_from_https_to_http_is_refused(
     tls_server: FaultServer, other: FaultServer, client: NewClient, authority: CertificateAuthority
 ) -> None:
-    tls_server.script(AT_TAG, to(f"{other.url}/x"))
+    tls_server.script(AT_TAG, redirect(f"{other.url}/x"))
     one = client(network=Network(ca_file=authority.certificate))
     assert "HOST redirected from HTTPS to plain HTTP" in failure(one, tls_server, access=Access())
     assert other.asked == []

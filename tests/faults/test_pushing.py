@@ -20,7 +20,7 @@ DIGEST = sha256(DATA)
 BEGIN = "POST /v2/p/blobs/uploads/"
 
 
-def begun(location: str) -> object:
+def upload_started(location: str) -> object:
     return reply(202, fields={"Location": location})
 
 
@@ -45,7 +45,7 @@ def failure(client: Client, server: FaultServer, code: str = "registry-failed") 
 def test_an_upload_location_is_resolved_against_the_request(
     location: str, put: str, server: FaultServer, client: NewClient
 ) -> None:
-    server.script(BEGIN, begun(location.replace("{0}", server.url)))  # type: ignore[arg-type]
+    server.script(BEGIN, upload_started(location.replace("{0}", server.url)))  # type: ignore[arg-type]
     server.script("PUT *", reply(201))
     pushed = client().registry.push_blob(named(server), DATA, PLAIN)
     assert (pushed.digest, pushed.size) == (DIGEST, len(DATA))
@@ -62,7 +62,7 @@ def test_an_existing_blob_is_not_uploaded(server: FaultServer, client: NewClient
 @pytest.mark.parametrize("fault", [reply(500), reply(429), hang_up])
 @pytest.mark.parametrize("step", [BEGIN, "PUT *"])
 def test_an_upload_is_retried_as_a_whole(step: str, fault: object, server: FaultServer, client: NewClient) -> None:
-    server.script(BEGIN, begun("/upload/1"), begun("/upload/2"))  # type: ignore[arg-type]
+    server.script(BEGIN, upload_started("/upload/1"), upload_started("/upload/2"))  # type: ignore[arg-type]
     server.script("PUT *", reply(201))
     good = server._scripts[step]
     server.script(step, fault, *good)  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def test_credentials_are_not_sent_to_an_upload_location_elsewhere(
     ours = {f"KCD_OCI_{host}_USER": "alice", f"KCD_OCI_{host}_SECRET": "hunter2"}
     field = "Basic " + base64.b64encode(b"alice:hunter2").decode()
     server.script(f"HEAD /v2/p/blobs/{DIGEST}", reply(401, fields={"WWW-Authenticate": 'Basic realm="x"'}), reply(404))
-    server.script(BEGIN, begun(f"{other.url}/store?sig=1"))  # type: ignore[arg-type]
+    server.script(BEGIN, upload_started(f"{other.url}/store?sig=1"))  # type: ignore[arg-type]
     other.script("PUT *", reply(201))
     client(environment=ours).registry.push_blob(named(server), DATA, PLAIN)
     assert [one.headers.get("authorization") for one in server.asked] == [None, field, field]
@@ -108,7 +108,7 @@ def test_an_unexpected_status_of_an_upload_is_an_error(
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "", "http://[::1/"])
 def test_an_invalid_upload_location_is_an_error(location: str, server: FaultServer, client: NewClient) -> None:
-    server.script(BEGIN, begun(location))  # type: ignore[arg-type]
+    server.script(BEGIN, upload_started(location))  # type: ignore[arg-type]
     failure(client(), server)
 
 

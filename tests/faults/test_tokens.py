@@ -19,7 +19,7 @@ from kubocd_gen.oci.descriptors import MANIFEST_TYPE
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
-from tests.support.fault_server import Asked, FaultServer, Handler, Reply, endless, reply
+from tests.support.fault_server import FaultServer, Handler, Reply, Request, endless, reply
 from tests.support.registry import CertificateAuthority
 
 MANIFEST = reply(200, b"{}", {"Content-Type": MANIFEST_TYPE})
@@ -29,12 +29,12 @@ PASSWORD = "hunter2:and-more"
 def guarded(*tokens: str, challenge: str) -> Reply:
     """Serve a resource to clients with one of the tokens, or with one of the Authorization values."""
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         good = {*tokens, *(f"Bearer {token}" for token in tokens)}
-        if asked.headers.get("authorization") in good:
-            MANIFEST(handler, asked)
+        if request.headers.get("authorization") in good:
+            MANIFEST(handler, request)
         else:
-            reply(401, fields={"WWW-Authenticate": challenge})(handler, asked)
+            reply(401, fields={"WWW-Authenticate": challenge})(handler, request)
 
     return give
 

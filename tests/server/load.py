@@ -103,10 +103,10 @@ def write_releases(workspace: Workspace, version: int) -> None:
         workspace.release(f"app{number}", package=package)
 
 
-async def build_again_and_again(workspace: Workspace, seen: Seen, goes_on: Callable[[Seen], bool]) -> None:
+async def build_again_and_again(workspace: Workspace, seen: Seen, keep_going: Callable[[Seen], bool]) -> None:
     where = ("--source", "sources", "--output", "output", "--vendor", "packages")
     environment = {**os.environ, "XDG_CACHE_HOME": str(workspace.root / ".cache")}
-    while goes_on(seen):
+    while keep_going(seen):
         write_releases(workspace, seen.builds + 1)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "kubocd_gen", "build", "--offline", "--quiet", *where),
@@ -148,11 +148,11 @@ class Client:
 
 
 async def work(
-    port: int, known: frozenset[bytes], seen: Seen, goes_on: Callable[[Seen], bool], chance: random.Random
+    port: int, known: frozenset[bytes], seen: Seen, keep_going: Callable[[Seen], bool], chance: random.Random
 ) -> None:
     client = Client(port)
     try:
-        while goes_on(seen):
+        while keep_going(seen):
             await install(client, f"/hr/default/app{chance.randrange(RELEASES)}", known, seen)
     except (OSError, EOFError, asyncio.IncompleteReadError, AssertionError) as error:
         seen.errors.append(repr(error))
@@ -192,21 +192,23 @@ async def read_index(client: Client, repository: str, known: frozenset[bytes], s
     return entries
 
 
-async def _everybody(workspace: Workspace, port: int, known: frozenset[bytes], goes_on: Callable[[Seen], bool]) -> Seen:
+async def _run_all(
+    workspace: Workspace, port: int, known: frozenset[bytes], keep_going: Callable[[Seen], bool]
+) -> Seen:
     seen = Seen()
-    clients = (work(port, known, seen, goes_on, random.Random(number)) for number in range(CLIENTS))  # noqa: S311
-    await asyncio.gather(build_again_and_again(workspace, seen, goes_on), *clients)
+    clients = (work(port, known, seen, keep_going, random.Random(number)) for number in range(CLIENTS))  # noqa: S311
+    await asyncio.gather(build_again_and_again(workspace, seen, keep_going), *clients)
     return seen
 
 
-def load(directory: Path, goes_on: Callable[[Seen], bool]) -> Seen:
-    """Run the clients and the builds as long as `goes_on` returns True."""
+def load(directory: Path, keep_going: Callable[[Seen], bool]) -> Seen:
+    """Run the clients and the builds as long as `keep_going` returns True."""
     workspace = Workspace(directory / "workspace")
     known = write_packages(workspace)
     write_releases(workspace, 0)
     assert workspace.build().exit == 0
     with run_nginx(workspace.output, directory / "nginx") as nginx:
-        seen = asyncio.run(_everybody(workspace, nginx.port, known, goes_on))
+        seen = asyncio.run(_run_all(workspace, nginx.port, known, keep_going))
         assert nginx.stop() == 0
         seen.errors += nginx.errors.read_text().splitlines()
         return seen

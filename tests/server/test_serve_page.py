@@ -147,7 +147,7 @@ def test_it_looks_right_on_a_screen(
 ) -> None:
     directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     with serving(output, built) as port:
-        browser.look(width=width, dark=dark)
+        browser.emulate_screen(width=width, dark=dark)
         browser.errors.clear()
         assert browser.open(f"http://127.0.0.1:{port}/") == 200
         wide = browser.evaluate("document.documentElement.scrollWidth")

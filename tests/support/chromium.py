@@ -37,7 +37,7 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _TIME = 60.0
-_TALLEST = 4000
+_MAX_HEIGHT = 4000
 
 
 class Browser:
@@ -89,7 +89,7 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def look(self, *, width: int, dark: bool, height: int = 900) -> None:
+    def emulate_screen(self, *, width: int, dark: bool, height: int = 900) -> None:
         """Emulate a screen of this width with a dark or light color scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
@@ -100,7 +100,7 @@ class Browser:
     def screenshot(self) -> bytes:
         """Return the page as PNG; a long page is cut off."""
         width, height = self.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
-        clip = {"x": 0, "y": 0, "width": width, "height": min(height, _TALLEST), "scale": 1}
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, _MAX_HEIGHT), "scale": 1}
         return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
 
     def _next(self) -> dict[str, Any]:

@@ -30,14 +30,14 @@ _INSTALLATION = re.compile(r"^ *python3 -I -m venv (?:--clear )?(\S+)\n *#.*\n.*
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ScriptResult:
     """How a script ended and what its log shows."""
 
     exit: int
     log: str
 
 
-def run_bash(script: str, directory: Path, environment: Mapping[str, str], *arguments: str) -> Ran:
+def run_bash(script: str, directory: Path, environment: Mapping[str, str], *arguments: str) -> ScriptResult:
     """Run a script as runners do, with the shell's absolute path and an environment without our own variables."""
     home = {"HOME": str(directory), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
@@ -48,7 +48,7 @@ def run_bash(script: str, directory: Path, environment: Mapping[str, str], *argu
         stderr=subprocess.STDOUT,
         timeout=120,
     )
-    return Ran(done.returncode, done.stdout.decode("utf-8", "replace"))
+    return ScriptResult(done.returncode, done.stdout.decode("utf-8", "replace"))
 
 
 def installed(script: str, prefix: str = sys.prefix) -> str:
@@ -73,7 +73,7 @@ class GitHubJob:
     variables: Mapping[str, str] = field(default_factory=dict)
     install: bool = False
 
-    def run(self) -> tuple[int, dict[str, Ran]]:
+    def run(self) -> tuple[int, dict[str, ScriptResult]]:
         """Run the action and return its exit code and the outcome of each step, by the last word of its name."""
         self.temp.mkdir(parents=True, exist_ok=True)
         if not self.install:
@@ -83,8 +83,8 @@ class GitHubJob:
         for step in ACTION["runs"]["steps"]:
             if "run" not in step or (step.get("id") == "install" and not self.install):
                 continue
-            environment = {name: self._filled(value) for name, value in step["env"].items()}
-            directory = self.workspace / self._filled(step.get("working-directory", ""))
+            environment = {name: self._fill_in(value) for name, value in step["env"].items()}
+            directory = self.workspace / self._fill_in(step.get("working-directory", ""))
             done = run_bash(step["run"], directory, {**self._runner(), **self.variables, **environment})
             ran[step["run"].split()[-1]] = done
             code = code or done.exit
@@ -108,7 +108,7 @@ class GitHubJob:
             "RUNNER_TEMP": str(self.temp),
         }
 
-    def _filled(self, text: str) -> str:
+    def _fill_in(self, text: str) -> str:
         known = {"runner.temp": str(self.temp), "github.token": "s3cret", **self.expressions}
         for name, declared in ACTION["inputs"].items():
             value = self.inputs.get(name, declared["default"])
@@ -135,7 +135,7 @@ def component(**inputs: str) -> dict[str, Any]:
 
 def run_component(
     checkout: Path, environment: Mapping[str, str], *, install: bool = False, prefix: str = sys.prefix, **inputs: str
-) -> Ran:
+) -> ScriptResult:
     """Run the component's job in a checkout. Without `install`, kcd-gen is taken from `prefix`."""
     (job,) = component(**inputs).values()
     (script,) = job["script"]
@@ -153,7 +153,7 @@ def jenkins_script() -> str:
     return dedent(script).replace("\\\\", "\\")
 
 
-def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: bool = False) -> Ran:
+def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: bool = False) -> ScriptResult:
     """Run the stage of the Jenkinsfile in a workspace."""
     script = jenkins_script() if install else installed(jenkins_script())
     given = {"WORKSPACE": str(workspace), "WORKSPACE_TMP": f"{workspace}@tmp", "INSTALL_FROM": INSTALL_FROM}
@@ -162,7 +162,7 @@ def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: boo
 
 def run_task(
     workspace: Path, environment: Mapping[str, str], *arguments: str, install: bool = False, **params: str
-) -> Ran:
+) -> ScriptResult:
     """Run the step of the Tekton Task in a workspace."""
     spec = yaml.safe_load(TASK.read_text(encoding="utf-8"))["spec"]
     (step,) = spec["steps"]

@@ -164,7 +164,7 @@ def run_container(layout: Path, directory: Path) -> Iterator[Container]:
         process = subprocess.Popen([*private, *command], stdout=out, stderr=err, stdin=subprocess.DEVNULL)
     relay = None
     try:
-        pid = _written(pid_file, process, errors)
+        pid = _wait_for_file(pid_file, process, errors)
         relay = subprocess.Popen(
             [sys.executable, "-m", "tests.support.relay", str(pid), str(PORT)], stdout=subprocess.PIPE
         )
@@ -183,7 +183,7 @@ def run_container(layout: Path, directory: Path) -> Iterator[Container]:
         run_as_root("rm", "-rf", directory / "rootfs")
 
 
-def _written(path: Path, process: subprocess.Popen[bytes], errors: Path) -> int:
+def _wait_for_file(path: Path, process: subprocess.Popen[bytes], errors: Path) -> int:
     for _ in range(200):
         if path.exists() and (text := path.read_text()):
             return int(text)

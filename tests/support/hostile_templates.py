@@ -49,9 +49,9 @@ _ESCAPES = (
     [r"\q", r"\'", r"\ud800", r"\x6"],
 )
 _PARENTHESES = ([")", " )", ").a"], ["", "))", ":", ")x", ")'"])
-_NUMBERS_OF_GO = "1 -3 +4 1_000 0x1F 0X_1p-2 0b101 0o17 0O7 0B1 017 1.5E-3 .5e1 5. 1i 1+2i 1-2i 0x1.8p1i 1e3"
-_NO_NUMBERS = "0b12 0o8 089 1e+ 0x1p 1..2 1-2 1+2 +i - + 0x 1.2.3 1e3e4 1_ _1 1__0 12a 0xfg 1\u0661 1.5f"
-_NUMBERS = (_NUMBERS_OF_GO.split(), _NO_NUMBERS.split())
+_GO_NUMBERS = "1 -3 +4 1_000 0x1F 0X_1p-2 0b101 0o17 0O7 0B1 017 1.5E-3 .5e1 5. 1i 1+2i 1-2i 0x1.8p1i 1e3"
+_INVALID_NUMBERS = "0b12 0o8 089 1e+ 0x1p 1..2 1-2 1+2 +i - + 0x 1.2.3 1e3e4 1_ _1 1__0 12a 0xfg 1\u0661 1.5f"
+_NUMBERS = (_GO_NUMBERS.split(), _INVALID_NUMBERS.split())
 _CHARACTERS = (
     ["'a'", r"'\''", r"'\\'", r"'\x61'", "'\"'", "'\u2028'", r"'\u00e9'", "'}'"],
     ["'ab'", "''", "'\n'", "'}}'", "'"],
@@ -60,7 +60,7 @@ _HARMLESS = "list print printf toYaml default and imageRedirect dict toString ki
 _REFUSED = "tpl include lookup readFile env expandenv getHostByName toYamlPretty nope set fail upper index resolveDNS"
 _FUNCTIONS = (_HARMLESS.split(), _REFUSED.split())
 _KEYWORDS = "if else end range with define block template break continue nil true false"
-_TEXTS = ["a: ", "\n", "  \n", "é", "}}", "{", "*/", '"', "`", "# set\n", "\r\n", "\x00", "\u2028", "/*", "'", "\t "]
+_STRINGS = ["a: ", "\n", "  \n", "é", "}}", "{", "*/", '"', "`", "# set\n", "\r\n", "\x00", "\u2028", "/*", "'", "\t "]
 _DEFINED = ['"shared"', "`shared`", r'"sh\x61red"', r'"sh\u0061red"', r'"sh\141red"', "`sha\rred`", '""', '"kcd"']
 _DEFINED += ['"kcd/error"', '"kcd/templates/out.yaml"', '"kcd/templates/_library.tpl"', '"kcd/imageRedirect"']
 # Each changes another Release, or reveals something of it, in a chart without isolation.
@@ -128,7 +128,7 @@ class Hostile:
     def _part(self) -> str:
         kind = self._chance.random()
         if kind < 0.2:
-            return self._chance.choice(_TEXTS)
+            return self._chance.choice(_STRINGS)
         if kind < 0.3:
             return self._one(_COMMENTS)
         if kind < 0.4:

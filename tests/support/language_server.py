@@ -15,7 +15,7 @@ from typing import IO, Any
 from tests.support.npm import npm_program
 
 VERSION = "1.25.0"  # the last version for Node.js 18 and 20, which Debian and Ubuntu have
-_PATIENCE = 120  # seconds without a message from the server, after which a test fails rather than hangs
+_TIMEOUT = 120  # seconds without a message from the server, after which a test fails rather than hangs
 CURSOR = "‸"
 
 
@@ -86,7 +86,7 @@ class LanguageServer:
     def stop(self) -> None:
         self._request("shutdown", None)
         self._notify("exit", None)
-        self.process.wait(_PATIENCE)
+        self.process.wait(_TIMEOUT)
 
     def _request(self, method: str, params: Any) -> Any:
         self.sent += 1
@@ -108,7 +108,7 @@ class LanguageServer:
 
     def _next(self) -> dict[str, Any]:
         """Return the next message; requests are answered."""
-        message = self.messages.get(timeout=_PATIENCE)
+        message = self.messages.get(timeout=_TIMEOUT)
         assert message is not None, "the language server has ended"
         if "method" in message and "id" in message:
             result: Any = None

@@ -30,21 +30,21 @@ EXCHANGE = "exchange"  # the attribute of a Directory
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunResult:
     """How a build ended: its exit code (negative: the signal), and its output."""
 
     returncode: int
     stderr: str
 
 
-def build_new(root: Path, fault: str, number: int) -> Ended:
+def build_new(root: Path, fault: str, number: int) -> RunResult:
     """Build NEW at `root` in a process that first calls the function `fault` of this module with `number`."""
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(json.dumps([str(root), fault, number]) + "\n")
     server.stdin.flush()
-    return Ended(**json.loads(server.stdout.readline()))
+    return RunResult(**json.loads(server.stdout.readline()))
 
 
 @cache

@@ -45,13 +45,13 @@ class Sandbox:
     def home(self) -> Path:
         return self.root / "home"
 
-    def here(self, text: str) -> str:
+    def to_local(self, text: str) -> str:
         """Replace the page's hosts with the local ones, in variable names too."""
         for name, host in self.hosts.items():
             text = text.replace(name, host).replace(_variable(name), _variable(host))
         return text
 
-    def there(self, text: str) -> str:
+    def to_page(self, text: str) -> str:
         """Replace the local hosts in an output with the page's."""
         for name, host in self.hosts.items():
             text = text.replace(host, name).replace(_variable(host), _variable(name))
@@ -75,8 +75,8 @@ class Sandbox:
         }
         with open_shell(self.work, variables) as shell:
             for command, shown, code in self._commands(blocks):
-                printed, status = shell.type(self.here(command))
-                output = self.there(printed)
+                printed, status = shell.type(self.to_local(command))
+                output = self.to_page(printed)
                 assert status == code, f"{command}\n--- ends with {status}\n{output}"
                 if shown is not None and not fits(output, shown):
                     raise AssertionError(f"$ {command}\n--- on the page\n{shown}--- was printed\n{output}")
@@ -87,7 +87,7 @@ class Sandbox:
         for number, block in enumerate(blocks):
             if block.is_file:
                 content = self.root / f"block-{number}"
-                content.write_text(self.here(block.text), encoding="utf-8")
+                content.write_text(self.to_local(block.text), encoding="utf-8")
                 name = shlex.quote(block.title).replace("'~/", '"$HOME"/\'')
                 yield f'mkdir -p "$(dirname {name})" && cp {shlex.quote(str(content))} {name}', "", 0
             elif block.language == "console":

@@ -24,7 +24,7 @@ packages:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CommandResult:
     """The exit code and all output of a command."""
 
     code: int
@@ -38,7 +38,7 @@ class Checkout:
     root: Path
     home: Path
 
-    def run(self, *command: str) -> Done:
+    def run(self, *command: str) -> CommandResult:
         """Run a command as a user does, with `pre-commit` and `kcd-gen` on the PATH and Git configured for tests."""
         settings = {
             "user.name": "a",
@@ -67,14 +67,14 @@ class Checkout:
             text=True,
             check=False,
         )
-        return Done(done.returncode, done.stdout)
+        return CommandResult(done.returncode, done.stdout)
 
     def git(self, *arguments: str) -> str:
         done = self.run("git", *arguments)
         assert done.code == 0, done.output
         return done.output
 
-    def commit(self, message: str = "a change", *more: str) -> Done:
+    def commit(self, message: str = "a change", *more: str) -> CommandResult:
         return self.run("git", "commit", "--message", message, *more)
 
     def write(self, path: str, text: str) -> None:

@@ -33,7 +33,7 @@ from tests.support.registry import program
 ROOT = Path(__file__).resolve().parents[2]
 IN_THE_CLUSTER = "in the cluster"
 _SHELLS = ("console", "sh", "bash", "shell")
-_PATIENCE = 120.0  # seconds for one command, even on a busy machine
+_TIMEOUT = 120.0  # seconds for one command, even on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Shell:
 
     def _read(self, enough: Callable[[str], bool]) -> str:
         read = b""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while not enough(read.decode(errors="replace")):
             ready, _, _ = select.select([self._out], [], [], max(0.0, deadline - time.monotonic()))
             if not (data := os.read(self._out.fileno(), 1 << 16) if ready else b""):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.fleet import write_cluster
-from tests.faults.output.driver import Driver, Ended
+from tests.faults.output.driver import Driver, RunResult
 from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -85,7 +85,9 @@ def build(root: Path, *flags: str) -> Outcome:
     return kcd_gen(*BUILD, *flags, directory=root)
 
 
-def killed(driver: Driver, root: Path, *flags: str, point: int | None = None, seconds: float | None = None) -> Ended:
+def killed(
+    driver: Driver, root: Path, *flags: str, point: int | None = None, seconds: float | None = None
+) -> RunResult:
     """Start a build in a separate process that is killed."""
     return driver.run(root, (*BUILD, *flags), point=point, seconds=seconds)
 

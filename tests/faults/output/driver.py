@@ -24,7 +24,7 @@ _CHANGES = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunResult:
     """How a run ended: its exit code (negative: the signal), its output, and the number of points to kill it at."""
 
     code: int
@@ -45,7 +45,7 @@ class Driver:
         point: int | None = None,
         seconds: float | None = None,
         limit: int | None = None,
-    ) -> Ended:
+    ) -> RunResult:
         """Run kcd-gen with `arguments`; SIGKILL it at change number `point` of the output, or after `seconds`.
 
         Once it begins to write, no file can become larger than `limit`.
@@ -61,7 +61,7 @@ class Driver:
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        return Ended(**json.loads(self._process.stdout.readline()))
+        return RunResult(**json.loads(self._process.stdout.readline()))
 
     def close(self) -> None:
         self._process.communicate()

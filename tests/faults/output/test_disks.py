@@ -19,7 +19,7 @@ from tests.faults.output.driver import Driver
 from tests.support.workspace import files_below
 
 # Root can write anywhere; without these capabilities it is an ordinary user who owns the files.
-_ORDINARY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
+_UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
 
 Mount = Callable[..., None]
 
@@ -115,7 +115,7 @@ def test_an_up_to_date_output_needs_no_write_permission(tmp_path: Path, old: Pla
     for directory in directories:
         directory.chmod(0o555)
     try:
-        assert run(root, before=_ORDINARY).exit == 0
+        assert run(root, before=_UNPRIVILEGED).exit == 0
     finally:
         for directory in directories:
             directory.chmod(0o755)
@@ -129,7 +129,7 @@ def test_a_directory_without_write_permission_leaves_the_output_unchanged(
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
     (root / "out" / directory).chmod(0o555)
-    outcome = run(root, before=_ORDINARY)
+    outcome = run(root, before=_UNPRIVILEGED)
     (root / "out" / directory).chmod(0o755)
     if directory == ".":  # only what is deeper inside it changes
         assert outcome.exit == 0
