@@ -90,8 +90,8 @@ IN_UNIT_TESTS = {
     "unwritable-layout": "oci/test_layout_writer.py::test_a_folder_that_cannot_be_made_is_an_error",
     "unwritable-schema": "../acceptance/test_schema.py::test_a_file_that_cannot_be_written_is_an_error",
 }
-"""Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
-and of the registry client."""
+"""Codes of checks in the writer for values that the readers never accept, and those of commands other than `build` and
+of the registry client."""
 
 
 def ambiguous_installation(workspace: Workspace) -> Outcome:

@@ -83,7 +83,7 @@ def test_the_quickstart_builds_with_the_written_files(checkout: Repository) -> N
     assert checkout.init().exit == 0
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no package of Debian's brings a recent kubectl")
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="Debian has no package with a recent kubectl")
 def test_kustomize_accepts_the_written_files(checkout: Repository) -> None:
     checkout.write("cluster/releases/podinfo1.yaml", (QUICKSTART / "cluster/releases/podinfo1.yaml").read_text())
     write_packages(checkout.root / "vendor/packages")

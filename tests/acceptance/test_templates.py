@@ -18,7 +18,7 @@ BAD = {
     "endless": "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}",
     "form": "{{ .Parameters.host }}: {",
 }
-"""What stands for the host in the values of a package that fails."""
+"""The template of the host in the values of a package that fails."""
 
 
 def reference(name: str) -> str:
@@ -70,9 +70,9 @@ FAILURES = {
     "image": ("{{ (imageRedirect 5 $).url }}", "template-error", "5 $"),
     "address": ("{{ resolveDNS `nowhere.org` }}", "template-error", "resolveDNS"),
     "file": ("{{ readFile `/etc/hostname` }}", "unsupported-function", "readFile"),
-    "stranger": ("{{ template `host` . }}", "template-error", "`host`"),
+    "undefined": ("{{ template `host` . }}", "template-error", "`host`"),
 }
-"""What stands for the host, the code of the error, and the text that the error points at."""
+"""The template of the host, the code of the error, and the string that the error points at."""
 
 
 def test_a_failure_of_each_kind_has_the_line_and_the_column_of_its_cause(workspace: Workspace) -> None:

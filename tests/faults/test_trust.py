@@ -86,7 +86,7 @@ def test_a_helper_is_not_run_for_plain_http(
     server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
-    monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_: pytest.fail("it was asked for"))
+    monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_: pytest.fail("the credentials were requested"))
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     with pytest.raises(ProblemsError):
         client().registry.resolve(named(server), PLAIN)

@@ -80,10 +80,10 @@ def _authored(package: Path, theirs: Any) -> tuple[Any, list[Chart]]:
     charts = []
     for module in authored.package.modules:
         if module.name not in status:
-            raise ProblemsError.of("left-out", "the case leaves the module out of status.yaml")
+            raise ProblemsError.of("left-out", "the module is missing in status.yaml of the case")
         chart = status[module.name]
         archive = theirs.chart_archive(chart["name"], str(chart["version"]))
-        charts.append(read_chart(archive, describe="a stand-in"))
+        charts.append(read_chart(archive, describe="a substitute"))
     return authored, charts
 
 

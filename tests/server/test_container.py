@@ -218,7 +218,7 @@ def test_a_download_is_completed_before_it_stops(images: Images, base: str, tmp_
             with ThreadPoolExecutor(1) as threads:
                 stopped = threads.submit(container.stop)
                 time.sleep(1)
-                assert not stopped.done(), "it went while somebody was reading"
+                assert not stopped.done(), "it stopped during a download"
                 while chunk := connection.recv(1 << 20):
                     parts.append(chunk)
                 assert stopped.result() == 0

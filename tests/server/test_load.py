@@ -17,7 +17,7 @@ from tests.support.workspace import Workspace
 def test_no_client_sees_an_error_while_charts_are_replaced(tmp_path: Path) -> None:
     seen = load(tmp_path, lambda seen: seen.builds < 4 and not seen.errors)
     assert seen.errors == []
-    assert len(seen.versions) > 12, "no build but the first was seen"
+    assert len(seen.versions) > 12, "only the first build was seen"
     assert min(len(seen.indexes), len(seen.charts)) > 100
 
 

@@ -119,7 +119,7 @@ def test_a_download_is_completed_before_it_stops(content: Path, tmp_path: Path) 
             with ThreadPoolExecutor(1) as threads:
                 stopped = threads.submit(nginx.stop)
                 refused = _refuses_within(nginx.port, 5)
-                assert nginx.process.poll() is None, "it went while somebody was reading"
+                assert nginx.process.poll() is None, "it stopped during a download"
                 parts = [received]
                 while chunk := connection.recv(1 << 20):
                     parts.append(chunk)

@@ -73,7 +73,7 @@ def until(condition: Callable[[], object]) -> None:
     """Wait until the condition is met, and fail after a timeout."""
     end = time.monotonic() + LONG
     while not condition():
-        assert time.monotonic() < end, "it did not come"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 

@@ -189,7 +189,7 @@ def _wait_for_file(path: Path, process: subprocess.Popen[bytes], errors: Path) -
             return int(text)
         assert process.poll() is None, errors.read_text()
         time.sleep(0.05)
-    raise AssertionError("crun writes no process id")
+    raise AssertionError("crun did not write a process id")
 
 
 def _runtime(config: dict[str, Any]) -> dict[str, Any]:

@@ -92,4 +92,4 @@ def run_nginx(
             if process.poll() is None:
                 process.terminate()
                 process.wait(10)
-    raise AssertionError(f"nginx does not start: {errors.read_text()}")
+    raise AssertionError(f"nginx did not start: {errors.read_text()}")

@@ -17,7 +17,7 @@ def processor_limit(seconds: float) -> Iterator[None]:
     """
 
     def too_much(_number: int, _frame: FrameType | None) -> None:
-        raise AssertionError(f"it takes more than {seconds} seconds of the processor")
+        raise AssertionError(f"exceeded {seconds} s of processor time")
 
     before = signal.signal(signal.SIGVTALRM, too_much)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)

@@ -80,7 +80,7 @@ def run_registry(directory: Path, *, login: bool = False, ca: CertificateAuthori
         finally:
             process.terminate()
             process.wait(10)
-    raise AssertionError(f"docker-registry does not start: {log.read_text()}")
+    raise AssertionError(f"docker-registry did not start: {log.read_text()}")
 
 
 def skopeo(*arguments: str, home: Path) -> str:

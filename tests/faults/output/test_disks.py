@@ -32,7 +32,7 @@ def mount() -> Iterator[Mount]:
     def call(*arguments: str) -> None:
         done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
         if done.returncode and os.geteuid():
-            pytest.skip("only root may mount")
+            pytest.skip("only root can mount")
         if done.returncode:
             pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
         if "remount" not in arguments[1]:

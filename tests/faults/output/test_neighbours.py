@@ -128,7 +128,7 @@ def test_file_times_have_no_influence(tmp_path: Path, old: Platform, new: Platfo
         try:
             os.utime(path, (seconds, seconds))
         except OverflowError:
-            pytest.skip("this file system knows no such time")
+            pytest.skip("this file system does not support this time")
     assert build(root).exit == 0
     assert files_below(root / "out") == new.output
     kept = {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")}
