@@ -68,7 +68,7 @@ def wait_for(browser: Browser, expression: str) -> object:
         const end = Date.now() + 50000;
         const look = () => {{
             const value = {expression};
-            if (value) done(value); else if (Date.now() > end) fail("the value stayed empty"); else setTimeout(look, 50);
+            if (value) done(value); else if (Date.now() > end) fail("no value in time"); else setTimeout(look, 50);
         }};
         look();
     }})"""
