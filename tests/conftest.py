@@ -1,7 +1,8 @@
-"""A directory for state that is not the user's; and how property tests search.
+"""Keep the tests' state out of the user's directories, and configure Hypothesis.
 
-By hand they search briefly, and differently with each run; where THOROUGH_TESTS or CI is set, they search further, and
-the same each time. `HYPOTHESIS_PROFILE=long python -m pytest tests/unit` looks at 20,000 examples of each property.
+Run by hand, property tests search briefly and with a different seed each time; where THOROUGH_TESTS or CI is set, they
+search further and always the same way. `HYPOTHESIS_PROFILE=long python -m pytest tests/unit` tries 20,000 examples of
+each property.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from kubocd_gen.helm import batch_run as attempt
 from tests.support.thorough import THOROUGH
 
-# A slow or busy machine is no failure, and a change is judged by what it changes, not by luck.
+# A slow or busy machine is not a failure, and in CI the result depends on the change alone, not on chance.
 by_hand = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("by-hand", by_hand)
 settings.register_profile("ci", by_hand, max_examples=200, derandomize=True, print_blob=True)
@@ -25,15 +26,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if THOROUGH 
 
 @pytest.fixture(scope="session", autouse=True)
 def state_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The tests, and what they start, keep journals of writes in a directory of their own."""
+    """Keep the write journals of the tests, and of the processes they start, in a temporary directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_wait_for_the_disk() -> Iterator[None]:
-    """Nothing is kept beyond a power cut: fsync waits for the disk, and changes nothing that a test could see."""
+def no_fsync() -> Iterator[None]:
+    """Skip fsync: it waits for the disk, and no test can observe what it does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
@@ -41,7 +42,7 @@ def no_wait_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Templates that do not end are stopped after a third of the processor's time that they have otherwise."""
+    """Stop endless templates after a third of the usual processor time."""
     for name in ("_BATCH_TIME", "_PIECE_TIME", "_ALONE"):
         monkeypatch.setattr(attempt, name, getattr(attempt, name) / 3)
     monkeypatch.setattr(attempt.Runner.seconds, "__defaults__", (attempt._BATCH_TIME,))

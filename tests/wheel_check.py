@@ -1,4 +1,4 @@
-"""Build the wheel into dist/, install it in a clean environment, and compile the quickstart with what was installed."""
+"""Build the wheel into dist/, install it in a clean environment, and compile the quickstart with it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ EXPECTED = (
 
 
 def main() -> int:
-    """Exit status 0 when the installed wheel works by itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    """Return exit status 0 if the installed wheel works by itself."""
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
         _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(work / "dist"), str(ROOT))
         (wheel,) = (work / "dist").glob("*.whl")
         missing = set(EXPECTED) - set(zipfile.ZipFile(wheel).namelist())
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _action_installs(runner: Path) -> None:
-    """The first step of the GitHub Action, from the checkout as the runner has it."""
+    """Run the first step of the GitHub Action, from the checkout as the runner sees it."""
     runner.mkdir()
     variables = {
         "PYTHON": sys.executable,
@@ -59,12 +59,12 @@ def _action_installs(runner: Path) -> None:
     _run(
         "/bin/bash", str(ROOT / "templates/ci/github-action.sh"), "install", cwd=runner, GITHUB_PATH="path", **variables
     )
-    folder = (runner / "path").read_text().strip()
-    print(f"the action installed {_run(f'{folder}/kcd-gen', '--version', cwd=runner)}", end="")
+    directory = (runner / "path").read_text().strip()
+    print(f"the action installed {_run(f'{directory}/kcd-gen', '--version', cwd=runner)}", end="")
 
 
 def _run(*command: str, cwd: Path = ROOT, **variables: str) -> str:
-    # A clean environment: nothing of the checkout, and no other helm than the one that the wheel brings.
+    # A clean environment: nothing from the checkout, and no helm other than the wheel's.
     environment = {
         "PATH": f"{Path(command[0]).parent}:/usr/bin:/bin",
         "HOME": str(cwd),

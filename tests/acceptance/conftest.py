@@ -9,7 +9,7 @@ from tests.support.workspace import Workspace
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """A checkout with the package `WEB` and nothing else."""
+    """A checkout that only has the package `WEB`."""
     made = Workspace(tmp_path)
     made.package()
     return made

@@ -1,15 +1,15 @@
-"""Every folder of `cases/` is built, and what comes out compared with the files that lie beside it, byte for byte.
+"""Build every directory of `cases/` and compare the result with its expected files, byte for byte.
 
-A case holds
-- `sources/`, or with `fixture:` in its `flags.yaml` a folder of `fixtures/`;
-- `packages/<registry>/<repository>/<tag>/` with `original.yaml` and `status.yaml`, of which an image layout is made;
-- `kcd-gen.yaml`, if it is a project (else the flags `--source sources --output output --vendor packages` are given);
-- `flags.yaml`, if it wants more: `fixture`, `arguments`, `exit` (the exit code, 0);
-- `before/`, if something is in the output already;
-- `output/`, `stdout.txt` and `stderr.txt`: what is expected. A chart archive is expected by its digest, as
+A case contains
+- `sources/`, or with `fixture:` in its `flags.yaml` a directory of `fixtures/`;
+- `packages/<registry>/<repository>/<tag>/` with `original.yaml` and `status.yaml`, from which an image layout is made;
+- `kcd-gen.yaml` if it is a project (otherwise the flags `--source sources --output output --vendor packages` are used);
+- `flags.yaml` if it needs more: `fixture`, `arguments`, `exit` (the exit code, 0 by default);
+- `before/` if the output is not empty before the build;
+- `output/`, `stdout.txt` and `stderr.txt`: the expected result. A chart archive is represented by its digest, as
   `<name>.tgz.sha256`.
 
-After a change that is meant to change them, `UPDATE_CASES=1 pytest tests/acceptance/test_cases.py` writes them anew.
+After an intended change, `UPDATE_CASES=1 pytest tests/acceptance/test_cases.py` rewrites them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def test_case(case: Path, tmp_path: Path) -> None:
     options = _options(case)
     _prepare(case, options, tmp_path)
     outcome = _build(case, options, tmp_path)
-    found = _expectable(outcome, tmp_path)
+    found = _result(outcome, tmp_path)
     if os.environ.get("UPDATE_CASES"):
         _update(case, found)
     assert {path: _text(content) for path, content in found.items()} == {
@@ -63,33 +63,33 @@ def _options(case: Path) -> dict[str, Any]:
     return options
 
 
-def _prepare(case: Path, options: dict[str, Any], folder: Path) -> None:
+def _prepare(case: Path, options: dict[str, Any], directory: Path) -> None:
     if "fixture" in options:
-        shutil.copytree(FIXTURES / options["fixture"], folder / options["fixture"])
+        shutil.copytree(FIXTURES / options["fixture"], directory / options["fixture"])
     for name, target in (("sources", "sources"), ("before", "output")):
         if (case / name).is_dir():
-            shutil.copytree(case / name, folder / target)
+            shutil.copytree(case / name, directory / target)
     if (case / "kcd-gen.yaml").exists():
-        shutil.copy(case / "kcd-gen.yaml", folder)
+        shutil.copy(case / "kcd-gen.yaml", directory)
     layers = {}
     for manifest in sorted((case / "packages").rglob("original.yaml")):
         repository, _, tag = manifest.parent.relative_to(case / "packages").as_posix().rpartition("/")
         status = manifest.with_name("status.yaml").read_text(encoding="utf-8")
         layers[f"{repository}:{tag}"] = package_content(manifest.read_text(encoding="utf-8"), status)
     if layers:
-        write_layout(folder / "packages", layers)
+        write_layout(directory / "packages", layers)
 
 
-def _build(case: Path, options: dict[str, Any], folder: Path) -> Outcome:
+def _build(case: Path, options: dict[str, Any], directory: Path) -> Outcome:
     own = "arguments" in options and "--source" in options["arguments"]
     flags = () if own or (case / "kcd-gen.yaml").exists() else FROM_FLAGS
-    return kcd_gen("build", *flags, *options.get("arguments", ()), directory=folder)
+    return kcd_gen("build", *flags, *options.get("arguments", ()), directory=directory)
 
 
-def _expectable(outcome: Outcome, folder: Path) -> dict[str, bytes]:
-    """What a case is compared by: the two texts and the output."""
+def _result(outcome: Outcome, directory: Path) -> dict[str, bytes]:
+    """Return what a case compares: both streams and the output."""
     found = {"stdout.txt": outcome.out.encode(), "stderr.txt": without_log(outcome.err).encode()}
-    for path, content in files_below(folder / "output").items():
+    for path, content in files_below(directory / "output").items():
         if path.endswith(".tgz"):
             found[f"output/{path}.sha256"] = f"{hashlib.sha256(content).hexdigest()}\n".encode()
         else:
@@ -98,7 +98,7 @@ def _expectable(outcome: Outcome, folder: Path) -> dict[str, bytes]:
 
 
 def without_log(text: str) -> str:
-    """The text without the lines of `--verbose`, which have durations."""
+    """Return the text without the lines of `--verbose`, which contain durations."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("info: "))
 
 
@@ -121,10 +121,10 @@ def _text(content: bytes) -> list[str]:
     return content.decode().splitlines(keepends=True)
 
 
-def _states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of every file: a file that is written again has others."""
+def _states(directory: Path) -> dict[str, tuple[int, int]]:
+    """Return inode and time of every file: a rewritten file has others."""
     return {
-        path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
+        path.relative_to(directory).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
         if path.is_file()
     }

@@ -1,4 +1,4 @@
-"""`build --check` and `--dry-run`: what stands between the output and the sources, without a byte written."""
+"""`build --check` and `--dry-run`: report the differences between output and sources, and write nothing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ def web(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_what_was_just_built_is_current(web: Workspace) -> None:
+def test_a_fresh_output_is_up_to_date(web: Workspace) -> None:
     outcome = web.build("--check")
     assert (outcome.exit, outcome.out, outcome.err) == (0, "output is up to date\n", "")
 
 
-def test_a_change_of_the_sources_is_shown_and_nothing_is_written(web: Workspace, snapshot: SnapshotAssertion) -> None:
+def test_a_change_of_the_sources_is_reported_and_nothing_is_written(
+    web: Workspace, snapshot: SnapshotAssertion
+) -> None:
     web.release("web", "parameters: {replicas: 3, host: a.example.com}\n")
     before = files_below(web.output)
     outcome = web.build("--check")
@@ -38,14 +40,14 @@ def test_a_change_of_the_sources_is_shown_and_nothing_is_written(web: Workspace,
     assert files_below(web.output) == before
 
 
-def test_the_command_that_is_named_mends_it(web: Workspace) -> None:
+def test_the_suggested_command_fixes_the_drift(web: Workspace) -> None:
     web.release("new")
     command = web.build("--check").out.splitlines()[-1].partition("run: kcd-gen ")[2]
     assert kcd_gen(*command.split(), directory=web.root).exit == 0
     assert web.build("--check").exit == 0
 
 
-def test_git_takes_the_difference_for_a_patch(web: Workspace) -> None:
+def test_git_applies_the_printed_diff(web: Workspace) -> None:
     git(web.root, "init", "-q")
     web.release("web", "parameters: {replicas: 3, host: b.example.com}\n")
     (web.root / "patch").write_text(web.build("--check").out.rpartition("output: ")[0])
@@ -53,7 +55,7 @@ def test_git_takes_the_difference_for_a_patch(web: Workspace) -> None:
     assert web.build("--dry-run").out.splitlines()[-1].startswith("2 of 2 Releases compiled; 0 files would be written")
 
 
-def test_an_edit_by_hand_is_told_and_overwritten(web: Workspace, snapshot: SnapshotAssertion) -> None:
+def test_a_manual_edit_is_reported_and_overwritten(web: Workspace, snapshot: SnapshotAssertion) -> None:
     path = web.output / RESOURCES
     compiled = path.read_bytes()
     path.write_bytes(compiled.replace(b"replicas: 2", b"replicas: 5"))
@@ -63,7 +65,7 @@ def test_an_edit_by_hand_is_told_and_overwritten(web: Workspace, snapshot: Snaps
     assert "output/flux/default/web.yaml: warning[edited-output]: " in outcome.err
 
 
-def test_an_edit_by_hand_of_what_is_to_go_is_told_too(web: Workspace) -> None:
+def test_a_manual_edit_of_a_file_to_remove_is_reported(web: Workspace) -> None:
     with (web.output / RESOURCES).open("a") as file:
         file.write("# mine\n")
     (web.root / "sources/default-web.yaml").unlink()
@@ -72,14 +74,14 @@ def test_an_edit_by_hand_of_what_is_to_go_is_told_too(web: Workspace) -> None:
     assert "a build removes it" in outcome.err
 
 
-def test_what_is_edited_to_what_the_sources_say_is_nobody_s_business(web: Workspace) -> None:
+def test_a_manual_edit_that_matches_the_sources_is_not_reported(web: Workspace) -> None:
     path = web.output / RESOURCES
     path.write_bytes(path.read_bytes().replace(b"replicas: 2", b"replicas: 3"))
     web.release("web", "parameters: {replicas: 3, host: a.example.com}\n")
     assert "edited-output" not in web.build().err
 
 
-def test_long_differences_are_cut_unless_all_is_asked_for(web: Workspace) -> None:
+def test_long_diffs_are_cut_unless_requested_in_full(web: Workspace) -> None:
     many = "".join(f"      key{index}: {{{{ .Parameters.replicas }}}}\n" for index in range(500))
     web.package(WEB_MANIFEST + many)
     short, full = web.build("--check"), web.build("--check", "--full-diff")
@@ -96,7 +98,7 @@ def test_errors_come_before_the_check(web: Workspace) -> None:
     assert "@@" not in outcome.out
 
 
-def test_quiet_says_only_where_it_differs(web: Workspace) -> None:
+def test_quiet_prints_only_the_changed_paths(web: Workspace) -> None:
     assert web.build("--check", "--quiet").out == ""
     web.release("new")
     assert len(web.build("--check", "--quiet").out.splitlines()) == 1
@@ -111,7 +113,7 @@ def test_the_report_of_a_check_has_the_changes(web: Workspace) -> None:
     assert changes == {"new": {"created"}, "other": {"unchanged"}, "web": {"unchanged"}}
 
 
-def test_charts_that_are_kept_apart_are_not_compared(web: Workspace) -> None:
+def test_charts_stored_separately_are_not_compared(web: Workspace) -> None:
     (web.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\ncharts: separate\npackages: {vendor: packages}\n"
         "clusters: [{name: prod, sources: [sources], output: output}]\n"
@@ -131,7 +133,7 @@ def test_an_interrupted_build_is_drift(web: Workspace) -> None:
     assert web.build("--check").exit == 0
 
 
-def test_each_cluster_is_told_of(web: Workspace) -> None:
+def test_each_cluster_is_reported(web: Workspace) -> None:
     (web.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
         "clusters:\n- {name: prod, sources: [sources], output: output}\n"
@@ -142,7 +144,7 @@ def test_each_cluster_is_told_of(web: Workspace) -> None:
     assert lines[-1].startswith("test: test: ")
 
 
-def test_a_dry_run_says_what_would_be_done(web: Workspace) -> None:
+def test_a_dry_run_prints_the_pending_changes(web: Workspace) -> None:
     web.release("new")
     before = files_below(web.output)
     outcome = web.build("--dry-run")
@@ -164,7 +166,7 @@ def test_two_builds_in_a_row_leave_git_clean_and_touched_sources_write_nothing(w
     assert {path: path.stat().st_mtime_ns for path in web.output.rglob("*")} == times
 
 
-def test_branches_that_change_different_releases_merge_into_what_a_check_takes(web: Workspace) -> None:
+def test_merged_branches_that_change_different_releases_pass_a_check(web: Workspace) -> None:
     git(web.root, "init", "-q", "-b", "main")
     git(web.root, "add", "-A")
     git(web.root, "commit", "-qm", "one")
@@ -179,9 +181,9 @@ def test_branches_that_change_different_releases_merge_into_what_a_check_takes(w
     assert web.build("--check").exit == 0
 
 
-def test_a_check_needs_no_right_to_write(web: Workspace) -> None:
-    def lock(folder: Path, mode: int) -> None:
-        for path in (folder, *folder.rglob("*")):
+def test_a_check_needs_no_write_permission(web: Workspace) -> None:
+    def lock(directory: Path, mode: int) -> None:
+        for path in (directory, *directory.rglob("*")):
             if path.is_dir():
                 path.chmod(mode)
 

@@ -1,4 +1,4 @@
-"""What a pull request can have kcd-gen read and write: the files of its checkout, and nothing of the machine's."""
+"""What a pull request can make kcd-gen read and write: only files of its checkout, never other files of the machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECRETS = {
 
 @pytest.fixture
 def web(workspace: Workspace) -> Workspace:
-    """A project with one Release, in a checkout of its own below `tmp_path`, and a secret next to it."""
+    """A project with one Release, in its own checkout below `tmp_path`, and a secret next to it."""
     made = Workspace(workspace.root / "checkout")
     made.package()
     made.release("web", "parameters: {replicas: 2}\n")
@@ -64,7 +64,7 @@ def run(workspace: Workspace, *arguments: str, **environment: str) -> Outcome:
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", ["kcd-gen.lock", "kcd-gen.yaml", "sources/r.yaml", "packages/index.json"])
-def test_a_symlink_to_a_secret_prints_nothing_of_it(web: Workspace, name: str, form: str) -> None:
+def test_a_symlink_to_a_secret_does_not_print_it(web: Workspace, name: str, form: str) -> None:
     text = f'{{"kubocd.kubotal.io": "{SECRET}", "manifests": {SECRET}}}: ['
     (web.root.parent / "secret").write_text(text)
     (web.root / name).unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def test_a_symlink_to_a_secret_prints_nothing_of_it(web: Workspace, name: str, f
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", ["kcd-gen.lock", "kcd-gen.yaml"])
 @pytest.mark.parametrize("content", SECRETS.values(), ids=SECRETS)
-def test_no_value_of_lock_or_project_file_is_quoted(web: Workspace, name: str, content: str, form: str) -> None:
+def test_no_value_of_the_lock_or_project_file_is_quoted(web: Workspace, name: str, content: str, form: str) -> None:
     (web.root / name).write_text(content)
     outcome = run(web, "build", "--offline", "--format", form)
     assert outcome.exit == 1
@@ -89,7 +89,7 @@ def test_no_value_of_lock_or_project_file_is_quoted(web: Workspace, name: str, c
 
 @pytest.mark.parametrize("name", ["kcd-gen.lock", "kcd-gen.yaml", "sources/more.yaml", "packages/oci-layout"])
 @pytest.mark.parametrize("kind", ["fifo", "zero", "terminal"])
-def test_what_never_ends_is_not_waited_for(web: Workspace, name: str, kind: str) -> None:
+def test_an_endless_file_is_refused(web: Workspace, name: str, kind: str) -> None:
     (web.root / name).unlink(missing_ok=True)
     if kind == "fifo":
         os.mkfifo(web.root / name)
@@ -98,7 +98,7 @@ def test_what_never_ends_is_not_waited_for(web: Workspace, name: str, kind: str)
     for command in ("build", "lint", "lock"):
         outcome = run(web, command, "--offline")
         if (command, name) != ("lock", "packages/oci-layout"):
-            assert outcome.exit == (2 if name == "kcd-gen.yaml" else 1), outcome.text  # then there is no such file
+            assert outcome.exit == (2 if name == "kcd-gen.yaml" else 1), outcome.text  # no such file then
 
 
 @pytest.mark.parametrize(("name", "size"), [("kcd-gen.yaml", "1 MiB"), ("kcd-gen.lock", "4 MiB")])
@@ -166,7 +166,7 @@ def test_nothing_is_written_to_a_git_directory(web: Workspace, output: str) -> N
     assert files_below(web.root.parent) == before
 
 
-def test_a_source_elsewhere_is_read_by_both_sides_of_a_comparison(web: Workspace) -> None:
+def test_a_source_outside_the_checkout_is_read_by_both_sides_of_a_diff(web: Workspace) -> None:
     shared = web.root.parent / "shared"
     shared.mkdir()
     (web.root / "sources/default-web.yaml").rename(shared / "web.yaml")
@@ -181,12 +181,12 @@ def test_a_source_elsewhere_is_read_by_both_sides_of_a_comparison(web: Workspace
     outcome = run(web, "diff", "--ref", "HEAD", *allowed)
     assert "~ default/other" in outcome.out
     assert "default/web" not in outcome.out
-    # What a revision of the project file names is held to the same.
+    # The paths in a revision's project file are held to the same rule.
     project(web)
     assert "HEAD:kcd-gen.yaml:6:" in run(web, "diff", "--offline", "--ref", "HEAD").err
 
 
-def test_a_vendor_directory_elsewhere_is_read_by_both_sides(web: Workspace) -> None:
+def test_a_vendor_directory_outside_the_checkout_is_read_by_both_sides(web: Workspace) -> None:
     (web.root / "packages").rename(web.root.parent / "layout")
     project(web, vendor="../layout")
     commit_all(web.root)
@@ -203,7 +203,7 @@ def test_an_absolute_source_in_the_checkout_has_a_revision(web: Workspace) -> No
     assert "+ spec.values.replicas: 5" in outcome.out, outcome.text
 
 
-def test_a_symlink_among_the_sources_leads_to_what_is_allowed(web: Workspace) -> None:
+def test_a_symlink_among_the_sources_can_lead_to_an_allowed_directory(web: Workspace) -> None:
     shared = web.root.parent / "shared"
     shared.mkdir()
     (web.root / "sources/default-web.yaml").rename(shared / "web.yaml")
@@ -217,7 +217,7 @@ def test_a_symlink_among_the_sources_leads_to_what_is_allowed(web: Workspace) ->
     assert run(web, "build", "--offline", "--allow-outside", "../shared").exit == 0
 
 
-def test_symlinks_that_stay_in_the_checkout_work_everywhere(web: Workspace) -> None:
+def test_symlinks_within_the_checkout_work_everywhere(web: Workspace) -> None:
     (web.root / "kcd-gen.yaml").rename(web.root / "project.yaml")
     (web.root / "kcd-gen.yaml").symlink_to("project.yaml")
     (web.root / "packages").rename(web.root / "store")
@@ -230,14 +230,14 @@ def test_symlinks_that_stay_in_the_checkout_work_everywhere(web: Workspace) -> N
     assert run(web, "build", "--offline", "--locked").exit == 0
 
 
-def test_a_lock_is_not_written_through_a_symlink_that_leads_out(web: Workspace) -> None:
+def test_a_lock_is_not_written_through_a_symlink_out_of_the_checkout(web: Workspace) -> None:
     (web.root / "kcd-gen.lock").symlink_to("../new.lock")
     outcome = run(web, "lock", "--offline")
     assert "kcd-gen.lock: error[outside-checkout]: " in outcome.err
     assert not (web.root.parent / "new.lock").exists()
 
 
-def test_a_schema_is_not_written_through_a_symlink_that_leads_out(web: Workspace) -> None:
+def test_a_schema_is_not_written_through_a_symlink_out_of_the_checkout(web: Workspace) -> None:
     (web.root / "kcd-gen.schema.json").symlink_to("../new.json")
     outcome = run(web, "schema", "sources", "--offline", "--output", "kcd-gen.schema.json")
     assert "error[outside-checkout]: " in outcome.err
@@ -256,7 +256,7 @@ def test_directories_that_link_to_each_other_are_compiled(web: Workspace) -> Non
     assert run(web, "build", "--offline", "--check").exit == 0
 
 
-def test_more_files_than_a_run_takes_are_an_error(web: Workspace) -> None:
+def test_more_files_than_the_limit_of_a_run_are_an_error(web: Workspace) -> None:
     for one in range(50):
         (web.root / f"sources/f{one}.txt").touch()
     outcome = run(web, "build", "--offline", "--limit", "files=50")
@@ -265,7 +265,7 @@ def test_more_files_than_a_run_takes_are_an_error(web: Workspace) -> None:
     assert "--limit files=100" in outcome.err
 
 
-def test_more_text_than_a_run_takes_is_an_error(web: Workspace) -> None:
+def test_more_bytes_than_the_limit_of_a_run_are_an_error(web: Workspace) -> None:
     for one in range(4):
         web.source(f"big{one}.yaml", "# kubocd.kubotal.io" + "x" * 1000 + "\n")
     outcome = run(web, "build", "--offline", "--limit", "source-bytes=4000")
@@ -279,14 +279,14 @@ def test_a_manifest_packages_the_charts_of_its_checkout(tmp_path: Path) -> None:
     (tmp_path / "checkout/packages").mkdir()
     manifest = tmp_path / "checkout/packages/demo.yaml"
 
-    def package(path: str, *flags: str, folder: str = "checkout") -> Outcome:
+    def package(path: str, *flags: str, directory: str = "checkout") -> Outcome:
         text = "apiVersion: v1alpha1\nname: demo\ntag: 1.0.0\nmodules:\n- name: main\n  source: {local: {path: %s}}\n"
         manifest.write_text(text % path)
         where = ("--repo-prefix", "registry.example.com/p", "--output", str(tmp_path / "layout"), "--force")
-        return kcd_gen("package", str(manifest), *where, *flags, directory=tmp_path / folder)
+        return kcd_gen("package", str(manifest), *where, *flags, directory=tmp_path / directory)
 
     git(tmp_path / "checkout", "init", "--quiet")
-    assert package("../charts/web", folder="elsewhere").exit == 0
+    assert package("../charts/web", directory="elsewhere").exit == 0
     for path in ("../../elsewhere/web", str(tmp_path / "elsewhere/web")):
         outcome = package(path)
         assert outcome.exit == 1
@@ -308,7 +308,7 @@ def test_a_manifest_without_git_packages_the_charts_below_the_current_directory(
 
 
 @pytest.mark.parametrize("name", [".gitattributes", ".vscode/settings.json", ".pre-commit-config.yaml", "kcd-gen.yaml"])
-def test_init_waits_for_no_file(tmp_path: Path, name: str) -> None:
+def test_init_does_not_block_on_a_special_file(tmp_path: Path, name: str) -> None:
     checkout = Repository(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     os.mkfifo(tmp_path / name)
@@ -317,7 +317,7 @@ def test_init_waits_for_no_file(tmp_path: Path, name: str) -> None:
     assert "not a regular file" in outcome.err
 
 
-def test_init_looks_for_no_more_files_than_a_run_takes(tmp_path: Path) -> None:
+def test_init_stops_at_the_file_limit_of_a_run(tmp_path: Path) -> None:
     checkout = Repository(tmp_path)
     deep = tmp_path.joinpath(*["d"] * 150)
     deep.mkdir(parents=True)
@@ -342,7 +342,7 @@ def test_the_image_s_kustomization_is_one_of_the_checkout_s_files(web: Workspace
         plan_pin(path, None, "sha256:0", Problems())
 
 
-def test_dump_takes_what_it_is_given(web: Workspace) -> None:
+def test_dump_reads_the_path_on_the_command_line_but_no_symlink_out_of_the_checkout(web: Workspace) -> None:
     layout = web.root.parent / "layout"
     (web.root / "packages").rename(layout)
     assert run(web, "dump", f"oci:../layout:{WEB}").exit == 0
@@ -352,14 +352,14 @@ def test_dump_takes_what_it_is_given(web: Workspace) -> None:
     assert run(web, "dump", f"oci:packages:{WEB}", "--allow-outside", "../layout").exit == 0
 
 
-def test_an_output_that_leads_out_of_the_checkout_is_not_served(web: Workspace) -> None:
+def test_an_output_outside_the_checkout_is_not_served(web: Workspace) -> None:
     (web.root / "deploy").symlink_to("..")
     outcome = run(web, "serve", "--output", "deploy", "--port", "0")
     assert outcome.exit == 1
     assert "error[outside-checkout]: the symlink '" in outcome.text
 
 
-def test_a_report_names_the_way_out(web: Workspace) -> None:
+def test_a_report_names_the_remedy(web: Workspace) -> None:
     project(web, output="../fleet")
     (problem,) = json.loads(run(web, "build", "--offline", "--format", "json").out)["diagnostics"]
     assert (problem["code"], problem["line"]) == ("outside-checkout", 7)

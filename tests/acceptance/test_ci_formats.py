@@ -1,4 +1,4 @@
-"""`build --format github|sarif|gitlab|junit`, as a CI system gets it."""
+"""`build --format github|sarif|gitlab|junit`, as a CI system reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SARIF = json.loads((Path(__file__).parents[1] / "support/sarif-schema-2.1.0.json
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Workspace:
-    """A project in a folder of a Git checkout, with one good Release and one bad."""
+    """A project in a directory of a Git checkout, with one valid Release and one invalid."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     made = Workspace(tmp_path / "platform")
     made.root.mkdir()
@@ -50,7 +50,7 @@ def test_github_annotates_the_line(checkout: Workspace) -> None:
     assert build(checkout, "--format", "github").out == ""
 
 
-def test_what_is_out_of_date_is_annotated_too(checkout: Workspace) -> None:
+def test_an_outdated_output_is_annotated(checkout: Workspace) -> None:
     good(checkout)
     checkout.release("web", "parameters: {replicas: 3}\n")
     checkout.release("new")
@@ -79,7 +79,7 @@ def test_sarif_and_gitlab(checkout: Workspace) -> None:
     assert json.loads(build(checkout, "--format", "gitlab").out) == []
 
 
-def test_junit_has_a_case_a_release(checkout: Workspace) -> None:
+def test_junit_has_one_test_case_per_release(checkout: Workspace) -> None:
     def cases(*arguments: str) -> dict[str, bool]:
         outcome = build(checkout, *arguments, "--format", "junit")
         suite = ElementTree.fromstring(outcome.out.encode()).find("testsuite")  # noqa: S314 - our own
@@ -94,13 +94,13 @@ def test_junit_has_a_case_a_release(checkout: Workspace) -> None:
 
 
 @pytest.mark.parametrize("kind", ["github", "sarif", "gitlab", "junit"])
-def test_without_a_project_there_is_a_report_all_the_same(tmp_path: Path, kind: str) -> None:
+def test_a_missing_project_is_reported_in_every_format(tmp_path: Path, kind: str) -> None:
     outcome = kcd_gen("build", "--format", kind, directory=tmp_path)
     assert outcome.exit == 2
     assert "missing-project" in outcome.out
 
 
-def test_reports_are_written_beside_what_is_printed(checkout: Workspace) -> None:
+def test_reports_are_written_in_addition_to_the_output(checkout: Workspace) -> None:
     def printed(kind: str) -> str:
         return build(checkout, "--check", "--format", kind).out
 
@@ -117,7 +117,7 @@ def test_reports_are_written_beside_what_is_printed(checkout: Workspace) -> None
     assert (outcome.exit, outcome.out.splitlines()[-1][-30:]) == (3, "; run: kcd-gen build --offline")
 
 
-def test_a_report_that_cant_be_written_is_an_error(checkout: Workspace) -> None:
+def test_a_report_that_cannot_be_written_is_an_error(checkout: Workspace) -> None:
     good(checkout)
     outcome = build(checkout, "--check", "--report", "junit=kcd-gen.yaml/report")
     assert (outcome.exit, outcome.err.partition(" error")[0]) == (1, "kcd-gen.yaml/report:")
@@ -126,7 +126,7 @@ def test_a_report_that_cant_be_written_is_an_error(checkout: Workspace) -> None:
     assert "'xml=report' is not FORMAT=FILE; the formats are sarif, gitlab, junit" in outcome.err
 
 
-def test_junit_is_xml_whatever_names_hold(checkout: Workspace) -> None:
+def test_junit_is_valid_xml_for_any_name(checkout: Workspace) -> None:
     checkout.release('"a\\x01b"')
     (checkout.root / "sources/default-shop.yaml").rename(checkout.root / "sources/c\x01\nd.yaml")
     (checkout.root / "sources").joinpath('default-"a\\x01b".yaml').rename(checkout.root / "sources/e.yaml")

@@ -1,4 +1,4 @@
-"""Where CI installs kcd-gen from is configured and pinned; what is missing or unpinned is refused before pip runs."""
+"""The source from which CI installs kcd-gen is configured and pinned; otherwise it is refused before pip runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.ci_systems import (
     ROOT,
     TASK,
     GitHubJob,
-    Ran,
+    ScriptResult,
     run_bash,
     run_component,
     run_jenkins,
@@ -28,26 +28,26 @@ from tests.support.ci_systems import (
 )
 from tests.support.installations import Form, installation
 
-Run = Callable[[Path, str, dict[str, str]], Ran]
+Run = Callable[[Path, str, dict[str, str]], ScriptResult]
 SCRIPTS = (COMPONENT, JENKINSFILE, TASK, ROOT / "templates/ci/github-action.sh")
 COMMIT = "0123456789" * 4
 
 
-def github(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def github(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     inputs = {"install-from": install_from}
     job = GitHubJob(checkout, checkout.parent / "runner", inputs=inputs, variables=variables, install=True)
     return job.run()[1]["install"]
 
 
-def gitlab(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def gitlab(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     return run_component(checkout, variables, install=True, install_from=install_from)
 
 
-def jenkins(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def jenkins(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     return run_jenkins(checkout, variables | {"INSTALL_FROM": install_from}, install=True)
 
 
-def tekton(checkout: Path, install_from: str, variables: dict[str, str]) -> Ran:
+def tekton(checkout: Path, install_from: str, variables: dict[str, str]) -> ScriptResult:
     return run_task(checkout, variables, install=True, install_from=install_from)
 
 
@@ -56,9 +56,9 @@ every_system = pytest.mark.parametrize("run", [github, gitlab, jenkins, tekton])
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    return folder
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def checkout(tmp_path: Path) -> Path:
         f"{INSTALL_FROM} other",
     ],
 )
-def test_what_is_not_pinned_is_refused(install_from: str, checkout: Path) -> None:
+def test_an_unpinned_source_is_refused(install_from: str, checkout: Path) -> None:
     assert tekton(checkout, install_from, {}).exit == 2
 
 
 @every_system
-def test_every_system_says_what_to_set(run: Run, checkout: Path) -> None:
+def test_every_system_names_the_missing_setting(run: Run, checkout: Path) -> None:
     ran = run(checkout, "kcd-gen==0.1.0", {})
     assert ran.exit == 2
     assert "install-from" in ran.log or "INSTALL_FROM in the Jenkinsfile" in ran.log
@@ -94,7 +94,7 @@ def test_every_system_says_what_to_set(run: Run, checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("run", [gitlab, jenkins, tekton])
-def test_without_a_source_the_job_says_what_to_set(run: Run, checkout: Path) -> None:
+def test_a_job_without_a_source_names_the_missing_setting(run: Run, checkout: Path) -> None:
     ran = run(checkout, "", {})
     assert ran.exit == 2
     first, *forms = ran.log.splitlines()
@@ -102,7 +102,7 @@ def test_without_a_source_the_job_says_what_to_set(run: Run, checkout: Path) -> 
     assert len(forms) == 4
 
 
-def test_the_action_without_the_files_of_its_repository_says_what_to_set(checkout: Path) -> None:
+def test_the_action_without_its_repository_names_the_missing_setting(checkout: Path) -> None:
     action = checkout.parent / "action"
     (action / "templates/ci").mkdir(parents=True)
     shutil.copy(ROOT / "templates/ci/github-action.sh", action / "templates/ci")
@@ -115,15 +115,15 @@ def test_the_action_without_the_files_of_its_repository_says_what_to_set(checkou
 def test_requirements_of_the_checkout_are_refused(run: Run, checkout: Path) -> None:
     (checkout / "requirements.txt").write_text("kcd-gen\n")
     (checkout.parent / "link").symlink_to(checkout)
-    for folder in (checkout, checkout.parent / "link"):
-        ran = run(checkout, f"--require-hashes -r {folder}/requirements.txt", {})
+    for directory in (checkout, checkout.parent / "link"):
+        ran = run(checkout, f"--require-hashes -r {directory}/requirements.txt", {})
         assert ran.exit == 2
         assert "names a requirements file in the checkout" in ran.log
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["git", "wheel", "index"])
-def test_the_workflow_of_init_without_a_copy_on_github(form: Form, tmp_path: Path) -> None:
+def test_the_workflow_from_init_installs_without_a_copy_on_github(form: Form, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     with installation(form, tmp_path / "source") as source:

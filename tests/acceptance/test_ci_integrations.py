@@ -1,4 +1,4 @@
-"""The GitHub Action, the GitLab component, the Jenkinsfile and the Tekton Task: their scripts, run as there."""
+"""The scripts of the GitHub Action, GitLab component, Jenkinsfile and Tekton Task, run as those systems do."""
 
 from __future__ import annotations
 
@@ -19,16 +19,7 @@ from kubocd_gen import __version__
 from kubocd_gen.comments.comment import CommentError, comment_body, marker
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding.ci import install_source
-from tests.support.ci_origin import (
-    COMMENTS,
-    NOTES,
-    PROJECT,
-    build,
-    change,
-    merge_request,
-    pull_request,
-    quickstart,
-)
+from tests.support.ci_origin import COMMENTS, NOTES, PROJECT, build, change, merge_request, pull_request, quickstart
 from tests.support.ci_systems import (
     ACTION,
     COMPONENT,
@@ -51,9 +42,9 @@ HOSTILE = "::warning::$(touch pwned)`touch pwned`;touch pwned##[error].yaml"
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
-    folder = tmp_path / "origin"
-    folder.mkdir()
-    return quickstart(folder)
+    directory = tmp_path / "origin"
+    directory.mkdir()
+    return quickstart(directory)
 
 
 def test_a_pull_request_that_is_built_passes_and_is_commented_on(origin: Path, tmp_path: Path) -> None:
@@ -77,12 +68,12 @@ def test_a_pull_request_that_is_built_passes_and_is_commented_on(origin: Path, t
     assert "s3cret" not in "".join(step.log for step in steps.values())
 
 
-def test_our_comment_is_replaced_and_nobody_elses(origin: Path, tmp_path: Path) -> None:
+def test_only_our_own_comment_is_replaced(origin: Path, tmp_path: Path) -> None:
     mark = marker(".")
     others = [{"id": n, "body": "x", "user": {"type": "User"}} for n in range(99)]
-    stranger = {"id": 100, "body": mark, "user": {"type": "User"}, "author_association": "NONE"}
+    other_user = {"id": 100, "body": mark, "user": {"type": "User"}, "author_association": "NONE"}
     ours = {"id": 101, "body": f"{mark}\nold", "user": {"type": "Bot"}, "author_association": "NONE"}
-    pages = [reply(200, json.dumps(page).encode()) for page in ([*others, stranger], [ours])]
+    pages = [reply(200, json.dumps(page).encode()) for page in ([*others, other_user], [ours])]
     with FaultServer() as server:
         server.script(f"GET {COMMENTS}", *pages)
         server.script("PATCH /repos/acme/platform/issues/comments/101", reply(200, b"{}"))
@@ -93,21 +84,21 @@ def test_our_comment_is_replaced_and_nobody_elses(origin: Path, tmp_path: Path) 
     assert "does not affect the compiled output" in json.loads(server.asked[-1].body)["body"]
 
 
-def test_a_token_without_the_right_is_a_warning(origin: Path, tmp_path: Path) -> None:
+def test_a_token_without_permission_is_a_warning(origin: Path, tmp_path: Path) -> None:
     change(origin)
     with FaultServer() as server:
         server.script(f"GET {COMMENTS}", reply(200, b"[]"))
         refused = b'{"message": "Resource not accessible\\n::error::by integration"}'
         server.script(f"POST {COMMENTS}", reply(403, refused))
         code, steps = pull_request(origin, tmp_path, api=server.url).run()
-    assert (code, steps["build"].exit, steps["comment"].exit) == (3, 3, 0)  # drift alone
+    assert (code, steps["build"].exit, steps["comment"].exit) == (3, 3, 0)  # only drift
     assert server.asked[-1].method == "POST"
     (warning,) = [line for line in steps["comment"].log.splitlines() if line.startswith("::warning")]
     assert "check that the token has permission to comment" in warning
     assert not re.search("^::error", steps["comment"].log, re.MULTILINE)
 
 
-def test_an_api_that_fails_is_a_warning_and_no_comment_is_made_twice(origin: Path, tmp_path: Path) -> None:
+def test_an_api_failure_is_a_warning_and_no_comment_is_duplicated(origin: Path, tmp_path: Path) -> None:
     change(origin)
     build(origin)
     with FaultServer() as server:
@@ -142,7 +133,7 @@ def test_without_check_it_builds(origin: Path, tmp_path: Path) -> None:
     assert "shop." in (job.workspace / "deploy/flux/default/podinfo1.yaml").read_text()
 
 
-def test_hostile_names_are_text(origin: Path, tmp_path: Path) -> None:
+def test_hostile_names_are_escaped(origin: Path, tmp_path: Path) -> None:
     change(origin, "fqdn:", '"fq$(touch pwned)\\n::error::`touch pwned`":')
     (origin / "cluster/releases/podinfo1.yaml").rename(origin / HOSTILE)
     (origin / "kcd-gen.yaml").write_text(PROJECT.replace("[cluster]", '["*.yaml"]'))
@@ -162,21 +153,21 @@ def test_hostile_names_are_text(origin: Path, tmp_path: Path) -> None:
 
 
 def runner_commands(log: str) -> list[str]:
-    """The lines that GitHub's runner obeys, without those that stop and resume it."""
+    """Return the lines that GitHub's runner obeys, without those that stop and resume it."""
     commands, stopped = [], ""
     for line in log.splitlines():
         if stopped:
             stopped = "" if line == f"::{stopped}::" else stopped
         elif line.startswith("::stop-commands::"):
             stopped = line.removeprefix("::stop-commands::")
-        elif line.lstrip().startswith("::") or "##[" in line:  # the old form, which counts anywhere in a line
+        elif line.lstrip().startswith("::") or "##[" in line:  # the old form, which is recognized anywhere in a line
             commands.append(line)
     assert not stopped
     return commands
 
 
 @pytest.mark.slow
-def test_a_project_elsewhere_has_a_comment_of_its_own(origin: Path, tmp_path: Path) -> None:
+def test_a_project_in_another_directory_has_its_own_comment(origin: Path, tmp_path: Path) -> None:
     (origin / "kcd-gen.yaml").rename(origin / "fleet.yaml")
     change(origin)
     with FaultServer() as server:
@@ -192,7 +183,7 @@ def test_a_project_elsewhere_has_a_comment_of_its_own(origin: Path, tmp_path: Pa
     assert [body.startswith(marker(". fleet.yaml")) for body in bodies] == [True, True]
 
 
-def test_a_comment_is_never_longer_than_github_takes() -> None:
+def test_a_comment_never_exceeds_githubs_limit() -> None:
     assert len(comment_body("x" * 65_000, marker("a"))) < 65_536
     with pytest.raises(CommentError, match="65536"):
         comment_body("x" * 65_536, marker("a"))
@@ -216,7 +207,7 @@ def test_gitlab_reports_drift_and_notes_the_change(origin: Path) -> None:
         server.script(f"POST {NOTES}", reply(201, b"{}"))
         ran = run_component(origin, merge_request(origin, server.url), args="--offline")
     assert ran.exit == 3
-    assert "run: kcd-gen build --offline\n" in ran.log  # the differences are in the log, too
+    assert "run: kcd-gen build --offline\n" in ran.log  # the log has the differences, too
     quality, junit = reports(origin)
     assert [entry["location"]["path"] for entry in quality] == ["deploy/flux/default/podinfo1.yaml"]
     assert junit.attrib["failures"] == "1"
@@ -269,7 +260,7 @@ def test_tekton_runs_the_check(origin: Path) -> None:
     text = json.dumps(step)
     assert set(re.findall(r"\$\(params\.([\w-]+)", text)) == declared
     assert set(re.findall(r"\$\(workspaces\.([\w-]+)", text)) == {one["name"] for one in spec["workspaces"]}
-    assert "$(params" not in step["script"]  # a parameter is never read as shell
+    assert "$(params" not in step["script"]  # a parameter is never parsed as shell
     assert run_task(origin, {}, "--offline").exit == 0
     change(origin)
     assert run_task(origin, {}, "--offline").exit == 3
@@ -280,7 +271,7 @@ def test_the_task_has_this_version() -> None:
     assert task["metadata"]["labels"]["app.kubernetes.io/version"] == __version__
 
 
-def test_nothing_is_installed_by_default_but_the_action_s_own_files() -> None:
+def test_by_default_only_the_actions_own_files_are_installed() -> None:
     head = yaml.safe_load(COMPONENT.read_text(encoding="utf-8").split("\n---\n")[0])
     task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
     defaults = [
@@ -299,7 +290,7 @@ def test_only_the_step_that_comments_has_the_token() -> None:
     assert last["working-directory"] == "${{ runner.temp }}"
 
 
-def test_the_component_gives_the_token_to_the_comment_alone(origin: Path) -> None:
+def test_the_component_only_passes_the_token_to_the_comment(origin: Path) -> None:
     prefix, seen = origin.parent / "prefix", origin.parent / "seen"
     (prefix / "bin").mkdir(parents=True)
     for name in ("kcd-gen", "kcd-gen-ci"):
@@ -313,7 +304,7 @@ def test_the_component_gives_the_token_to_the_comment_alone(origin: Path) -> Non
     assert seen.read_text().splitlines() == ["build none", "base none", "diff none", "comment s3cret"]
 
 
-def test_what_the_build_writes_to_standard_error_is_text(origin: Path, tmp_path: Path) -> None:
+def test_standard_error_of_the_build_is_escaped(origin: Path, tmp_path: Path) -> None:
     change(origin)
     job = pull_request(origin, tmp_path, inputs={"args": "--nonsense=::error::x##[add-mask]y"})
     _code, steps = job.run()
@@ -322,16 +313,16 @@ def test_what_the_build_writes_to_standard_error_is_text(origin: Path, tmp_path:
     assert runner_commands(steps["build"].log) == []
 
 
-def test_inputs_need_nothing() -> None:
+def test_no_input_is_required() -> None:
     assert all("default" in one and one["description"] for one in ACTION["inputs"].values())
     used = set(re.findall(r"inputs\.([\w-]+)", (ROOT / "action.yml").read_text(encoding="utf-8")))
     assert used == set(ACTION["inputs"])
     for step in ACTION["runs"]["steps"]:
-        assert "${{" not in step.get("run", "")  # an expression in a script is read as shell
+        assert "${{" not in step.get("run", "")  # an expression in a script is parsed as shell
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step.get("uses", f"a@{'0' * 40}"))
 
 
-def test_what_init_writes_has_known_inputs() -> None:
+def test_the_files_from_init_use_known_inputs() -> None:
     inputs = yaml.safe_load(COMPONENT.read_text(encoding="utf-8").split("\n---\n")[0])["spec"]["inputs"]
     item = (ROOT / "templates/init/gitlab-item.yaml.j2").read_text(encoding="utf-8")
     written = set(re.findall(r"^    ([\w-]+):", item, re.MULTILINE))
@@ -339,7 +330,7 @@ def test_what_init_writes_has_known_inputs() -> None:
     assert written <= set(inputs)
 
 
-def test_they_are_what_their_schemas_ask_for(tmp_path: Path) -> None:
+def test_the_files_are_valid_by_their_schemas(tmp_path: Path) -> None:
     (tmp_path / "gitlab.yml").write_text(yaml.safe_dump(component()))
     for schema, path in (("github-actions", ROOT / "action.yml"), ("gitlab-ci", tmp_path / "gitlab.yml")):
         validate(schema, path)
@@ -387,13 +378,13 @@ def test_the_workflows_of_the_page(tmp_path: Path) -> None:
         validate("github-workflows", tmp_path / f"{number}.yaml")
         (job,) = yaml.safe_load(block)["jobs"].values()
         (ours,) = [step for step in job["steps"] if "/kcd-gen@" in step.get("uses", "")]
-        assert ours["uses"] == OURS  # which GitHub takes for no name, until it is replaced
+        assert ours["uses"] == OURS  # GitHub does not accept it as a name until it is replaced
         assert ours.get("with", {}).keys() <= ACTION["inputs"].keys()
     assert table("github.md") == set(ACTION["inputs"])
 
 
 def workflows() -> Iterator[tuple[str, str]]:
-    """The workflows that run kcd-gen: those of the pages, and the one that `init` writes."""
+    """Yield the workflows that run kcd-gen: those of the pages, and the one that `init` writes."""
     for path in sorted((ROOT / "docs").rglob("*.md")):
         found = re.findall(r"^```yaml[^\n]*\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
         for number, block in enumerate(found):
@@ -405,11 +396,11 @@ def workflows() -> Iterator[tuple[str, str]]:
         yield f"init-{name}", template.render(source=source, action=action, branches=["main"], directory="a b")
 
 
-def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: Path) -> None:
-    folder = tmp_path / ".github/workflows"
-    folder.mkdir(parents=True)
+def test_the_workflows_for_users_have_the_permissions_they_need(tmp_path: Path) -> None:
+    directory = tmp_path / ".github/workflows"
+    directory.mkdir(parents=True)
     for name, text in workflows():
-        (folder / f"{name}.yaml").write_text(text)
+        (directory / f"{name}.yaml").write_text(text)
         workflow = yaml.safe_load(text)
         assert "pull_request_target" not in workflow[True], name  # `on`, as YAML 1.1 reads it
         for job in workflow["jobs"].values():
@@ -420,16 +411,16 @@ def test_the_workflows_that_users_get_have_the_rights_that_they_need(tmp_path: P
                 assert "${{" not in step.get("run", ""), name
                 if step.get("uses", "").startswith("actions/checkout@"):
                     assert step["with"]["persist-credentials"] is False, name
-    assert len(list(folder.iterdir())) >= 8
-    # The pages name versions of actions, and not commits.
+    assert len(list(directory.iterdir())) >= 8
+    # The pages name versions of actions, not commits.
     (tmp_path / "zizmor.yml").write_text("rules: {unpinned-uses: {config: {policies: {'*': ref-pin}}}}\n")
     audited = [f"{sys.prefix}/bin/zizmor", "--offline", "--no-progress", "--min-severity=medium"]
-    audited += ["--config", str(tmp_path / "zizmor.yml"), str(folder), str(ROOT / "action.yml")]
+    audited += ["--config", str(tmp_path / "zizmor.yml"), str(directory), str(ROOT / "action.yml")]
     done = subprocess.run(audited, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_module_is_run_where_it_would_be_imported_from_the_checkout() -> None:
+def test_no_module_is_run_that_could_be_imported_from_the_checkout() -> None:
     files = [ROOT / "action.yml", *(ROOT / ".github").rglob("*.yaml"), *(ROOT / "docs/how-to").glob("*.md")]
     files += [path for path in (ROOT / "templates").rglob("*") if path.is_file()]
     lines = [line.strip() for path in files for line in path.read_text(encoding="utf-8").splitlines()]

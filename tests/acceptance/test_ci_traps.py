@@ -1,7 +1,7 @@
-"""What CI runs in a checkout full of traps runs none of them, and does what it is for.
+"""CI in a checkout full of traps runs none of them and still does its job.
 
-The scripts run as they are, installation included, with variables that could make them trust the checkout. Each system
-installs in another form; test_ci_installation holds that the forms are the same in all.
+The scripts run unchanged, including the installation, with variables that could make them trust the checkout. Each
+system uses another form of installation; test_ci_installation checks that all systems support the same forms.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import yaml
 
 from tests.support.charts import commit_all
 from tests.support.ci_origin import COMMENTS, NOTES, build, change, commit_of, merge_request, pull_request, quickstart
-from tests.support.ci_systems import ROOT, Ran, run_component, run_jenkins, run_task
+from tests.support.ci_systems import ROOT, ScriptResult, run_component, run_jenkins, run_task
 from tests.support.fault_server import FaultServer, reply
 from tests.support.installations import Form, Installation, installation
 from tests.support.traps import Traps, interpreter
@@ -28,11 +28,11 @@ PROJECT = "platform"
 
 @dataclass(frozen=True, slots=True)
 class Trapped:
-    """A repository whose branch `change` carries traps, and a change that is built."""
+    """A repository whose branch `change` contains traps and a built change."""
 
     origin: Path
     traps: Traps
-    variables: dict[str, str]  # of a job, but for those that name its checkout
+    variables: dict[str, str]  # the job's variables, except those that name its checkout
     python: Path
     installation: Installation
 
@@ -53,8 +53,8 @@ def trapped(tmp_path: Path, form: Form) -> Iterator[Trapped]:
     home.mkdir()
     quickstart(origin, PROJECT)
     traps = Traps(tmp_path / "marks")
-    for folder in (origin, origin / PROJECT):
-        traps.lay(folder)
+    for directory in (origin, origin / PROJECT):
+        traps.lay(directory)
     traps.lay_repository(origin / PROJECT)
     change(origin / PROJECT)
     build(origin / PROJECT)
@@ -114,7 +114,7 @@ def test_tekton(trapped: Trapped) -> None:
     passed(trapped, run_task(trapped.origin, environment, "--offline", install=True, **params))
 
 
-def passed(trapped: Trapped, ran: Ran) -> None:
+def passed(trapped: Trapped, ran: ScriptResult) -> None:
     assert trapped.traps.sprung() == []
     assert ran.exit == 0, ran.log
     assert "deploy is up to date" in ran.log
@@ -123,7 +123,7 @@ def passed(trapped: Trapped, ran: Ran) -> None:
 def test_the_hooks_of_pre_commit(trapped: Trapped) -> None:
     project = trapped.origin / PROJECT
     commit_all(trapped.origin)
-    # By absolute paths, programs of the checkout are the choice of whoever commits.
+    # An absolute path into the checkout would let the author of the commit choose the program.
     path = ":".join(entry for entry in trapped.traps.path(project).split(":") if not entry.startswith(str(project)))
     assert path.startswith(".:")
     environment = {**trapped.variables, "PATH": f"{path}:{sys.prefix}/bin", "KCD_GEN_HELM": "helm"}

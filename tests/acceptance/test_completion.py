@@ -1,4 +1,4 @@
-"""Completion as the shells themselves offer it: real bash, zsh and fish, with the script that kcd-gen prints."""
+"""Completion in the shells themselves: real bash, zsh and fish, with the script that kcd-gen prints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=($1) COMP_CWORD=1
 _kcd_gen_completion kcd-gen
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-# compadd and its kin work inside the line editor alone: here they print what they would offer.
+# compadd and related commands only work inside the line editor: here they print their suggestions.
 ZSH = """\
 autoload -U compinit; compinit -u -D
 . "$KCD_COMPLETION"
@@ -50,7 +50,7 @@ def project(workspace: Workspace) -> Path:
 
 
 def offered(shell: str, line: str, directory: Path) -> list[str]:
-    """What the shell offers at the end of `line`. Nothing may be said beside it."""
+    """Return what the shell suggests at the end of `line`. Nothing else may be printed."""
     path = program(shell, shell)
     command = {
         "bash": [path, "--norc", "-c", BASH, "bash", line],
@@ -60,12 +60,12 @@ def offered(shell: str, line: str, directory: Path) -> list[str]:
     script = directory / f".completion.{shell}"
     if not script.exists():
         script.write_text(run([str(Path(sys.executable).parent / "kcd-gen"), "completion", shell], directory))
-    said = run(command, directory, KCD_COMPLETION=str(script))
-    return [text.split("\t")[0] for text in said.splitlines() if text]
+    printed = run(command, directory, KCD_COMPLETION=str(script))
+    return [text.split("\t")[0] for text in printed.splitlines() if text]
 
 
 def run(command: list[str], directory: Path, **variables: str) -> str:
-    """What a command prints with kcd-gen on the PATH, at home in `directory`; nothing may be said beside it."""
+    """Run a command with kcd-gen on the PATH and `directory` as home; stderr must be empty."""
     clean = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=directory, env={**clean, **variables}, capture_output=True, text=True)
     assert done.stderr == ""
@@ -75,24 +75,24 @@ def run(command: list[str], directory: Path, **variables: str) -> str:
 @pytest.mark.parametrize(
     "shell", ["bash", pytest.param("zsh", marks=pytest.mark.slow), pytest.param("fish", marks=pytest.mark.slow)]
 )
-def test_a_shell_offers_what_the_project_has(shell: str, project: Path) -> None:
+def test_a_shell_suggests_names_from_the_project(shell: str, project: Path) -> None:
     assert offered(shell, "kcd-gen bui", project) == ["build"]
     assert offered(shell, "kcd-gen cache ver", project) == ["verify"]
     assert offered(shell, "kcd-gen build --cluster ", project) == ["prod", "staging"]
     assert offered(shell, "kcd-gen build --cluster st", project) == ["staging"]
     assert offered(shell, "kcd-gen build --allow-protected-removal s", project) == ["sales/shop"]
     assert offered(shell, "kcd-gen dump reg", project) == [WEB]
-    open_ended = [] if shell == "fish" else ["-o nospace"]  # in fish that follows from the sign itself
+    open_ended = [] if shell == "fish" else ["-o nospace"]  # in fish that follows from the character itself
     assert offered(shell, "kcd-gen build --limit lay", project) == [*open_ended, "layer="]
 
 
-def test_bash_goes_on_behind_the_characters_at_which_it_breaks_words(project: Path) -> None:
+def test_bash_completes_after_its_word_break_characters(project: Path) -> None:
     assert offered("bash", f"kcd-gen dump {WEB.rpartition(':')[0]}:", project) == [WEB.rpartition(":")[2]]
     assert offered("bash", "kcd-gen build --cluster=p", project) == ["prod"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "fish"])
-def test_a_project_with_mistakes_offers_nothing_and_says_nothing(shell: str, project: Path) -> None:
+def test_an_invalid_project_has_no_suggestions_and_prints_nothing(shell: str, project: Path) -> None:
     (project / "kcd-gen.yaml").write_text("clusters: [")
     assert offered(shell, "kcd-gen build --cluster ", project) == []
 
@@ -107,5 +107,5 @@ def test_the_lines_of_the_page_install_it(project: Path) -> None:
     assert run([program("zsh", "zsh"), "-f", "-c", loaded], project) == "_kcd_gen_completion\n"
     (project / ".config/fish/completions").mkdir(parents=True)
     run([program("fish", "fish"), "--no-config", "-c", fish], project)
-    told = run([program("fish", "fish"), "-c", "complete -C 'kcd-gen bui'"], project)
-    assert told.split("\t")[0].strip() == "build"
+    printed = run([program("fish", "fish"), "-c", "complete -C 'kcd-gen bui'"], project)
+    assert printed.split("\t")[0].strip() == "build"

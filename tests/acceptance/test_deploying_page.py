@@ -1,4 +1,4 @@
-"""The examples of docs/deploying.md are what kcd-gen and kustomize do."""
+"""kcd-gen and kustomize do what the examples of docs/deploying.md show."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_file_is_explained(tmp_path: Path) -> None:
         assert f"`{path.name}`" in PAGE
 
 
-def test_the_patch_is_one() -> None:
+def test_the_patch_is_valid() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (patch,) = yaml.safe_load(block)["patches"]
     (operation,) = yaml.safe_load(patch["patch"])

@@ -1,6 +1,6 @@
 """The same sources give the same bytes: on any machine, in any order, at any time.
 
-What file modes and times come to is the machine's affair: Git keeps neither, and a umask is somebody's wish.
+File modes and times depend on the machine: Git records neither, and the umask is the user's choice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def write_sources(workspace: Workspace, names: list[str]) -> None:
 def build(
     workspace: Workspace, *flags: str, environment: Mapping[str, str] | None = None, umask: int = 0o022
 ) -> dict[str, bytes]:
-    """The output of another Python's build."""
+    """Return the output of a build in a new Python process."""
     where = ("--source", "sources", "--output", "output", "--vendor", "packages")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KCD_GEN_")}
     ran = subprocess.run(
@@ -58,30 +58,32 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     return build(workspace, "-j", "1", environment={"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "0"})
 
 
-def test_elsewhere_by_another_clock_locale_umask_and_hash_seed(reference: Mapping[str, bytes], tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "a folder of another depth" / "é")
+def test_the_output_is_independent_of_directory_clock_locale_umask_and_hash_seed(
+    reference: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "a directory of another depth" / "é")
     write_sources(workspace, NAMES)
     other = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "4711", "HOME": str(tmp_path)}
     assert build(workspace, "-j", "8", environment=other, umask=0o077) == reference
 
 
-def test_from_files_that_were_made_in_another_order(reference: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_the_output_is_independent_of_the_order_of_files(reference: Mapping[str, bytes], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_sources(workspace, NAMES[::-1])
     assert build(workspace) == reference
 
 
-def test_from_one_file_in_another_order(reference: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_the_output_is_independent_of_the_order_in_a_file(reference: Mapping[str, bytes], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_sources(workspace, NAMES)
-    folder = workspace.root / "sources"
-    texts = [path.read_text() for path in sorted(folder.iterdir(), reverse=True)]
-    shutil.rmtree(folder)
+    directory = workspace.root / "sources"
+    texts = [path.read_text() for path in sorted(directory.iterdir(), reverse=True)]
+    shutil.rmtree(directory)
     workspace.source("all.yaml", "---\n".join(texts))
     assert build(workspace) == reference
 
 
-def test_over_an_earlier_output_of_other_sources(reference: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_the_output_is_independent_of_an_earlier_output(reference: Mapping[str, bytes], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_sources(workspace, [*NAMES[:2], "d1"])
     build(workspace)

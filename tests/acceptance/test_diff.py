@@ -1,4 +1,4 @@
-"""`kcd-gen diff`: a Git revision and the working tree, compiled and compared. The repositories are real ones."""
+"""`kcd-gen diff`: a Git revision and the working tree, compiled and compared. The repositories are real."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def web(workspace: Workspace) -> Workspace:
 
 
 def diff(workspace: Workspace, *flags: str) -> Outcome:
-    """Without an output, which is not needed."""
+    """Run `diff` without an output directory, which it doesn't need."""
     where = ("--source", "sources", "--vendor", "packages", "--offline")
     return kcd_gen("diff", *where, *flags, directory=workspace.root)
 
@@ -71,7 +71,7 @@ def test_a_change_that_compiles_to_the_same_is_no_difference(web: Workspace) -> 
     assert diff(web, "--exit-code").text == "exit 0\n"
 
 
-def test_what_is_not_committed_yet_is_compared_with_head(web: Workspace) -> None:
+def test_uncommitted_changes_are_compared_with_head(web: Workspace) -> None:
     web.release("web", "parameters: {replicas: 3, host: a.example.com}\n")
     outcome = diff(web)
     assert (outcome.exit, outcome.err) == (0, "")
@@ -86,7 +86,7 @@ def test_what_is_not_committed_yet_is_compared_with_head(web: Workspace) -> None
     assert not web.output.exists()
 
 
-def test_a_branch_is_compared_with_where_it_began(web: Workspace) -> None:
+def test_a_branch_is_compared_with_its_merge_base(web: Workspace) -> None:
     git(web.root, "checkout", "-q", "-b", "feature")
     web.release("web", "parameters: {replicas: 3, host: a.example.com}\n")
     commit_all(web.root)
@@ -109,7 +109,7 @@ def test_the_default_branch_of_the_remote_comes_first(web: Workspace, tmp_path: 
     assert "spec.values.replicas: 1" in diff(copy).out
 
 
-def test_added_and_removed_releases(web: Workspace) -> None:
+def test_added_and_removed_releases_are_reported(web: Workspace) -> None:
     (web.root / "sources/default-other.yaml").unlink()
     web.release("new", "parameters: {host: new.example.com}")
     found = report(diff(web, "--format", "json"))
@@ -131,7 +131,7 @@ def test_added_and_removed_releases(web: Workspace) -> None:
     assert "- default/other\n" in text
 
 
-def test_dangers_are_called_out(web: Workspace) -> None:
+def test_dangers_are_reported(web: Workspace) -> None:
     web.release("kept", "protected: true")
     commit_all(web.root)
     (web.root / "sources/default-kept.yaml").unlink()
@@ -192,19 +192,19 @@ def test_a_side_that_does_not_compile_is_an_error_that_names_the_revision(web: W
     assert (outcome.exit, outcome.out) == (1, "")
     assert outcome.err.startswith("HEAD:sources/default-web.yaml:6:16: error[unknown-parameter]: ")
     git(web.root, "stash", "--quiet")
-    assert diff(web).exit == 1  # both sides alike, and neither compiles
+    assert diff(web).exit == 1  # both sides are the same, and neither compiles
     found = report(diff(web, "--format", "json"))
     assert (found["revision"], found["summary"]) == (None, None)
 
 
-def test_only_warnings_that_the_change_brings_are_told(web: Workspace) -> None:
+def test_only_new_warnings_are_reported(web: Workspace) -> None:
     web.release("first", "moduleOverrides: [{module: mian, timeout: 1m}]")
     commit_all(web.root)
     web.release("second", "moduleOverrides: [{module: mian, timeout: 1m}]")
     assert re.findall(r"sources/default-(\w+)\.yaml\S* warning", diff(web).err) == ["second"]
 
 
-def test_the_project_and_lock_of_the_revision_count(web: Workspace) -> None:
+def test_the_project_and_lock_of_the_revision_are_used(web: Workspace) -> None:
     project(web)
     commit_all(web.root)
     project(web, "- {name: test, sources: [sources], output: test}\ndependencies: ignore\n")
@@ -219,7 +219,7 @@ def test_the_project_and_lock_of_the_revision_count(web: Workspace) -> None:
     assert outcome.err.startswith("main:kcd-gen.lock:")
 
 
-def test_a_project_file_that_is_broken_in_the_revision_is_named_so(web: Workspace) -> None:
+def test_an_invalid_project_file_in_the_revision_is_reported_with_the_revision(web: Workspace) -> None:
     (web.root / "kcd-gen.yaml").write_text("apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusterz: []\n")
     commit_all(web.root)
     project(web)
@@ -235,13 +235,13 @@ def test_a_project_that_is_new_adds_everything(web: Workspace) -> None:
     assert found["summary"]["added"] == 2  # type: ignore[index]
 
 
-def test_the_vendor_layout_of_the_revision_counts(web: Workspace) -> None:
-    web.package(WEB_MANIFEST + "      more: true\n")  # the same tag stands for another image
+def test_the_vendor_layout_of_the_revision_is_used(web: Workspace) -> None:
+    web.package(WEB_MANIFEST + "      more: true\n")  # the same tag now names another image
     found = report(diff(web, "--format", "json"))
     old, new = (found["releases"][0][side]["digest"] for side in ("old", "new"))  # type: ignore[index]
     assert old != new
     assert "+ spec.values.more: true" in diff(web).out
-    shutil.rmtree(web.root / "packages/blobs")  # those of the revision are in Git
+    shutil.rmtree(web.root / "packages/blobs")  # the revision's blobs are in Git
     git(web.root, "checkout", "--quiet", "packages/index.json")
     assert diff(web).exit == 1  # the working tree's are gone
     web.package(WEB_MANIFEST + "      more: true\n")
@@ -258,7 +258,7 @@ def test_a_vendor_layout_that_is_not_committed_is_shared(workspace: Workspace) -
     assert "+ spec.values.replicas: 5" in diff(workspace).out
 
 
-def test_nothing_of_the_checkout_is_touched(web: Workspace) -> None:
+def test_the_checkout_is_unchanged(web: Workspace) -> None:
     git(web.root, "status")
     web.release("web")
     before = files_below(web.root)
@@ -267,21 +267,21 @@ def test_nothing_of_the_checkout_is_touched(web: Workspace) -> None:
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "--upload-pack=touch x", "-h", "main\n", "HEAD:sources", "", "main...x"])
-def test_what_git_does_not_know_is_an_error_and_never_an_option(web: Workspace, ref: str) -> None:
+def test_an_unknown_revision_is_an_error_and_never_an_option(web: Workspace, ref: str) -> None:
     outcome = diff(web, f"--ref={ref}")
     assert outcome.exit in (1, 2)
     assert outcome.exit == 2 or "error[unknown-revision]" in outcome.err
     assert not (web.root / "x").exists()
 
 
-def test_a_tag_and_a_short_id_will_do(web: Workspace) -> None:
+def test_a_tag_and_a_short_id_are_accepted(web: Workspace) -> None:
     git(web.root, "tag", "--annotate", "--message", "one", "v1")
     web.release("web")
     for ref in ("v1", git(web.root, "rev-parse", "--short", "HEAD").strip(), "HEAD", "main~0", "@{0}"):
         assert diff(web, "--ref", ref, "--exit-code").exit == 3
 
 
-def test_a_shallow_clone_says_how_to_deepen_it(web: Workspace, tmp_path: Path) -> None:
+def test_an_error_in_a_shallow_clone_explains_how_to_deepen_it(web: Workspace, tmp_path: Path) -> None:
     web.release("web")
     commit_all(web.root)
     clone = tmp_path / "clone"
@@ -297,7 +297,7 @@ def test_a_shallow_clone_says_how_to_deepen_it(web: Workspace, tmp_path: Path) -
     assert "the clone is shallow and has no branch to compare with" in diff(copy).err
 
 
-def test_a_submodule_is_read_where_it_is_checked_out(web: Workspace, tmp_path: Path) -> None:
+def test_a_submodule_is_read_if_it_is_checked_out(web: Workspace, tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()
     shutil.copy(web.root / "sources/default-web.yaml", inner / "third.yaml")
@@ -316,7 +316,7 @@ def test_a_submodule_is_read_where_it_is_checked_out(web: Workspace, tmp_path: P
     assert "HEAD:sources/inner: error[unreadable-revision]: this submodule is not checked out" in outcome.err
 
 
-def test_a_pointer_of_git_lfs_is_followed_or_refused(web: Workspace) -> None:
+def test_a_git_lfs_pointer_is_followed_or_refused(web: Workspace) -> None:
     path = web.root / "sources/default-web.yaml"
     content = path.read_bytes()
     identity = hashlib.sha256(content).hexdigest()
@@ -337,13 +337,13 @@ def test_a_pointer_of_git_lfs_is_followed_or_refused(web: Workspace) -> None:
     assert diff(web).exit == 1
 
 
-def test_what_is_encrypted_is_refused(web: Workspace) -> None:
+def test_an_encrypted_file_is_refused(web: Workspace) -> None:
     (web.root / "sources/more.yaml").write_bytes(b"\0GITCRYPT\0\1\2\3")
     commit_all(web.root)
     assert "the file is encrypted with git-crypt" in diff(web).err
 
 
-def test_links_are_followed_inside_the_repository_alone(web: Workspace) -> None:
+def test_symlinks_are_followed_only_inside_the_repository(web: Workspace) -> None:
     shared = web.root / "shared/deep"
     shared.mkdir(parents=True)
     (web.root / "sources/default-web.yaml").rename(shared / "web.yaml")
@@ -363,7 +363,7 @@ def test_links_are_followed_inside_the_repository_alone(web: Workspace) -> None:
         assert "HEAD:sources/links: error[unreadable-revision]: " in outcome.err
 
 
-def test_a_project_outside_of_git_is_told_so(workspace: Workspace) -> None:
+def test_a_project_outside_of_git_is_an_error(workspace: Workspace) -> None:
     workspace.release("web")
     assert "error[no-repository]" in diff(workspace).err
     outcome = kcd_gen(
@@ -384,14 +384,14 @@ def test_sources_outside_of_the_repository_have_no_revision(web: Workspace) -> N
     assert "error[no-repository]: the source '..' is outside the Git repository" in outcome.err
 
 
-def test_globs_and_absolute_sources(web: Workspace) -> None:
+def test_globs_and_absolute_sources_are_compared(web: Workspace) -> None:
     web.release("web")
     for source in ("sour*/*.yaml", str(web.root / "sources"), "./sources/", "sources/default-web.yaml", "**/*.yaml"):
         outcome = kcd_gen("diff", "--source", source, "--vendor", "packages", directory=web.root)
         assert (outcome.exit, outcome.out.splitlines()[0]) == (0, "~ default/web"), source
 
 
-def test_an_output_among_the_sources_is_no_source_of_either_side(web: Workspace) -> None:
+def test_an_output_among_the_sources_is_not_read_on_either_side(web: Workspace) -> None:
     flags = ("--source", ".", "--output", "deploy", "--vendor", "packages", "--offline")
     assert kcd_gen("build", *flags, directory=web.root).exit == 0
     commit_all(web.root)
@@ -399,7 +399,7 @@ def test_an_output_among_the_sources_is_no_source_of_either_side(web: Workspace)
         assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
         shutil.rmtree(web.root / "deploy")
         assert kcd_gen("diff", *flags, directory=web.root).text == "exit 0\n"
-    assert compiled.call_count == 2  # once a run
+    assert compiled.call_count == 2  # once per run
 
 
 def chart(template: str) -> bytes:
@@ -452,7 +452,7 @@ def test_the_charts_are_rendered_and_compared_by_identity(web: Workspace) -> Non
     assert "  + PodDisruptionBudget default/web-main\n    + spec.minAvailable: 1\n" in diff(web, "--charts").out
 
 
-def test_a_chart_is_given_every_value_as_it_is(web: Workspace) -> None:
+def test_a_chart_receives_every_value_unchanged(web: Workspace) -> None:
     with_chart(
         web, "kind: A\nmetadata: {name: a}\nhost: {{ .Values.host | quote }}\nreplicas: {{ .Values.replicas }}\n"
     )
@@ -465,7 +465,7 @@ def test_a_chart_is_given_every_value_as_it_is(web: Workspace) -> None:
     assert changed["replicas"] == 1e6
 
 
-def test_a_chart_that_fails_is_told_and_hides_nothing_else(web: Workspace) -> None:
+def test_a_failing_chart_is_reported_and_hides_no_other_change(web: Workspace) -> None:
     with_chart(web, "{{ if gt (int .Values.replicas) 2 }}{{ fail `too many` }}{{ end }}")
     web.release("other", "parameters: {replicas: 2}")
     web.release("web", "parameters: {replicas: 3}\n")
@@ -481,7 +481,7 @@ def test_a_chart_that_fails_is_told_and_hides_nothing_else(web: Workspace) -> No
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Path:
-    """A platform of 24 Releases, committed; in the working tree its ingress suffix is another, and more."""
+    """A committed platform of 24 Releases; the working tree changes its ingress suffix and more."""
     sources, _ = write_cluster(tmp_path, releases=24)
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     commit_all(tmp_path)
@@ -500,13 +500,15 @@ def fleet(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def of_fleet(folder: Path, *flags: str) -> Outcome:
-    return kcd_gen("diff", "--source", "sources", "--vendor", "layout", "--ref", "main", *flags, directory=folder)
+def fleet_diff(directory: Path, *flags: str) -> Outcome:
+    return kcd_gen("diff", "--source", "sources", "--vendor", "layout", "--ref", "main", *flags, directory=directory)
 
 
 @pytest.mark.parametrize(("form", "name"), [("markdown", "diff.md"), ("html", "diff.html"), ("text", "diff.txt")])
-def test_the_change_of_a_platform_reads_well(fleet: Path, form: str, name: str, request: pytest.FixtureRequest) -> None:
-    outcome = of_fleet(fleet, "--format", form)
+def test_the_diff_of_a_platform_matches_the_golden_file(
+    fleet: Path, form: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    outcome = fleet_diff(fleet, "--format", form)
     assert (outcome.exit, outcome.err) == (0, "")
     golden = GOLDEN / name
     if request.config.getoption("--snapshot-update"):
@@ -516,8 +518,8 @@ def test_the_change_of_a_platform_reads_well(fleet: Path, form: str, name: str, 
     assert outcome.out == golden.read_text(encoding="utf-8")
 
 
-def test_the_counts_of_the_golden_change_are_right(fleet: Path) -> None:
-    found = report(of_fleet(fleet, "--format", "json"))
+def test_the_golden_diff_has_the_right_counts(fleet: Path) -> None:
+    found = report(fleet_diff(fleet, "--format", "json"))
     assert found["summary"] == {
         "releasesBefore": 24,
         "releasesAfter": 24,
@@ -532,25 +534,25 @@ def test_the_counts_of_the_golden_change_are_right(fleet: Path) -> None:
     ]
 
 
-def test_markdown_stays_below_the_limit_and_says_what_was_cut(fleet: Path) -> None:
+def test_markdown_stays_below_the_limit_and_reports_what_was_cut(fleet: Path) -> None:
     for index in range(24):
         path = fleet / f"sources/release{index}.yaml"
         if path.exists():
             patch = f"  moduleOverrides:\n  - module: main\n    specPatch: {{values: {{own{index}: {{\n"
             patch += "".join(f"      key{index}{n}: {index}{'x' * 100},\n" for n in range(50)) + "    }}}\n"
             path.write_text(path.read_text() + patch)
-    outcome = of_fleet(fleet, "--format", "markdown")
+    outcome = fleet_diff(fleet, "--format", "markdown")
     assert outcome.exit == 0
     assert len(outcome.out) < LIMIT
     assert re.search(r"… and \d+ sections more; run `kcd-gen diff` to see all of them\.\n$", outcome.out)
 
 
-def test_two_runs_print_the_same_and_helm_is_shared(fleet: Path) -> None:
-    assert of_fleet(fleet).out == of_fleet(fleet, "--jobs", "1").out
+def test_two_runs_print_the_same_and_share_helm(fleet: Path) -> None:
+    assert fleet_diff(fleet).out == fleet_diff(fleet, "--jobs", "1").out
     with mock.patch.object(Helm, "render", autospec=True, side_effect=Helm.render) as render:
         git(fleet, "stash", "--quiet", "--include-untracked")
-        assert of_fleet(fleet).text == "exit 0\n"
-    assert render.call_count == 2  # the two phases of one compile
+        assert fleet_diff(fleet).text == "exit 0\n"
+    assert render.call_count == 2  # the two phases of one compilation
 
 
 def test_the_help_has_examples(tmp_path: Path) -> None:

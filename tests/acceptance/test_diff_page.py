@@ -1,4 +1,4 @@
-"""The table of docs/diff.md has every danger; its session is run in tests/docs."""
+"""The table of docs/diff.md lists every danger; its session is run in tests/docs."""
 
 from __future__ import annotations
 

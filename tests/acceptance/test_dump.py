@@ -1,4 +1,4 @@
-"""`kcd-gen dump`: what is inside a package, and its files taken out."""
+"""`kcd-gen dump`: show what a package contains, and extract its files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SHOP = "x.io/shop:1.0.0"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     """A manifest, the layer of its image, and a layout with it."""
     layer = package_layer(MANIFEST, STATUS, CHARTS)
     (tmp_path / "shop.yaml").write_text(MANIFEST)
@@ -58,12 +58,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def dump(folder: Path, *arguments: str) -> Outcome:
-    return kcd_gen("dump", *arguments, directory=folder)
+def dump(directory: Path, *arguments: str) -> Outcome:
+    return kcd_gen("dump", *arguments, directory=directory)
 
 
 def document_of(outcome: Outcome) -> dict[str, Any]:
-    """The document on standard output, which is as its schema says."""
+    """Return the document on standard output, validated by its schema."""
     document: dict[str, Any] = json.loads(outcome.out)
     jsonschema.validate(document, schema("kcd-gen/dump-v1alpha1"))
     return document
@@ -74,9 +74,9 @@ def ok(outcome: Outcome) -> str:
     return outcome.out
 
 
-def test_a_package_is_shown_for_people(folder: Path) -> None:
-    said = ok(dump(folder, SHOP, "--vendor", "layout", "--offline"))
-    head, _, manifest = said.partition("\nManifest\n")
+def test_a_package_is_shown_for_people(directory: Path) -> None:
+    printed = ok(dump(directory, SHOP, "--vendor", "layout", "--offline"))
+    head, _, manifest = printed.partition("\nManifest\n")
     title, *lines = head.splitlines()
     assert title.startswith("shop:1.0.0  sha256:")
     digests = [line.rpartition("  ")[0] for line in lines if "sha256:" in line]
@@ -118,8 +118,8 @@ Charts
 """
 
 
-def test_a_package_is_shown_for_scripts(folder: Path) -> None:
-    document = document_of(dump(folder, f"oci:layout:{SHOP}", "--format", "json"))
+def test_a_package_is_shown_for_scripts(directory: Path) -> None:
+    document = document_of(dump(directory, f"oci:layout:{SHOP}", "--format", "json"))
     package = document["package"]
     assert package["reference"] == SHOP
     assert package["parameters"][0] == {
@@ -139,9 +139,9 @@ def test_both_documents_have_the_same_diagnostics() -> None:
     assert dumped == reported
 
 
-def test_a_layer_and_a_manifest_are_shown_too(folder: Path) -> None:
+def test_a_layer_and_a_manifest_can_be_shown(directory: Path) -> None:
     for name, charts in (("assembly.tgz", 2), ("shop.yaml", 0)):
-        package = document_of(dump(folder, name, "--format", "json"))["package"]
+        package = document_of(dump(directory, name, "--format", "json"))["package"]
         assert (package["name"], len(package["charts"])) == ("shop", charts)
 
 
@@ -156,52 +156,52 @@ def test_a_package_of_the_project_is_found(tmp_path: Path) -> None:
     assert "podinfo 6.7.1" in ok(dump(tmp_path, f"oci://{REFERENCE}", *allowed))
 
 
-def test_a_package_is_unpacked_with_its_charts(folder: Path) -> None:
-    said = ok(dump(folder, "assembly.tgz", "--output", "out"))
-    assert "Created out/charts/web-1.0.0\n" in said
-    found = files_below(folder / "out")
+def test_a_package_is_unpacked_with_its_charts(directory: Path) -> None:
+    printed = ok(dump(directory, "assembly.tgz", "--output", "out"))
+    assert "Created out/charts/web-1.0.0\n" in printed
+    found = files_below(directory / "out")
     assert found["original.yaml"].decode() == MANIFEST
     assert found["web-1.0.0.tgz"] == CHARTS["web-1.0.0.tgz"]
     assert found["charts/web-1.0.0/Chart.yaml"] == chart_files()["Chart.yaml"]
 
 
-def test_a_manifest_is_unpacked_as_it_is_groomed(folder: Path) -> None:
-    ok(dump(folder, "shop.yaml", "--output", "out"))
-    assert set(files_below(folder / "out")) == {"original.yaml", "groomed.yaml"}
+def test_a_manifest_is_unpacked_in_its_groomed_form(directory: Path) -> None:
+    ok(dump(directory, "shop.yaml", "--output", "out"))
+    assert set(files_below(directory / "out")) == {"original.yaml", "groomed.yaml"}
 
 
-def test_nothing_is_overwritten(folder: Path) -> None:
-    write_files(folder / "out", {"status.yaml": b"mine"})
-    said = dump(folder, "assembly.tgz", "--output", "out")
-    assert "error[foreign-file]: 'out/status.yaml' already exists" in said.err
-    assert said.exit == 1
-    assert files_below(folder / "out") == {"status.yaml": b"mine"}
+def test_nothing_is_overwritten(directory: Path) -> None:
+    write_files(directory / "out", {"status.yaml": b"mine"})
+    outcome = dump(directory, "assembly.tgz", "--output", "out")
+    assert "error[foreign-file]: 'out/status.yaml' already exists" in outcome.err
+    assert outcome.exit == 1
+    assert files_below(directory / "out") == {"status.yaml": b"mine"}
 
 
-def test_nothing_is_written_through_a_link(folder: Path) -> None:
-    (folder / "elsewhere").mkdir()
-    (folder / "out").mkdir()
-    (folder / "out/charts").symlink_to(folder / "elsewhere")
-    assert "error[symlinked-output]" in dump(folder, "assembly.tgz", "--output", "out").err
-    assert files_below(folder / "elsewhere") == {}
-    (folder / "out/original.yaml").unlink(missing_ok=True)
-    (folder / "out/original.yaml").symlink_to(folder / "new")
-    assert "error[symlinked-output]" in dump(folder, "assembly.tgz", "--output", "out").err
-    (folder / "out/charts").unlink()
-    assert "error[foreign-file]" in dump(folder, "assembly.tgz", "--output", "out").err
-    assert not (folder / "new").exists()
+def test_nothing_is_written_through_a_symlink(directory: Path) -> None:
+    (directory / "elsewhere").mkdir()
+    (directory / "out").mkdir()
+    (directory / "out/charts").symlink_to(directory / "elsewhere")
+    assert "error[symlinked-output]" in dump(directory, "assembly.tgz", "--output", "out").err
+    assert files_below(directory / "elsewhere") == {}
+    (directory / "out/original.yaml").unlink(missing_ok=True)
+    (directory / "out/original.yaml").symlink_to(directory / "new")
+    assert "error[symlinked-output]" in dump(directory, "assembly.tgz", "--output", "out").err
+    (directory / "out/charts").unlink()
+    assert "error[foreign-file]" in dump(directory, "assembly.tgz", "--output", "out").err
+    assert not (directory / "new").exists()
 
 
-def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
+def test_a_chart_that_would_leave_the_directory_is_refused(directory: Path) -> None:
     evil = gzipped(tar(member("web/Chart.yaml", b"name: web\n"), member("web/../../../x", b"x")))
     files = {"original.yaml": MANIFEST.encode(), "index.yaml": b"entries: {}\n", "status.yaml": STATUS.encode()}
-    (folder / "assembly.tgz").write_bytes(gzipped(tarred({**files, "web-1.0.0.tgz": evil})))
-    assert "error[corrupt-chart]" in dump(folder, "assembly.tgz", "--output", "out").err
-    assert not (folder / "out").exists()
+    (directory / "assembly.tgz").write_bytes(gzipped(tarred({**files, "web-1.0.0.tgz": evil})))
+    assert "error[corrupt-chart]" in dump(directory, "assembly.tgz", "--output", "out").err
+    assert not (directory / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "expected"),
     [
         ("none.yaml", "error[missing-source]: 'none.yaml' does not exist"),
         ("layout", "error[missing-source]: 'layout' is a directory"),
@@ -211,18 +211,18 @@ def test_a_chart_that_would_leave_the_folder_is_refused(folder: Path) -> None:
         ("oci:nowhere:x.io/a:1", "error[bad-layout]"),
     ],
 )
-def test_what_cannot_be_shown(folder: Path, argument: str, said: str) -> None:
-    outcome = dump(folder, argument)
-    assert said in outcome.err
+def test_an_argument_that_cannot_be_shown_is_an_error(directory: Path, argument: str, expected: str) -> None:
+    outcome = dump(directory, argument)
+    assert expected in outcome.err
     assert outcome.exit == 1
-    assert document_of(dump(folder, argument, "--format", "json"))["package"] is None
+    assert document_of(dump(directory, argument, "--format", "json"))["package"] is None
 
 
-def test_a_terminal_gets_no_control_characters(folder: Path) -> None:
-    (folder / "shop.yaml").write_text(MANIFEST.replace("The host name", '"\\e[31mred"'))
-    assert "\x1b" not in ok(dump(folder, "shop.yaml"))
+def test_a_terminal_gets_no_control_characters(directory: Path) -> None:
+    (directory / "shop.yaml").write_text(MANIFEST.replace("The host name", '"\\e[31mred"'))
+    assert "\x1b" not in ok(dump(directory, "shop.yaml"))
 
 
-def test_the_errors_of_a_manifest_have_their_lines(folder: Path) -> None:
-    (folder / "shop.yaml").write_text(MANIFEST.replace("tag: 1.0.0", "tga: 1.0.0"))
-    assert "shop.yaml:3:1: error[unknown-field]" in dump(folder, "shop.yaml").err
+def test_the_errors_of_a_manifest_have_line_numbers(directory: Path) -> None:
+    (directory / "shop.yaml").write_text(MANIFEST.replace("tag: 1.0.0", "tga: 1.0.0"))
+    assert "shop.yaml:3:1: error[unknown-field]" in dump(directory, "shop.yaml").err

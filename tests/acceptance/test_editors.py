@@ -1,4 +1,4 @@
-"""What an editor tells a user, with the real yaml-language-server behind it, and docs/how-to/editors.md."""
+"""What an editor with the real yaml-language-server shows, and docs/how-to/editors.md."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ modules:
 
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageServer]:
-    """The quickstart with its schema, in an editor with the settings of the how-to."""
+    """The quickstart with its schema, in an editor with the settings of the how-to page."""
     root = tmp_path_factory.mktemp("editors") / "quickstart"
     shutil.copytree(QUICKSTART, root)
     assert kcd_gen("schema", "sources", "--output", "kcd-gen.schema.json", directory=root).exit == 0
@@ -60,13 +60,13 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageSer
         yield server
 
 
-def test_what_compiles_is_not_complained_of(quickstart: LanguageServer) -> None:
+def test_valid_sources_have_no_diagnostics(quickstart: LanguageServer) -> None:
     assert quickstart.diagnostics(RELEASE) == []
     assert quickstart.diagnostics("kcd-gen.yaml") == []
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (TEXT.replace("fqdn", "fqnd"), ['12: Missing property "fqdn".', "13: Property fqnd is not allowed."]),
         (TEXT.replace("podinfo1.ingress.kubodoc.local", "8"), ['13: Incorrect type. Expected "string".']),
@@ -84,9 +84,9 @@ def test_what_compiles_is_not_complained_of(quickstart: LanguageServer) -> None:
     ],
 )
 def test_a_release_is_checked_with_the_parameters_of_its_package(
-    quickstart: LanguageServer, text: str, said: list[str]
+    quickstart: LanguageServer, text: str, expected: list[str]
 ) -> None:
-    assert quickstart.diagnostics(RELEASE, text) == said
+    assert quickstart.diagnostics(RELEASE, text) == expected
 
 
 def test_each_document_is_checked_by_its_kind(quickstart: LanguageServer) -> None:
@@ -115,7 +115,7 @@ def test_the_keys_of_parameters_are_completed(quickstart: LanguageServer) -> Non
     assert set(quickstart.completions(RELEASE, f"{TEXT}    i{CURSOR}\n")) == {"ingressClassName"}
 
 
-def test_what_the_project_has_is_offered(quickstart: LanguageServer) -> None:
+def test_names_of_the_project_are_completed(quickstart: LanguageServer) -> None:
     head = "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: "
     assert {"Release", "Context", "Config"} <= set(quickstart.completions(RELEASE, f"{head}{CURSOR}\n"))
     assert {"metadata", "spec"} <= set(quickstart.completions(RELEASE, f"{head}Release\n{CURSOR}\n"))
@@ -127,7 +127,7 @@ def test_what_the_project_has_is_offered(quickstart: LanguageServer) -> None:
     assert "main" in quickstart.completions(RELEASE, f"{TEXT}  moduleOverrides:\n  - module: {CURSOR}\n")
 
 
-def test_what_a_field_is_about_is_told(quickstart: LanguageServer) -> None:
+def test_hovering_over_a_field_shows_its_description(quickstart: LanguageServer) -> None:
     parameter = quickstart.hover(RELEASE, TEXT.replace("fqdn", f"fq{CURSOR}dn"))
     assert "The host name under which the application is reached" in parameter
     assert "How often Flux checks the tag" in quickstart.hover(RELEASE, TEXT.replace("interval", f"inter{CURSOR}val"))
@@ -144,22 +144,24 @@ def test_a_json_schema_with_references_is_understood(workspace: Workspace) -> No
     file = "sources/default-web.yaml"
     head = modeline("../kcd-gen.schema.json") + "\n" + (workspace.root / file).read_text() + "  parameters:\n"
 
-    def said(parameters: str) -> list[str]:
+    def diagnostics(parameters: str) -> list[str]:
         text = head + "".join(f"    {line}\n" for line in parameters.splitlines())
         return [one.partition(": ")[2] for one in server.diagnostics(file, text)]
 
     with language_server(workspace.root) as server:  # no settings: the comment in the file is enough
-        assert said("port: 80\ndata: {size: 1Gi, more: {size: 2Gi}}\nflags: ABC\nmail: A <a@b>\nmode: fast") == []
-        assert said("port: '{{ .Context.port }}'") == ['Incorrect type. Expected "integer".']  # as in a build
-        assert said("mode: '{{ .Context.mode }}'\ndata: {size: '{{ .Context.size }}'}") == []
-        assert said("port: 65536") == ["Value is above the maximum of 65535."]
-        assert said("data: {more: {sise: 1}}") == ["Property sise is not allowed."]
-        assert said("data: {size: 1Mi}") == ["must match ^(?P<n>[0-9]+)Gi\\z"]
-        assert said("mode: slow") == ['Value is not accepted. Valid values: "fast", "safe".']
+        assert (
+            diagnostics("port: 80\ndata: {size: 1Gi, more: {size: 2Gi}}\nflags: ABC\nmail: A <a@b>\nmode: fast") == []
+        )
+        assert diagnostics("port: '{{ .Context.port }}'") == ['Incorrect type. Expected "integer".']  # as in a build
+        assert diagnostics("mode: '{{ .Context.mode }}'\ndata: {size: '{{ .Context.size }}'}") == []
+        assert diagnostics("port: 65536") == ["Value is above the maximum of 65535."]
+        assert diagnostics("data: {more: {sise: 1}}") == ["Property sise is not allowed."]
+        assert diagnostics("data: {size: 1Mi}") == ["must match ^(?P<n>[0-9]+)Gi\\z"]
+        assert diagnostics("mode: slow") == ['Value is not accepted. Valid values: "fast", "safe".']
         assert "fast" in server.completions(file, f"{head}    mode: {CURSOR}\n")
         assert "port" in server.completions(file, f"{head}    {CURSOR}\n")
         wrong = f"{head}    prt: 80\n"
-        second = wrong.partition("\n")[2]  # without the comment, which is for one document
+        second = wrong.partition("\n")[2]  # without the comment, which applies to one document
         assert len(server.diagnostics(file, f"{wrong}---\n{second}")) == 1
         assert len(server.diagnostics(file, f"{wrong}---\n{wrong}")) == 2
         assert len(server.diagnostics(file, wrong.replace("yaml-language-server: $schema=", "$schema: "))) == 1
@@ -180,7 +182,7 @@ def test_the_project_file_is_checked(tmp_path: Path) -> None:
         assert "ignore" in server.completions("kcd-gen.yaml", f"{good}dependencies: {CURSOR}\n")
 
 
-def test_the_settings_of_the_page_are_those_that_kcd_gen_gives() -> None:
+def test_the_page_has_the_settings_that_kcd_gen_writes() -> None:
     blocks = dict(re.findall(r"```(json|toml|lua)\n(.*?)```", PAGE, re.DOTALL))
     settings = vscode_settings(["clusters/prod"])
     assert json.loads(blocks["json"]) == settings
@@ -191,7 +193,7 @@ def test_the_settings_of_the_page_are_those_that_kcd_gen_gives() -> None:
     assert f"```yaml\n{modeline()}\napiVersion: kcd-gen/v1alpha1\n" in PAGE
 
 
-def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     shutil.copytree(QUICKSTART, tmp_path / "quickstart")
     console = re.findall(r"```console\n\$ kcd-gen ([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
     assert len(console) >= 3

@@ -1,6 +1,6 @@
-"""What a user reads when something is wrong: one of each kind, whole, so that the words are reviewed too.
+"""What a user reads when something is wrong: one complete error of each kind, so that the wording is reviewed too.
 
-Whatever the problem, nothing is written: the output of an earlier build stays byte for byte.
+Whatever the problem, nothing is written: the output of an earlier build is unchanged byte for byte.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def template_that_does_not_parse(workspace: Workspace) -> None:
 
 
 def rendering_of_another_form(workspace: Workspace) -> None:
-    """With a template error beside it: both kinds are told at once."""
+    """With a template error as well: both kinds are reported at once."""
     workspace.package(
         WEB_MANIFEST
         + "    interval: '{{ .Parameters.a.b }}'\n"
@@ -226,7 +226,7 @@ def foreign_file(workspace: Workspace) -> None:
 
 
 def missing_source(workspace: Workspace) -> None:
-    """There is no folder `sources`."""
+    """The directory `sources` does not exist."""
 
 
 def missing_vendor_layout(workspace: Workspace) -> None:
@@ -400,7 +400,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("prepare", KINDS, ids=lambda prepare: prepare.__name__)
-def test_a_problem_is_told_with_its_place_and_nothing_is_written(
+def test_a_problem_is_reported_with_its_position_and_nothing_is_written(
     prepare: Prepare, workspace: Workspace, snapshot: SnapshotAssertion
 ) -> None:
     prepare(workspace)

@@ -1,4 +1,4 @@
-"""One problem of each code that `test_errors` has none of, whole; each is provoked by the function of its name."""
+"""One complete problem of each code that is not in `test_errors`; each is caused by the function of its name."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 IN_UNIT_TESTS = {
-    "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_whose_folder_is_not_known_is_an_error",
+    "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_with_an_unknown_directory_is_an_error",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
     "bad-base": "oci/test_base_image.py::test_an_invalid_base_is_refused",
     "bad-chart": "archives/test_chart.py::test_a_harmful_archive_is_refused",
     "bad-credentials": "oci/test_credentials.py::test_a_helper_that_fails_is_named",
-    "bad-dump": "../acceptance/test_migrate.py::test_what_is_no_dump_is_told",
+    "bad-dump": "../acceptance/test_migrate.py::test_an_invalid_dump_is_an_error",
     "bad-kustomization": "server/test_kustomization.py::test_an_unsupported_notation_is_an_error_and_not_edited",
     "base-part-left-out": "../acceptance/test_image.py::test_every_platform_is_kept",
     "chart-conflict": "../acceptance/test_package.py::test_two_modules_share_a_chart_and_never_two_of_one_name",
@@ -61,37 +61,37 @@ IN_UNIT_TESTS = {
     "more-problems": "diagnostics/test_problems.py::test_problems_of_one_file_beyond_the_limit_are_counted",
     "unreadable-template": "helm/test_refusals.py::test_an_unreadable_template_that_helm_accepts_is_an_error",
     "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
-    "run-limit": "../faults/test_trust.py::test_what_registries_send_is_counted",
+    "run-limit": "../faults/test_trust.py::test_received_bytes_count_towards_the_limit_of_the_run",
     "overlapping-paths": "sources/test_project_paths.py::test_paths_that_are_read_must_not_overlap_the_output",
     "secret-variable": "sources/test_environment.py::test_a_credential_is_never_expanded",
     "unlisted-variable": "sources/test_documents.py::test_only_the_listed_variables_are_expanded",
-    "exposed-address": "../server/test_serve.py::test_another_address_is_warned_of",
+    "exposed-address": "../server/test_serve.py::test_another_address_than_loopback_is_a_warning",
     "git-failed": "packaging/test_git.py::test_a_missing_repository_is_an_error",
     "git-missing": "packaging/test_git.py::test_git_is_required_only_for_git_sources",
-    "ignored-output": "../acceptance/test_init.py::test_an_output_that_git_would_leave_out_is_a_warning",
+    "ignored-output": "../acceptance/test_init.py::test_an_output_ignored_by_git_is_a_warning",
     "missing-chart": "packaging/test_helm_repository.py::test_a_missing_chart_or_version_is_an_error_with_a_suggestion",
-    "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_no_service_is_an_error_at_its_line",
-    "missing-output": "../server/test_serve.py::test_flags_that_lead_to_nothing",
-    "missing-platform": "../acceptance/test_image.py::test_platforms_are_chosen",
+    "not-a-service": "../acceptance/test_init_server.py::test_a_url_that_is_not_a_service_is_an_error_at_its_line",
+    "missing-output": "../server/test_serve.py::test_unusable_arguments_are_an_error",
+    "missing-platform": "../acceptance/test_image.py::test_platforms_can_be_selected",
     "not-finite": "kube_yaml/test_emitter.py::test_a_number_that_json_cannot_represent_is_an_error",
     "not-unicode": "kube_yaml/test_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
-    "offline": "../faults/test_failing_servers.py::test_offline_nothing_is_asked",
-    "outdated-output": "../acceptance/test_ci_formats.py::test_what_is_out_of_date_is_annotated_too",
+    "offline": "../faults/test_failing_servers.py::test_offline_mode_sends_no_request",
+    "outdated-output": "../acceptance/test_ci_formats.py::test_an_outdated_output_is_annotated",
     "outside-checkout": "../acceptance/test_init_server.py::test_an_output_outside_the_checkout_is_an_error",
-    "registry-denied": "../faults/test_registry.py::test_a_private_registry_wants_a_login",
-    "registry-failed": "../faults/test_failing_servers.py::test_five_tries_are_all",
+    "registry-denied": "../faults/test_registry.py::test_a_private_registry_requires_a_login",
+    "registry-failed": "../faults/test_failing_servers.py::test_a_request_is_tried_five_times",
     "tag-exists": "oci/test_layout_writer.py::test_a_tag_is_moved_only_on_request",
     "too-deep": "kube_yaml/test_emitter.py::test_a_deeply_nested_value_is_written_or_is_an_error",
     "unlocked-dependency": "packaging/test_directory.py::test_dependencies_are_fetched_into_a_copy",
-    "unusable-file": "../acceptance/test_init_server.py::test_links_are_not_written_through",
-    "unpinned-base": "../acceptance/test_image.py::test_a_tag_alone_is_warned_of",
-    "unpinned-image": "../acceptance/test_image.py::test_a_base_elsewhere_travels",
-    "unusable-address": "../server/test_serve.py::test_flags_that_lead_to_nothing",
+    "unusable-file": "../acceptance/test_init_server.py::test_nothing_is_written_through_symlinks",
+    "unpinned-base": "../acceptance/test_image.py::test_a_base_with_only_a_tag_is_a_warning",
+    "unpinned-image": "../acceptance/test_image.py::test_the_layers_of_a_base_elsewhere_are_copied_by_a_push",
+    "unusable-address": "../server/test_serve.py::test_unusable_arguments_are_an_error",
     "unwritable-layout": "oci/test_layout_writer.py::test_a_directory_that_cannot_be_created_is_an_error",
     "unwritable-schema": "../acceptance/test_schema.py::test_a_file_that_cannot_be_written_is_an_error",
 }
-"""Codes that guard the writer against values that no reader before it lets in, and those of other commands than `build`
-and of the registry client."""
+"""Codes of checks in the writer for values that the readers never accept, and those of commands other than `build` and
+of the registry client."""
 
 
 def ambiguous_installation(workspace: Workspace) -> Outcome:
@@ -101,10 +101,10 @@ def ambiguous_installation(workspace: Workspace) -> Outcome:
 
 
 def ambiguous_package(workspace: Workspace) -> Outcome:
-    folder = workspace.root / "packages"
+    directory = workspace.root / "packages"
     manifests = [WEB_MANIFEST, WEB_MANIFEST + "description: another\n"]
     layers = [package_content(manifest, status_of(manifest)) for manifest in manifests]
-    write_index(folder, [{**write_image(folder, layer), "annotations": {REF_NAME: WEB}} for layer in layers])
+    write_index(directory, [{**write_image(directory, layer), "annotations": {REF_NAME: WEB}} for layer in layers])
     workspace.release("web")
     return workspace.build()
 
@@ -132,7 +132,7 @@ def broken_journal(workspace: Workspace) -> Outcome:
 
 
 def interrupt(workspace: Workspace, path: str) -> None:
-    """Leave what a write leaves that was killed before its move of a file to `path`."""
+    """Leave the state of a write that was killed before it moved a file to `path`."""
     workspace.release("web")
     (workspace.root / ".git").mkdir()
     workspace.output.mkdir()
@@ -140,8 +140,8 @@ def interrupt(workspace: Workspace, path: str) -> None:
         store = open_staging(root)
         root.create(f"{NEW}/0", b"kind: HelmRelease\n")
         step = {"path": path, "replace": True, "inode": None, "digests": {}}
-        said = {"inode": (workspace.output / STAGING).stat().st_ino, "steps": [step], "paths": [path]}
-        store.write("journal.json", json.dumps(said).encode(), durable=False)
+        journal = {"inode": (workspace.output / STAGING).stat().st_ino, "steps": [step], "paths": [path]}
+        store.write("journal.json", json.dumps(journal).encode(), durable=False)
 
 
 def chart_failed(workspace: Workspace) -> Outcome:
@@ -249,9 +249,9 @@ def no_releases(workspace: Workspace) -> Outcome:
 
 
 def not_a_package(workspace: Workspace) -> Outcome:
-    folder = workspace.root / "packages"
-    chart = write_blob(folder, b"{}", "application/vnd.cncf.helm.config.v1+json")
-    write_index(folder, [{**write_image(folder, b"", config=chart), "annotations": {REF_NAME: WEB}}])
+    directory = workspace.root / "packages"
+    chart = write_blob(directory, b"{}", "application/vnd.cncf.helm.config.v1+json")
+    write_index(directory, [{**write_image(directory, b"", config=chart), "annotations": {REF_NAME: WEB}}])
     workspace.release("web")
     return workspace.build()
 
@@ -445,7 +445,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize("provoke", KINDS, ids=lambda provoke: provoke.__name__)
-def test_a_problem_of_each_kind_is_told(provoke: Provoke, workspace: Workspace, snapshot: SnapshotAssertion) -> None:
+def test_a_problem_of_each_kind_is_reported(
+    provoke: Provoke, workspace: Workspace, snapshot: SnapshotAssertion
+) -> None:
     outcome = provoke(workspace)
     assert outcome.text.replace(str(workspace.root), "<root>") == snapshot
     assert f"[{provoke.__name__.replace('_', '-')}]: " in outcome.err
@@ -454,7 +456,7 @@ def test_a_problem_of_each_kind_is_told(provoke: Provoke, workspace: Workspace, 
         assert not [path for path in files_below(workspace.output) if not path.startswith(STAGING)]
 
 
-def test_every_documented_code_has_a_text_that_was_reviewed() -> None:
+def test_every_documented_code_has_a_reviewed_message() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE)
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
     texts = "".join(path.read_text(encoding="utf-8") for path in (HERE / "__snapshots__").glob("*.ambr"))
@@ -472,12 +474,12 @@ def project(workspace: Workspace, text: str, *flags: str) -> Outcome:
 
 
 def web_files() -> Mapping[str, bytes]:
-    """What the package `WEB` holds."""
+    """Return the content of the package `WEB`."""
     return read_package_archive(package_content(WEB_MANIFEST, status_of(WEB_MANIFEST)), Subject("web"))
 
 
 def with_files(workspace: Workspace, changed: Mapping[str, bytes], command: str = "build", *flags: str) -> Outcome:
-    """The build of a Release whose package holds other files, or another command on it."""
+    """Build a Release whose package has other files, or run another command on it."""
     write_layout(workspace.root / "packages", {WEB: gzipped(tarred({**web_files(), **changed}))})
     workspace.release("web")
     return workspace.run(command, "--offline", *flags)

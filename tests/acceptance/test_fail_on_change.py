@@ -1,4 +1,4 @@
-"""`build --fail-on-change`, by itself; `test_pre_commit` has it in hooks."""
+"""`build --fail-on-change` by itself; `test_pre_commit` runs it in hooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def web(workspace: Workspace) -> Workspace:
 
 @pytest.fixture
 def committed(web: Workspace) -> Workspace:
-    """A repository that holds a Release and its output."""
+    """A repository that contains a Release and its output."""
     assert web.build().exit == 0
     git(web.root, "init", "-q")
     git(web.root, "add", "-A")
@@ -32,7 +32,7 @@ def build(workspace: Workspace, *flags: str) -> Outcome:
     return workspace.build("--fail-on-change", *flags)
 
 
-def test_without_git_what_is_written_or_removed_counts(web: Workspace) -> None:
+def test_without_git_written_and_removed_files_count(web: Workspace) -> None:
     assert (build(web).exit, build(web).exit) == (3, 0)
     web.release("other")
     assert build(web).err == ADD
@@ -40,7 +40,7 @@ def test_without_git_what_is_written_or_removed_counts(web: Workspace) -> None:
     assert (build(web).exit, build(web).exit) == (3, 0)
 
 
-def test_with_git_what_it_does_not_know_counts_too(committed: Workspace) -> None:
+def test_with_git_untracked_files_count_too(committed: Workspace) -> None:
     assert build(committed).exit == 0
     committed.release("other")
     for _ in range(2):
@@ -55,7 +55,7 @@ def test_with_git_what_it_does_not_know_counts_too(committed: Workspace) -> None
     assert build(committed).exit == 0
 
 
-def test_what_git_ignores_and_what_is_not_kcd_gen_s_does_not_count(committed: Workspace) -> None:
+def test_ignored_and_unrelated_files_do_not_count(committed: Workspace) -> None:
     (committed.root / ".gitignore").write_text("/output/hr/\n")
     git(committed.root, "rm", "-rq", "--cached", "output/hr")
     (committed.output / "flux/mine.yaml").write_text("mine\n")
@@ -63,7 +63,7 @@ def test_what_git_ignores_and_what_is_not_kcd_gen_s_does_not_count(committed: Wo
     assert build(committed).exit == 0
 
 
-def test_a_check_with_it_asks_git_and_writes_nothing(committed: Workspace) -> None:
+def test_with_check_it_asks_git_and_writes_nothing(committed: Workspace) -> None:
     git(committed.root, "rm", "-q", "--cached", "output/flux/default/web.yaml")
     assert committed.build("--check").exit == 0
     outcome = build(committed, "--check")
@@ -84,21 +84,21 @@ def test_errors_come_first(committed: Workspace) -> None:
     assert "add what" not in outcome.err
 
 
-def test_the_command_is_one_for_where_one_stands(committed: Workspace) -> None:
+def test_the_suggested_command_works_in_the_current_directory(committed: Workspace) -> None:
     (committed.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
         "clusters:\n- {name: a, sources: [sources], output: my output}\n"
     )
     below: Path = committed.root / "sources"
     outcome = kcd_gen("build", "--offline", "--fail-on-change", directory=below)
-    said = outcome.err.rpartition("git add ")[2].strip()
+    suggested = outcome.err.rpartition("git add ")[2].strip()
     assert outcome.exit == 3
-    git(committed.root, "add", "--", str(below / said.strip("'")))
+    git(committed.root, "add", "--", str(below / suggested.strip("'")))
     assert kcd_gen("build", "--offline", "--fail-on-change", directory=below).exit == 0
 
 
 @pytest.mark.parametrize("style", ["json", "github"])
-def test_reports_stay_whole(committed: Workspace, style: str) -> None:
+def test_reports_stay_complete(committed: Workspace, style: str) -> None:
     committed.release("other")
     outcome = build(committed, "--format", style)
     assert outcome.exit == 3

@@ -1,4 +1,4 @@
-"""What a build with problems leaves behind: nothing of its own, and what was there as it was."""
+"""A build with problems writes nothing of its own and leaves existing files unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.workspace import (
 Prepare = Callable[[Workspace], object]
 
 
-def test_a_problem_after_a_good_build_leaves_its_output_alone(workspace: Workspace) -> None:
+def test_a_problem_after_a_good_build_leaves_its_output_unchanged(workspace: Workspace) -> None:
     workspace.release("web")
     assert workspace.build().exit == 0
     before = files_below(workspace.output)
@@ -69,7 +69,7 @@ def test_a_protected_package_protects_its_releases_unless_they_say_otherwise(wor
     assert b"prune" not in written["flux/default/app.yaml"]
 
 
-def test_an_invalid_config_stops_every_release_also_with_keep_going(workspace: Workspace) -> None:
+def test_an_invalid_config_stops_every_release_even_with_keep_going(workspace: Workspace) -> None:
     invalid_config(workspace)
     assert workspace.build("--keep-going").exit == 1
     assert [path for path in files_below(workspace.output) if path.startswith("flux/default")] == []
@@ -121,7 +121,7 @@ def test_a_config_that_is_not_yaml_stops_every_release_and_another_file_does_not
     assert "flux/default/web.yaml" in files_below(workspace.output)
 
 
-def test_a_build_without_releases_writes_a_kustomization_that_flux_takes(workspace: Workspace) -> None:
+def test_a_build_without_releases_writes_a_kustomization_that_flux_accepts(workspace: Workspace) -> None:
     workspace.release("web")
     workspace.build()
     (workspace.root / "sources" / "default-web.yaml").write_text("")
@@ -132,7 +132,7 @@ def test_a_build_without_releases_writes_a_kustomization_that_flux_takes(workspa
     assert {key for key, value in written.items() if value} == {"apiVersion", "kind", "metadata"}
 
 
-def test_keep_going_writes_the_good_ones_and_keeps_what_the_failing_ones_had(workspace: Workspace) -> None:
+def test_keep_going_writes_good_releases_and_keeps_the_files_of_failing_ones(workspace: Workspace) -> None:
     workspace.release("web")
     workspace.release("app")
     workspace.build()
@@ -158,7 +158,7 @@ def test_keep_going_writes_the_good_ones_and_keeps_what_the_failing_ones_had(wor
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda workspace: workspace.source("x.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: [\n"),
         lambda workspace: workspace.source(
@@ -170,13 +170,13 @@ def test_keep_going_writes_the_good_ones_and_keeps_what_the_failing_ones_had(wor
     ],
     ids=["file-that-does-not-read", "impossible-name", "no-name"],
 )
-def test_where_a_release_can_not_be_told_nothing_is_removed(spoil: Prepare, workspace: Workspace) -> None:
+def test_nothing_is_removed_if_a_release_cannot_be_identified(damage: Prepare, workspace: Workspace) -> None:
     workspace.release("web")
     workspace.release("app")
     workspace.build()
     before = files_below(workspace.output)
     (workspace.root / "sources" / "default-web.yaml").unlink()
-    spoil(workspace)
+    damage(workspace)
     assert workspace.build("--keep-going").exit == 1
     assert files_below(workspace.output) == before
 
@@ -190,7 +190,7 @@ def test_a_source_that_does_not_exist_removes_nothing(workspace: Workspace) -> N
     assert files_below(workspace.output) == before
 
 
-def test_an_output_in_its_own_source_is_no_source(workspace: Workspace) -> None:
+def test_an_output_in_its_own_source_is_not_read(workspace: Workspace) -> None:
     workspace.release("web")
     flags = ("--source", ".", "--output", ".")
     assert workspace.build(*flags).exit == 0
@@ -198,14 +198,14 @@ def test_an_output_in_its_own_source_is_no_source(workspace: Workspace) -> None:
     assert again.out == "1 of 1 Release compiled; 0 files written, 0 removed, 4 unchanged\n"
 
 
-def test_sources_without_a_release_are_warned_of(workspace: Workspace) -> None:
+def test_sources_without_a_release_are_a_warning(workspace: Workspace) -> None:
     workspace.source("empty.yaml", "")
     outcome = workspace.build()
     assert outcome.exit == 0
     assert "warning[no-releases]: the sources of cluster 'default' contain no Release" in outcome.err
 
 
-def test_a_problem_of_a_context_that_no_release_names_is_a_warning(workspace: Workspace) -> None:
+def test_a_problem_of_an_unused_context_is_a_warning(workspace: Workspace) -> None:
     workspace.release("web")
     workspace.source("contexts.yaml", context("orphan", "{}", parent="nobody"))
     outcome = workspace.build()
@@ -213,7 +213,7 @@ def test_a_problem_of_a_context_that_no_release_names_is_a_warning(workspace: Wo
     assert "warning[missing-context]: the Context 'default:nobody' does not exist" in outcome.err
 
 
-def test_a_context_that_the_cluster_would_refuse_is_an_error_whoever_names_it(workspace: Workspace) -> None:
+def test_a_context_that_the_cluster_would_refuse_is_an_error_even_if_unused(workspace: Workspace) -> None:
     workspace.release("web")
     workspace.source("contexts.yaml", context("orphan", "{}") + "  parent: nobody\n")
     outcome = workspace.build()
@@ -221,7 +221,7 @@ def test_a_context_that_the_cluster_would_refuse_is_an_error_whoever_names_it(wo
     assert "error[unknown-field]: spec.parent is not a known field" in outcome.err
 
 
-def test_a_module_name_that_kubernetes_refuses_is_warned_of(workspace: Workspace) -> None:
+def test_a_module_name_that_kubernetes_refuses_is_a_warning(workspace: Workspace) -> None:
     workspace.package(WEB_MANIFEST.replace("name: main", "name: Main"))
     workspace.release("web")
     outcome = workspace.build()
@@ -229,7 +229,7 @@ def test_a_module_name_that_kubernetes_refuses_is_warned_of(workspace: Workspace
     assert "warning[invalid-name]: HelmRelease name 'web-Main' is invalid" in outcome.err
 
 
-def test_a_module_that_status_yaml_does_not_know_is_an_error(workspace: Workspace) -> None:
+def test_a_module_missing_in_status_yaml_is_an_error(workspace: Workspace) -> None:
     layer = package_content(WEB_MANIFEST, status_of(WEB_MANIFEST.replace("name: main", "name: mian")))
     write_layout(workspace.root / "packages", {WEB: layer})
     workspace.release("web")
@@ -255,7 +255,7 @@ def test_a_cluster_with_an_error_keeps_the_others_from_being_written(workspace: 
     assert sorted(path.name for path in Path(workspace.root, "out").rglob("web.yaml")) == ["web.yaml"]
 
 
-def test_of_several_clusters_a_problem_says_in_which_it_was_met(workspace: Workspace) -> None:
+def test_with_several_clusters_a_problem_names_its_cluster(workspace: Workspace) -> None:
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\nclusters:\n"
         "- {name: prod, sources: [sources, nowhere], output: out/prod}\n"
@@ -289,11 +289,15 @@ def test_a_package_that_is_missing_is_reported_in_the_files_of_each_cluster(work
         (workspace.root / name / "web.yaml").write_text(text)
     for _ in range(5):
         outcome = _failed(kcd_gen("build", "--offline", directory=workspace.root))
-        places = [line.partition(": ")[0] for line in outcome.err.splitlines() if "error[missing-package]" in line]
-        assert [place.partition(":")[0] for place in places] == ["dev/web.yaml", "prod/web.yaml", "test/web.yaml"]
+        positions = [line.partition(": ")[0] for line in outcome.err.splitlines() if "error[missing-package]" in line]
+        assert [position.partition(":")[0] for position in positions] == [
+            "dev/web.yaml",
+            "prod/web.yaml",
+            "test/web.yaml",
+        ]
 
 
-def test_an_output_that_can_not_be_written_is_an_error_of_its_cluster(workspace: Workspace) -> None:
+def test_an_output_that_cannot_be_written_is_an_error_of_its_cluster(workspace: Workspace) -> None:
     workspace.release("web")
     problem = Problem("unwritable-output", "cannot write to output: No space left on device")
     with mock.patch.object(building, "write", side_effect=ProblemsError(problem)):

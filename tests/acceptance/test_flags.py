@@ -1,4 +1,4 @@
-"""The command line: flags, their variables, exit codes, and what goes where."""
+"""The command line: flags, their variables, exit codes, and which stream the output goes to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHERE = {"KCD_GEN_SOURCE": "sources", "KCD_GEN_OUTPUT": "output", "KCD_GEN_VENDO
 
 
 def report_of(outcome: Outcome) -> dict[str, Any]:
-    """The report, which is all that stands on standard output, and is as its schema says."""
+    """Return the report, which is all of standard output, validated by its schema."""
     report: dict[str, Any] = json.loads(outcome.out)
     jsonschema.validate(report, SCHEMA)
     return report
@@ -32,7 +32,7 @@ def web(workspace: Workspace) -> Workspace:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ("build", "no kcd-gen.yaml found in this directory or its parents"),
         ("build --source sources", "--source requires --output, the directory to write to"),
@@ -54,14 +54,14 @@ def web(workspace: Workspace) -> Workspace:
         ("biuld", "build"),
     ],
 )
-def test_a_mistake_in_the_flags_is_a_usage_error(arguments: str, said: str, web: Workspace) -> None:
+def test_an_invalid_flag_is_a_usage_error(arguments: str, expected: str, web: Workspace) -> None:
     outcome = kcd_gen(*arguments.split(), directory=web.root)
     assert (outcome.exit, outcome.out) == (2, "")
-    assert said in outcome.err
+    assert expected in outcome.err
     assert not web.output.exists()
 
 
-def test_a_cluster_that_the_project_does_not_have_is_a_usage_error(web: Workspace) -> None:
+def test_an_unknown_cluster_is_a_usage_error(web: Workspace) -> None:
     (web.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters: [{name: prod, sources: [sources], output: output}]\n"
     )
@@ -76,7 +76,7 @@ def test_help_needs_no_project_and_succeeds(tmp_path: Path) -> None:
         assert (outcome.exit, outcome.err) == (0, "")
 
 
-def test_a_limit_is_moved_by_a_flag_or_its_variable(web: Workspace) -> None:
+def test_a_limit_is_set_by_a_flag_or_its_variable(web: Workspace) -> None:
     web.package()
     low = web.build("--limit", "text=100", "--limit", "members=3")
     assert low.exit == 1
@@ -88,20 +88,20 @@ def test_a_limit_is_moved_by_a_flag_or_its_variable(web: Workspace) -> None:
     assert web.build("--limit", "members=6", environment={"KCD_GEN_LIMIT": "members=3"}).exit == 0
 
 
-def test_every_flag_may_be_a_variable(web: Workspace) -> None:
+def test_every_flag_can_be_a_variable(web: Workspace) -> None:
     more = {"KCD_GEN_NAMESPACE": "apps", "KCD_GEN_REPOSITORY_URL": "https://charts.example.com", "KCD_GEN_QUIET": "1"}
     outcome = kcd_gen("build", directory=web.root, environment=WHERE | more)
     assert (outcome.exit, outcome.out, outcome.err) == (0, "", "")
     assert b"https://charts.example.com/hr/default/web" in files_below(web.output)["flux/default/web.yaml"]
 
 
-def test_a_flag_goes_before_its_variable(web: Workspace) -> None:
+def test_a_flag_overrides_its_variable(web: Workspace) -> None:
     kcd_gen("build", "--output", "elsewhere", directory=web.root, environment=WHERE)
     assert not web.output.exists()
     assert (web.root / "elsewhere" / "flux").is_dir()
 
 
-def test_sources_in_a_variable_are_separated_as_in_path_and_may_hold_spaces(web: Workspace) -> None:
+def test_sources_in_a_variable_are_separated_as_in_path_and_can_contain_spaces(web: Workspace) -> None:
     spaced = web.root / "my sources"
     (web.root / "sources").rename(spaced)
     web.release("app")
@@ -133,13 +133,13 @@ def test_quiet_prints_errors_only(web: Workspace) -> None:
     assert outcome.err.startswith("sources/default-app.yaml:6:3: error[unknown-field]")
 
 
-def test_verbose_prints_what_is_unchanged_too(web: Workspace) -> None:
+def test_verbose_also_prints_unchanged_releases(web: Workspace) -> None:
     web.build()
     assert web.build().out == "1 of 1 Release compiled; 0 files written, 0 removed, 4 unchanged\n"
     assert '  Unchanged HelmRelease "web-main"\n' in web.build("-v").out
 
 
-def test_the_json_report_is_all_that_stands_on_standard_output(web: Workspace) -> None:
+def test_only_the_json_report_is_on_standard_output(web: Workspace) -> None:
     web.release(
         "app",
         "description: Ein Gruß\ncontexts: [{name: c}, {name: c}]\nroles: [b, a]\nprotected: true\n"
@@ -184,21 +184,21 @@ def test_the_json_report_is_all_that_stands_on_standard_output(web: Workspace) -
     }
 
 
-def test_the_report_of_a_failed_build_says_what_each_release_would_have_been(web: Workspace) -> None:
+def test_the_report_of_a_failed_build_has_the_would_be_status_of_each_release(web: Workspace) -> None:
     web.release("app", "parametres: {}\nroles: [x]")
     web.release("bad", "parameters: {x: 1}\nroles: [x]\nsuspended: true\ndescription: d")
     outcome = web.build("--format", "json")
     report = report_of(outcome)
     assert outcome.exit == 1
     assert [(one["name"], one["status"], one["roles"]) for one in report["releases"]] == [
-        ("app", "failed", []),  # the cluster would not take it, so that nothing of it counts
+        ("app", "failed", []),  # the cluster would not accept it, so none of it counts
         ("bad", "failed", ["x"]),
         ("web", "compiled", []),
     ]
     assert [one["resources"] for one in report["releases"]] == [[], [], []]
 
 
-def test_in_the_report_a_release_that_vanished_is_removed(web: Workspace) -> None:
+def test_a_release_that_is_gone_is_reported_as_removed(web: Workspace) -> None:
     web.release("app")
     web.build()
     (web.root / "sources" / "default-app.yaml").unlink()
@@ -215,7 +215,7 @@ def test_a_suspended_release_is_reported_as_such(web: Workspace) -> None:
     assert [resource["kind"] for resource in one["resources"]] == ["OCIRepository", "HelmRepository"]
 
 
-def test_a_problem_elsewhere_is_one_line_in_text_and_one_diagnostic_a_release_in_the_report(web: Workspace) -> None:
+def test_a_shared_problem_is_one_line_in_text_and_one_diagnostic_per_release_in_the_report(web: Workspace) -> None:
     web.release("app")
     web.source(
         "config.yaml",
@@ -229,20 +229,20 @@ def test_a_problem_elsewhere_is_one_line_in_text_and_one_diagnostic_a_release_in
     assert found == [("default/app", "sources/config.yaml", 4), ("default/web", "sources/config.yaml", 4)]
 
 
-def test_a_refused_project_has_a_report_too(web: Workspace) -> None:
+def test_an_invalid_project_has_a_report(web: Workspace) -> None:
     outcome = kcd_gen("build", "--format", "json", directory=web.root)
     assert outcome.exit == 2
     assert [one["code"] for one in report_of(outcome)["diagnostics"]] == ["missing-project"]
 
 
-def test_without_helm_the_error_says_how_to_get_it(web: Workspace, snapshot: SnapshotAssertion) -> None:
+def test_without_helm_the_error_explains_how_to_install_it(web: Workspace, snapshot: SnapshotAssertion) -> None:
     outcome = web.build("--helm", "/nowhere/helm")
     assert outcome.text == snapshot
     assert outcome.exit == 1
     assert not web.output.exists()
 
 
-def test_a_helm_that_is_something_else_is_an_error_and_no_defect(web: Workspace) -> None:
+def test_another_program_as_helm_is_an_error_and_not_a_defect(web: Workspace) -> None:
     fake = web.root / "helm"
     fake.write_text("#!/bin/sh\nexit 3\n")
     fake.chmod(0o755)
@@ -253,7 +253,7 @@ def test_a_helm_that_is_something_else_is_an_error_and_no_defect(web: Workspace)
 
 
 @pytest.mark.parametrize("flags", [(), ("--debug",)], ids=["plain", "debug"])
-def test_a_defect_is_told_as_one_and_exits_70(web: Workspace, flags: tuple[str, ...]) -> None:
+def test_a_defect_is_reported_as_such_and_exits_70(web: Workspace, flags: tuple[str, ...]) -> None:
     with mock.patch.object(building, "compile_cluster", side_effect=AssertionError("a \x1b[31mmistake\n")):
         outcome = web.build(*flags)
     assert outcome.exit == 70
@@ -262,16 +262,16 @@ def test_a_defect_is_told_as_one_and_exits_70(web: Workspace, flags: tuple[str, 
     assert not web.output.exists()
 
 
-def test_dependencies_ignored_is_what_the_controller_writes(web: Workspace) -> None:
+def test_ignoring_dependencies_gives_what_the_controller_writes(web: Workspace) -> None:
     web.release("web", "dependencies: [nobodys]")
     assert web.build().exit == 1
     assert web.build("--dependencies", "ignore").exit == 0
     assert "dependsOn" not in helm_releases(web.output)["default/web-main"]
 
 
-def test_version_says_what_is_in_use(tmp_path: Path) -> None:
-    said = json.loads(kcd_gen("version", "--format", "json", directory=tmp_path).out)
-    assert said.keys() == {"kcd-gen", "python", "helm", "helmPath"}
+def test_version_prints_the_versions_in_use(tmp_path: Path) -> None:
+    versions = json.loads(kcd_gen("version", "--format", "json", directory=tmp_path).out)
+    assert versions.keys() == {"kcd-gen", "python", "helm", "helmPath"}
     missing = kcd_gen("version", "--helm", "/nowhere/helm", directory=tmp_path)
     assert missing.exit == 1
     assert missing.out.endswith("helm not found\n")

@@ -1,4 +1,4 @@
-"""A checkout that a stranger has prepared for git, and commits that unfold: commands run nothing of it, and end."""
+"""A hostile checkout prepared for git, and commits that expand: commands run nothing from it, and they end."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def diff(project: Workspace, ref: str, *flags: str) -> Outcome:
     return kcd_gen("diff", "--ref", ref, *(flags or FLAGS), directory=project.root)
 
 
-@pytest.mark.parametrize("place", [".", "../..", "sources", "../../clusters"])
-def test_a_directory_that_looks_like_a_repository_runs_nothing(project: Workspace, tmp_path: Path, place: str) -> None:
-    look_like_a_repository(project.root / place, tmp_path / "mark")
+@pytest.mark.parametrize("path", [".", "../..", "sources", "../../clusters"])
+def test_a_directory_that_looks_like_a_repository_runs_nothing(project: Workspace, tmp_path: Path, path: str) -> None:
+    look_like_a_repository(project.root / path, tmp_path / "mark")
     git(top(project), "add", "--all")
     git(top(project), "commit", "--quiet", "--message", "hostile")
     project.release("web", "parameters: {replicas: 3}")
@@ -66,7 +66,7 @@ def test_a_directory_that_looks_like_a_repository_runs_nothing(project: Workspac
     assert not (tmp_path / "mark").exists()
 
 
-def test_a_bomb_among_the_sources_of_a_commit_is_a_limit_of_the_run(project: Workspace) -> None:
+def test_a_tree_bomb_among_the_sources_exceeds_a_limit_of_the_run(project: Workspace) -> None:
     store = top(project)
     bomb = tree_bomb(store, 9)
     sources = tree(store, [(b"bomb", "40000", bomb)])
@@ -80,7 +80,7 @@ def test_a_bomb_among_the_sources_of_a_commit_is_a_limit_of_the_run(project: Wor
     assert "error[run-limit]: the sources have more files and directories than this run's limit of 5000" in outcome.err
 
 
-def test_a_bomb_beside_the_sources_costs_nothing(project: Workspace) -> None:
+def test_a_tree_bomb_outside_the_sources_costs_nothing(project: Workspace) -> None:
     store = top(project)
     clusters = git(store, "rev-parse", "HEAD:clusters").strip()
     entries = [(b"bomb", "40000", tree_bomb(store, 9)), (b"clusters", "40000", clusters)]
@@ -89,12 +89,12 @@ def test_a_bomb_beside_the_sources_costs_nothing(project: Workspace) -> None:
     assert (outcome.exit, outcome.err) == (0, "")
 
 
-def test_objects_that_no_checkout_could_have_are_named(project: Workspace) -> None:
+def test_objects_that_cannot_be_checked_out_are_named(project: Workspace) -> None:
     store = top(project)
     deep = tree(store, [(b"x.yaml", "100644", blob(store, b"a: 1\n"))])
     for _ in range(200):
         deep = tree(store, [(b"d", "40000", deep)])
-    for sources, said in (
+    for sources, expected in (
         (tree(store, [(b"d", "40000", deep)]), "over the limit of 128 directories"),
         (tree(store, [(b"d", "40000", blob(store, b"x"))]), "expected a directory"),
         (tree(store, [(b"x.yaml", "100644", deep)]), "expected a file"),
@@ -105,10 +105,10 @@ def test_objects_that_no_checkout_could_have_are_named(project: Workspace) -> No
         outcome = diff(project, "x")
         assert outcome.exit == 1
         assert "error[unreadable-revision]: this " in outcome.err
-        assert said in outcome.err
+        assert expected in outcome.err
 
 
-def test_a_submodule_is_not_looked_for_behind_a_link(project: Workspace, tmp_path: Path) -> None:
+def test_a_submodule_is_not_read_through_a_symlink(project: Workspace, tmp_path: Path) -> None:
     other = tmp_path / "private"
     other.mkdir()
     shutil.copy(project.root / "sources/default-web.yaml", other / "third.yaml")
@@ -124,7 +124,7 @@ def test_a_submodule_is_not_looked_for_behind_a_link(project: Workspace, tmp_pat
     assert "inner: error[unreadable-revision]: this submodule is not checked out" in outcome.err
 
 
-def test_a_pointer_of_git_lfs_is_not_followed_to_what_is_no_file(project: Workspace) -> None:
+def test_a_git_lfs_pointer_is_followed_only_to_a_regular_file(project: Workspace) -> None:
     path = project.root / "sources/default-web.yaml"
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 100\n"
     path.write_text(pointer)
@@ -134,7 +134,7 @@ def test_a_pointer_of_git_lfs_is_not_followed_to_what_is_no_file(project: Worksp
     assert "this is a Git LFS pointer, and the file's content is not available" in diff(project, "HEAD").err
 
 
-def test_every_command_runs_git_by_the_one_wrapper(project: Workspace, tmp_path: Path) -> None:
+def test_every_command_runs_git_through_the_wrapper(project: Workspace, tmp_path: Path) -> None:
     recording = RecordingGit(tmp_path / "bin")
     chart = tmp_path / "chart"
     chart.mkdir()

@@ -1,4 +1,4 @@
-"""What `.github/` holds is what GitHub takes, pins what it runs, and does what a release needs."""
+"""The files in `.github/` are valid, pin what they run, and do what a release needs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def workflow(name: str) -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
-def test_github_s_schema_is_kept(path: Path) -> None:
+def test_files_are_valid_by_githubs_schema(path: Path) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[path], str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_an_auditor_of_workflows_finds_nothing() -> None:
+def test_an_audit_of_the_workflows_finds_nothing() -> None:
     command = [
         str(Path(sys.executable).with_name("zizmor")),
         "--offline",
@@ -52,14 +52,14 @@ def test_an_auditor_of_workflows_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_action_is_pinned_by_digest_with_its_version_beside(path: Path) -> None:
+def test_every_action_is_pinned_by_digest_with_its_version_in_a_comment(path: Path) -> None:
     used = re.findall(r"uses: (?!\./)(.*)", path.read_text(encoding="utf-8"))
     assert used
     assert [action for action in used if not PINNED.fullmatch(action)] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_job_has_the_rights_that_it_names_and_no_others(path: Path) -> None:
+def test_a_job_only_has_the_permissions_that_it_names(path: Path) -> None:
     read = workflow(path.name)
     assert read["permissions"] == {}
     assert "pull_request_target" not in read[True]  # `on`, as YAML 1.1 reads it
@@ -74,7 +74,7 @@ def test_a_job_has_the_rights_that_it_names_and_no_others(path: Path) -> None:
                 assert step["with"]["persist-credentials"] is False
 
 
-def test_one_version_of_an_action_everywhere() -> None:
+def test_each_action_has_the_same_version_everywhere() -> None:
     """In our own workflows, in the one that `init` writes, and on the pages: by digest or by major version."""
     others = [ROOT / "action.yml", ROOT / "templates/init/github.yaml.j2", *(ROOT / "docs").rglob("*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in [*WORKFLOWS, *others])
@@ -85,15 +85,15 @@ def test_one_version_of_an_action_everywhere() -> None:
     assert len(majors) == 1, majors
 
 
-def release_step(name: str, folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
-    """Run a step of the release's build as GitHub does, in `folder`."""
+def release_step(name: str, directory: Path, tag: str) -> subprocess.CompletedProcess[str]:
+    """Run a step of the release's build as GitHub does, in `directory`."""
     (step,) = (one for one in workflow("release.yaml")["jobs"]["build"]["steps"] if one.get("name") == name)
     command = [program("bash", "bash"), "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
     environment = {"PATH": "/usr/bin:/bin", "GITHUB_REF_NAME": tag}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_release_is_refused_under_another_tag_than_its_version() -> None:
+def test_a_release_tag_must_match_the_version() -> None:
     assert release_step("The tag is the version", ROOT, f"v{__version__}").returncode == 0
     for tag in (__version__, f"v{__version__}0", "v9.9.9"):
         refused = release_step("The tag is the version", ROOT, tag)
@@ -101,7 +101,7 @@ def test_a_release_is_refused_under_another_tag_than_its_version() -> None:
         assert refused.stderr == f"the tag is {tag}, and kubocd_gen/__init__.py says {__version__}\n"
 
 
-def test_a_release_tells_its_section_of_the_changelog(tmp_path: Path) -> None:
+def test_a_release_has_its_section_of_the_changelog(tmp_path: Path) -> None:
     released = CHANGELOG.replace("## [Unreleased]", "## [Unreleased]\n\n## [9.9.10] - 2027-01-02")
     older = "\n## [9.9.1] - 2026-01-01\n\n### Fixed\n\n- An old thing.\n\n[9.9.1]: https://example.com/9.9.1\n"
     (tmp_path / "CHANGELOG.md").write_text(released + older)
@@ -121,7 +121,7 @@ def test_a_release_without_a_section_is_refused(tmp_path: Path, tag: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
-def test_what_the_pages_for_contributors_name_is_there(name: str) -> None:
+def test_pages_for_contributors_name_existing_files(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     named = re.findall(r"\]\((?!http)([^)#]*)", text) + re.findall(r"`((?:kubocd_gen|tests|docs)/[\w./-]+)`", text)
     assert named
@@ -131,7 +131,7 @@ def test_what_the_pages_for_contributors_name_is_there(name: str) -> None:
     assert {target for line in typed for target in line.split()} <= targets
 
 
-def test_the_changelog_keeps_its_form() -> None:
+def test_the_changelog_has_the_documented_format() -> None:
     headings = re.findall(r"^## (.*)$", CHANGELOG, re.MULTILINE)
     assert headings[0] == "[Unreleased]"
     versions = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d{2}-\d{2}", heading) for heading in headings[1:]]
@@ -143,7 +143,7 @@ def test_the_changelog_keeps_its_form() -> None:
     assert not re.findall(r"^\[[^\]]+\]: ", CHANGELOG, re.MULTILINE)  # no repository to link to yet
 
 
-def test_nothing_goes_to_pypi_before_its_project_is_registered() -> None:
+def test_nothing_is_published_to_pypi_before_the_project_is_registered() -> None:
     jobs = workflow("release.yaml")["jobs"]
     publishing = [name for name, job in jobs.items() if "gh-action-pypi-publish" in str(job)]
     assert publishing == ["pypi"]

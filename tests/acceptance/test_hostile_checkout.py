@@ -1,4 +1,4 @@
-"""A pull request commits symlinks where kcd-gen writes or removes: whoever runs a command on it loses nothing."""
+"""A pull request commits symlinks where kcd-gen writes or removes files: commands on its checkout never follow them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BLOB = "ab" * 32
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A clone of the pull request's repository, and a home directory beside it."""
+    """A clone of the pull request's repository, with a home directory next to it."""
 
     root: Path
     home: Path
@@ -35,8 +35,8 @@ class Checkout:
     def run(self, *arguments: str) -> Outcome:
         return kcd_gen(*arguments, directory=self.root, environment={"XDG_CACHE_HOME": str(self.root.parent / "cache")})
 
-    def precious(self) -> dict[str, tuple[int, int, bytes]]:
-        """All that no command on the checkout may change: the home, and Git's own directory."""
+    def protected_files(self) -> dict[str, tuple[int, int, bytes]]:
+        """Return what no command on the checkout may change: the home, and Git's own directory."""
         found = {}
         for path in [self.home, *self.home.rglob("*"), *(self.root / ".git").rglob("*")]:
             status = path.lstat()
@@ -50,12 +50,12 @@ class Checkout:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[Callable[[Workspace], None]], Checkout]:
-    """Commit a project with what a function adds to it, clone that, and return the clone."""
+    """Return a function that commits a project with an attack, and clones it."""
 
     def made(attack: Callable[[Workspace], None]) -> Checkout:
         home = tmp_path / "home"
-        for folder in ("blobs/sha256", "sha256", "hr", "flux/default", "kcd-gen"):
-            (home / folder).mkdir(parents=True)
+        for directory in ("blobs/sha256", "sha256", "hr", "flux/default", "kcd-gen"):
+            (home / directory).mkdir(parents=True)
         for name in ("authorized_keys", "index.json", f"sha256/{BLOB}", f"blobs/sha256/{BLOB}", BLOB):
             (home / name).write_text('{"schemaVersion": 2, "manifests": []}')
         (home / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
@@ -79,7 +79,7 @@ Make = Callable[[Callable[[Workspace], None]], Checkout]
 
 
 def link(path: str, target: str = "home", *, fresh: bool = False) -> Callable[[Workspace], None]:
-    """Put a symlink at `path`, whatever is there; `target` is relative to the directory above the checkout."""
+    """Put a symlink at `path`, replacing what is there; `target` is relative to the checkout's parent directory."""
 
     def attack(workspace: Workspace) -> None:
         at = workspace.root / path
@@ -93,19 +93,19 @@ def link(path: str, target: str = "home", *, fresh: bool = False) -> Callable[[W
 
 
 def built(path: str, target: str = "home") -> Callable[[Workspace], None]:
-    """The same in an output that is built."""
+    """Put a symlink into a built output."""
 
     def attack(workspace: Workspace) -> None:
         assert kcd_gen("build", "--offline", directory=workspace.root).exit == 0
         link(f"deploy/prod/{path}", target)(workspace)
-        (workspace.root / "sources/default-web.yaml").unlink()  # and what is there is to be removed
+        (workspace.root / "sources/default-web.yaml").unlink()  # and the existing files have to be removed
         workspace.release("new")
 
     return attack
 
 
 def unused(path: str, target: str = "home") -> Callable[[Workspace], None]:
-    """The same in a vendor layout of which no Release needs anything, so that all is to be removed."""
+    """Put a symlink into a vendor layout that no Release needs, so that everything has to be removed."""
 
     def attack(workspace: Workspace) -> None:
         link(path, target)(workspace)
@@ -130,8 +130,8 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
     "a namespace in flux": (built("flux/default"), BUILD, "symlinked-output"),
     "a written file": (built("flux/default/web.yaml", "home/authorized_keys"), BUILD, "symlinked-output"),
     "hr": (built("hr"), BUILD, "symlinked-output"),
-    "a chart folder": (built("hr/default/web"), BUILD, "symlinked-output"),
-    "a new chart folder": (built("hr/default/new"), BUILD, "symlinked-output"),
+    "a chart directory": (built("hr/default/web"), BUILD, "symlinked-output"),
+    "a new chart directory": (built("hr/default/new"), BUILD, "symlinked-output"),
     "the records": (built(".kcd-gen"), BUILD, "symlinked-output"),
     "a namespace's records": (built(".kcd-gen/default"), BUILD, "symlinked-output"),
     "the staging directory": (built(STAGING), BUILD, "foreign-staging"),
@@ -171,13 +171,13 @@ CASES: Mapping[str, tuple[Callable[[Workspace], None], tuple[str, ...], str]] = 
 
 
 @pytest.mark.parametrize(("attack", "command", "code"), CASES.values(), ids=CASES)
-def test_a_committed_symlink_leads_no_write_elsewhere(
+def test_no_write_follows_a_committed_symlink(
     make: Make, attack: Callable[[Workspace], None], command: tuple[str, ...], code: str
 ) -> None:
     checkout = make(attack)
-    before = checkout.precious()
+    before = checkout.protected_files()
     outcome = checkout.run(*command)
-    assert checkout.precious() == before
+    assert checkout.protected_files() == before
     assert outcome.exit == 1, outcome.text
     assert f"error[{code}" in outcome.err
 
@@ -185,24 +185,24 @@ def test_a_committed_symlink_leads_no_write_elsewhere(
 @pytest.mark.parametrize(
     "where", ["layout", "layout/blobs", "layout/blobs/sha256", "layout/index.json", "layout/oci-layout"]
 )
-def test_an_image_goes_through_no_committed_symlink(make: Make, where: str) -> None:
+def test_an_image_is_not_written_through_a_committed_symlink(make: Make, where: str) -> None:
     checkout = make(link(where))
     maker = BaseMaker(checkout.root.parent / "base")
-    before = checkout.precious()
+    before = checkout.protected_files()
     outcome = checkout.run("image", "--base", maker.named(maker.image()), "--output", "layout")
     assert outcome.exit == 1
-    assert checkout.precious() == before
+    assert checkout.protected_files() == before
 
 
 @pytest.mark.parametrize(
     "where", ["cache", "cache/blobs", "cache/blobs/sha256", "cache/names", "cache/blobs/sha256/ab"]
 )
-def test_a_cache_in_the_checkout_is_pruned_through_no_symlink(make: Make, where: str) -> None:
+def test_a_cache_in_the_checkout_is_not_pruned_through_a_symlink(make: Make, where: str) -> None:
     checkout = make(link(where))
-    before = checkout.precious()
+    before = checkout.protected_files()
     checkout.run("cache", "prune", "--unused-for", "0d", "--cache-dir", "cache")
     checkout.run("cache", "verify", "--cache-dir", "cache")
-    assert checkout.precious() == before
+    assert checkout.protected_files() == before
 
 
 def test_prune_removes_only_blobs(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""Every block of the how-to pages is what happens: files are written, commands run, and print what the page says."""
+"""Every block of the how-to pages is run: files are written, and commands print what the page shows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def authority(tmp_path: Path) -> CertificateAuthority:
 
 
 def copy(source: str, target: str, ca: CertificateAuthority, home: Path) -> None:
-    """What skopeo copies, all platforms of it, with the registry's authority as the only one."""
+    """Copy an image with skopeo, all of its platforms, trusting only the registry's authority."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "SSL_CERT_FILE": str(ca.certificate)}
     command = [program("skopeo", "skopeo"), "--insecure-policy", "copy", "--all", "--quiet", source, target]
     subprocess.run([*command, "--dest-creds", f"{USER}:{SECRET}"], env=environment, check=True, timeout=60)
@@ -48,7 +48,7 @@ def executable(path: Path, script: str) -> None:
 
 
 def steps(blocks: list[Block]) -> Iterator[tuple[Block, dict[str, str]]]:
-    """What the workflows of a section run, the installation of kcd-gen aside, each with its variables."""
+    """Yield what the workflows of a section run, except for the installation of kcd-gen, each with its variables."""
     for block in blocks:
         if block.title.startswith(WORKFLOWS):
             workflow: dict[str, Any] = yaml.safe_load(block.text)
@@ -69,7 +69,7 @@ def _value(text: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_block_is_left_out(page: str) -> None:
+def test_every_block_is_tested(page: str) -> None:
     blocks = [block for section in sections(f"how-to/{page}.md").values() for block in section]
     assert len(blocks) == (DOCS / f"how-to/{page}.md").read_text(encoding="utf-8").count("```") / 2
     assert all(block.is_file or block.is_session for block in blocks)
@@ -88,7 +88,7 @@ def test_air_gap(tmp_path: Path, authority: CertificateAuthority) -> None:
         git(tmp_path, "init", "--quiet", "--initial-branch=main", str(box.work))
         source = box.work / "clusters/prod/podinfo1.yaml"
         source.parent.mkdir(parents=True)
-        source.write_text(box.here(RELEASE.read_text(encoding="utf-8")))
+        source.write_text(box.to_local(RELEASE.read_text(encoding="utf-8")))
         box.run(page["Prepare on a machine with network access"])
     shutil.rmtree(box.home / ".cache")
     box.run(page["Build in the isolated network"])  # where nothing listens any more
@@ -105,8 +105,8 @@ def test_private_registry(tmp_path: Path, authority: CertificateAuthority) -> No
     with run_registry(tmp_path / "registry", ca=authority, login=True) as registry:
         copy(VENDORED, f"docker://{registry.host}/{PACKAGE}", authority, tmp_path)
         box = Sandbox(tmp_path, {"registry.example.com": registry.host})
-        for folder in ("certs", "clusters/prod"):
-            (box.work / folder).mkdir(parents=True)
+        for directory in ("certs", "clusters/prod"):
+            (box.work / directory).mkdir(parents=True)
         shutil.copy(authority.certificate, box.work / "certs/ca.crt")
         source = RELEASE.read_text(encoding="utf-8").replace("quay.io/kubodoc", registry.host)
         (box.work / "clusters/prod/podinfo1.yaml").write_text(source)
@@ -122,7 +122,7 @@ def test_private_registry(tmp_path: Path, authority: CertificateAuthority) -> No
         (box.home / ".docker/config.json").unlink()
         box.run(page["Set credentials in variables"], trusting)
         for step, variables in steps(page["Check for moved tags in CI"]):
-            box.run([step], {box.here(name): value for name, value in variables.items()})
+            box.run([step], {box.to_local(name): value for name, value in variables.items()})
         box.run(page["Use a mirror"], trusting)
 
 
@@ -177,5 +177,5 @@ def test_package_author(tmp_path: Path, authority: CertificateAuthority) -> None
         for section in page.values():
             box.run(section)
         for step, variables in steps(page["In CI"]):
-            box.run([step], {box.here(name): box.here(value) for name, value in variables.items()})
+            box.run([step], {box.to_local(name): box.to_local(value) for name, value in variables.items()})
         assert "PUT /v2/acme/packages/hello/manifests/1.0.0-p01" in registry.requests()

@@ -1,4 +1,4 @@
-"""`kcd-gen image`: what is in the image, where it goes, and what it is compared with."""
+"""`kcd-gen image`: what the image contains, where it goes, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def several(workspace: Workspace, *, docker: bool = False) -> str:
 
 
 def pushed(registry: Running, workspace: Workspace, base: str, repository: str) -> str:
-    """A base image in the registry, put there by skopeo; with its digest."""
+    """Push a base image to the registry with skopeo; return its reference with the digest."""
     reference = f"{registry.host}/{repository}:1"
     skopeo("copy", "--all", "--dest-tls-verify=false", base, f"docker://{reference}", home=workspace.root)
     raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{reference}", home=workspace.root)
@@ -94,7 +94,7 @@ def top(layout: Path, name: str = "kcd-gen-charts") -> Any:
     return entry
 
 
-def test_what_is_in_it(workspace: Workspace) -> None:
+def test_the_image_has_the_expected_content(workspace: Workspace) -> None:
     outcome = image(workspace, "--base", single(workspace), "--output", "made")
     assert (outcome.exit, outcome.err) == (0, "")
     layout = workspace.root / "made"
@@ -133,7 +133,7 @@ def test_what_is_in_it(workspace: Workspace) -> None:
     }
 
 
-def test_the_same_makes_the_same_anywhere_at_any_time(
+def test_the_same_output_makes_the_same_image_anywhere_at_any_time(
     workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     single(workspace)
@@ -144,7 +144,7 @@ def test_the_same_makes_the_same_anywhere_at_any_time(
         command = f"umask {mask}; exec {sys.executable} -m kubocd_gen image --base oci:base:base --output made --quiet"
         environment = {**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         if digests:
-            time.sleep(1.1)  # archives stamp seconds
+            time.sleep(1.1)  # archives store whole seconds
         subprocess.run(["sh", "-c", command], cwd=elsewhere, check=True, env=environment)
         digests.add(top(elsewhere / "made")["digest"])
     assert len(digests) == 1
@@ -167,7 +167,7 @@ def test_every_platform_is_kept(workspace: Workspace) -> None:
     assert layers[0][2:] == layers[1][2:]
 
 
-def test_platforms_are_chosen(workspace: Workspace) -> None:
+def test_platforms_can_be_selected(workspace: Workspace) -> None:
     base = several(workspace)
     assert image(workspace, "--base", base, "--output", "made", "--platform", "linux/arm64").exit == 0
     index = read(workspace.root / "made", top(workspace.root / "made")["digest"])
@@ -178,7 +178,7 @@ def test_platforms_are_chosen(workspace: Workspace) -> None:
     assert "available platforms: linux/amd64, linux/arm64/v8" in missing.err
 
 
-def test_docker_s_types_become_oci_s_and_the_layers_stay(workspace: Workspace) -> None:
+def test_docker_media_types_become_oci_types_and_the_layers_are_unchanged(workspace: Workspace) -> None:
     assert image(workspace, "--base", several(workspace, docker=True), "--output", "docker").exit == 0
     docker = read(workspace.root / "docker", top(workspace.root / "docker")["digest"])
     for entry in docker["manifests"]:
@@ -196,8 +196,8 @@ def test_docker_s_types_become_oci_s_and_the_layers_stay(workspace: Workspace) -
 def test_skopeo_and_buildah_read_it(workspace: Workspace) -> None:
     assert image(workspace, "--base", several(workspace), "--output", "made").exit == 0
     layout = f"oci:{workspace.root / 'made'}:kcd-gen-charts"
-    said = json.loads(skopeo("inspect", layout, home=workspace.root))
-    assert said["Labels"]["org.opencontainers.image.title"] == "kcd-gen-charts"
+    inspected = json.loads(skopeo("inspect", layout, home=workspace.root))
+    assert inspected["Labels"]["org.opencontainers.image.title"] == "kcd-gen-charts"
     skopeo("copy", "--all", layout, f"oci:{workspace.root / 'copy'}:x", home=workspace.root)
     storage = ("--root", str(workspace.root / "s"), "--runroot", str(workspace.root / "r"), "--storage-driver", "vfs")
     done = subprocess.run(
@@ -206,7 +206,7 @@ def test_skopeo_and_buildah_read_it(workspace: Workspace) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_push_sends_what_is_missing_and_writes_the_digest(registry: Running, workspace: Workspace) -> None:
+def test_a_push_sends_only_missing_blobs_and_writes_the_digest(registry: Running, workspace: Workspace) -> None:
     path = workspace.output / "server/kustomization.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(KUSTOMIZATION)
@@ -220,9 +220,9 @@ def test_a_push_sends_what_is_missing_and_writes_the_digest(registry: Running, w
     assert outcome.out == (
         f"Pushed {name} {digest} (layers: 2 copied, 3 mounted)\nUpdated output/server/kustomization.yaml\n"
     )
-    asked = registry.requests()[before:]
-    assert not [one for one in asked if one.startswith("GET") and "/blobs/" in one and "bases" not in one]
-    assert asked[-1] == "PUT /v2/charts/prod/manifests/main"
+    requests = registry.requests()[before:]
+    assert not [one for one in requests if one.startswith("GET") and "/blobs/" in one and "bases" not in one]
+    assert requests[-1] == "PUT /v2/charts/prod/manifests/main"
     assert path.read_text() == KUSTOMIZATION.replace(
         "newName: registry.example.com/old\n", f"newName: {registry.host}/charts/prod\n  digest: {digest}\n"
     )
@@ -255,7 +255,9 @@ def test_a_push_sends_what_is_missing_and_writes_the_digest(registry: Running, w
     assert path.read_text().count("digest: sha256:") == 1
 
 
-def test_a_base_elsewhere_travels(registry: Running, workspace: Workspace, tmp_path: Path) -> None:
+def test_the_layers_of_a_base_elsewhere_are_copied_by_a_push(
+    registry: Running, workspace: Workspace, tmp_path: Path
+) -> None:
     outcome = image(
         workspace, "--base", single(workspace), "--push", f"{registry.host}/elsewhere/charts:1", "--insecure"
     )
@@ -285,7 +287,7 @@ def test_a_private_registry_with_tls_on_both_sides(workspace: Workspace, tmp_pat
         assert outcome.exit == 0, outcome
 
 
-def test_a_tag_alone_is_warned_of(registry: Running, workspace: Workspace) -> None:
+def test_a_base_with_only_a_tag_is_a_warning(registry: Running, workspace: Workspace) -> None:
     base = pushed(registry, workspace, single(workspace), "bases/single")
     name, _, digest = base.partition("@")
     outcome = image(workspace, "--base", name, "--push", f"{registry.host}/warned/charts:1", "--insecure")
@@ -294,7 +296,7 @@ def test_a_tag_alone_is_warned_of(registry: Running, workspace: Workspace) -> No
     assert f"--base {name}@{digest}" in outcome.err
 
 
-def test_check(registry: Running, workspace: Workspace) -> None:
+def test_check_reports_an_outdated_image(registry: Running, workspace: Workspace) -> None:
     path = workspace.output / "server/kustomization.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(KUSTOMIZATION)
@@ -305,9 +307,9 @@ def test_check(registry: Running, workspace: Workspace) -> None:
     def check() -> Outcome:
         before = len(registry.requests()), path.read_text()
         outcome = image(workspace, *arguments, "--check")
-        asked = registry.requests()[before[0] :]
-        assert {one.partition(" ")[0] for one in asked} <= {"GET", "HEAD"}
-        assert not [one for one in asked if "/blobs/" in one and one.startswith("HEAD")]
+        requests = registry.requests()[before[0] :]
+        assert {one.partition(" ")[0] for one in requests} <= {"GET", "HEAD"}
+        assert not [one for one in requests if "/blobs/" in one and one.startswith("HEAD")]
         assert path.read_text() == before[1]
         return outcome
 
@@ -329,7 +331,7 @@ def test_check(registry: Running, workspace: Workspace) -> None:
     assert f"{name} is" not in moved.out
 
 
-def test_check_without_a_registry_is_a_failure_of_the_network(
+def test_check_with_an_unreachable_registry_is_a_network_error(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.hosts.OUTAGE", 0.1)
@@ -347,7 +349,7 @@ def test_the_report(workspace: Workspace, arguments: tuple[str, ...]) -> None:
     assert len(report["platforms"]) == (0 if outcome.exit else 2)
 
 
-def test_another_server(workspace: Workspace) -> None:
+def test_a_base_with_another_server_is_supported(workspace: Workspace) -> None:
     outcome = image(
         workspace, "--base", single(workspace), "--output", "made", "--no-nginx", "--content-root", "/usr/share/caddy/"
     )
@@ -359,7 +361,7 @@ def test_another_server(workspace: Workspace) -> None:
     assert "User" not in config
     assert len(manifest["layers"]) == 3
     with tarfile.open(layout / "blobs" / manifest["layers"][2]["digest"].replace(":", "/"), "r:") as tar:
-        assert tar.getnames()[0] == "usr/share/caddy/hr"  # nothing is said of folders that are the base's
+        assert tar.getnames()[0] == "usr/share/caddy/hr"  # nothing is reported about directories of the base
 
 
 def test_an_error_in_the_sources_pushes_nothing(registry: Running, workspace: Workspace) -> None:
@@ -372,7 +374,7 @@ def test_an_error_in_the_sources_pushes_nothing(registry: Running, workspace: Wo
     assert registry.requests()[before:] == []
 
 
-def test_a_kustomization_that_cannot_be_changed_is_told_before_anything_is_pushed(
+def test_a_kustomization_that_cannot_be_changed_is_reported_before_the_push(
     registry: Running, workspace: Workspace
 ) -> None:
     path = workspace.output / "server/kustomization.yaml"
@@ -386,7 +388,7 @@ def test_a_kustomization_that_cannot_be_changed_is_told_before_anything_is_pushe
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         ((), "Missing option '--base'"),
         (("--base", "oci:base:base"), "--push REF and --output LAYOUT"),
@@ -398,15 +400,17 @@ def test_a_kustomization_that_cannot_be_changed_is_told_before_anything_is_pushe
         ),
     ],
 )
-def test_flags_that_mean_nothing(workspace: Workspace, arguments: tuple[str, ...], says: str) -> None:
+def test_invalid_combinations_of_flags_are_an_error(
+    workspace: Workspace, arguments: tuple[str, ...], expected: str
+) -> None:
     single(workspace)
     outcome = image(workspace, *arguments)
     assert outcome.exit == 2
-    assert says in outcome.err
+    assert expected in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("base", "says"),
+    ("base", "expected"),
     [
         ("nginx", "for Docker Hub, use docker.io/library/nginx"),
         ("nginxinc/nginx:1", "for Docker Hub, use docker.io/nginxinc/nginx:1"),
@@ -417,15 +421,15 @@ def test_flags_that_mean_nothing(workspace: Workspace, arguments: tuple[str, ...
         ("oci:base:other", "available images: base"),
     ],
 )
-def test_bases_that_are_none(workspace: Workspace, base: str, says: str) -> None:
+def test_an_invalid_base_is_an_error(workspace: Workspace, base: str, expected: str) -> None:
     single(workspace)
     outcome = image(workspace, "--base", base, "--output", "made", "--offline")
     assert outcome.exit == 1
-    assert says in outcome.err
+    assert expected in outcome.err
     assert not (workspace.root / "made").exists()
 
 
-def test_several_clusters_want_a_choice(workspace: Workspace) -> None:
+def test_several_clusters_require_a_selection(workspace: Workspace) -> None:
     text = (workspace.root / "kcd-gen.yaml").read_text()
     (workspace.root / "kcd-gen.yaml").write_text(text + "- {name: test, sources: [sources], output: test}\n")
     base = single(workspace)
@@ -448,11 +452,11 @@ def test_the_air_gap_of_the_page(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("command", DOCUMENTED)
 def test_every_flag_of_the_page_exists(command: str, tmp_path: Path) -> None:
-    told = kcd_gen("image", "--help", directory=tmp_path).out
-    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", told))
+    printed = kcd_gen("image", "--help", directory=tmp_path).out
+    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", printed))
 
 
-def test_another_helm_than_in_the_lock_is_reported(workspace: Workspace) -> None:
+def test_a_helm_version_other_than_the_locked_one_is_reported(workspace: Workspace) -> None:
     assert kcd_gen("lock", directory=workspace.root).exit == 0
     lock = workspace.root / "kcd-gen.lock"
     lock.write_text(re.sub("helm: .*", "helm: '3.0'", lock.read_text()))

@@ -1,4 +1,4 @@
-"""`kcd-gen init`: what it finds, what it writes, and what the programs that read it make of that."""
+"""`kcd-gen init`: what it detects, what it writes, and how the programs that read its files interpret them."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def checkout(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "checkout", GITHUB)
 
 
-def rejected(module: str, *arguments: str, folder: Path) -> None:
+def rejected(module: str, *arguments: str, directory: Path) -> None:
     with pytest.raises(AssertionError):
-        python(module, *arguments, folder=folder)
+        python(module, *arguments, directory=directory)
 
 
 def check_workflow(checkout: Repository, name: str = WORKFLOW) -> None:
-    python("check_jsonschema", "--builtin-schema", "vendor.github-workflows", name, folder=checkout.root)
+    python("check_jsonschema", "--builtin-schema", "vendor.github-workflows", name, directory=checkout.root)
 
 
 def check_pipeline(checkout: Repository) -> None:
     schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
-    python("check_jsonschema", *schema, PIPELINE, folder=checkout.root)
+    python("check_jsonschema", *schema, PIPELINE, directory=checkout.root)
 
 
 def test_an_empty_repository(checkout: Repository, snapshot: SnapshotAssertion) -> None:
@@ -64,7 +64,7 @@ def test_an_empty_repository(checkout: Repository, snapshot: SnapshotAssertion) 
     assert outcome.exit == 0
 
 
-def test_the_quickstart_builds_with_what_is_written(checkout: Repository) -> None:
+def test_the_quickstart_builds_with_the_written_files(checkout: Repository) -> None:
     checkout.write("cluster/releases/podinfo1.yaml", (QUICKSTART / "cluster/releases/podinfo1.yaml").read_text())
     write_packages(checkout.root / "vendor/packages")
     outcome = checkout.init()
@@ -75,7 +75,7 @@ def test_the_quickstart_builds_with_what_is_written(checkout: Repository) -> Non
     assert len(run) == 3
     for line in (*run, "kcd-gen build --check --locked --offline"):
         assert kcd_gen(*line.split()[1:], directory=checkout.root).exit == 0, line
-    # The settings of VS Code name the schema, and the files that it is for.
+    # VS Code's settings name the schema and the files it applies to.
     settings = json.loads(checkout.read(".vscode/settings.json"))
     assert settings == {
         "yaml.schemas": {"./kcd-gen.schema.json": ["kcd-gen.yaml", "cluster/**/*.yaml", "cluster/**/*.yml"]}
@@ -83,22 +83,22 @@ def test_the_quickstart_builds_with_what_is_written(checkout: Repository) -> Non
     assert checkout.init().exit == 0
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no package of Debian's brings a recent kubectl")
-def test_kustomize_takes_what_is_written(checkout: Repository) -> None:
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="Debian has no package with a recent kubectl")
+def test_kustomize_accepts_the_written_files(checkout: Repository) -> None:
     checkout.write("cluster/releases/podinfo1.yaml", (QUICKSTART / "cluster/releases/podinfo1.yaml").read_text())
     write_packages(checkout.root / "vendor/packages")
     checkout.init("--image", "registry.example.com/platform/charts")
     assert kcd_gen("build", "--offline", directory=checkout.root).exit == 0
     kinds = {}
-    for folder in ("server", "flux"):
-        command = ["kubectl", "kustomize", f"deploy/default/{folder}"]
+    for directory in ("server", "flux"):
+        command = ["kubectl", "kustomize", f"deploy/default/{directory}"]
         done = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         documents = list(yaml.safe_load_all(done.stdout))
-        kinds[folder] = sorted(one["kind"] for one in documents)
+        kinds[directory] = sorted(one["kind"] for one in documents)
         deployments = [one for one in documents if one["kind"] == "Deployment"]
         images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in deployments]
-        assert images == ["registry.example.com/platform/charts"] * (folder == "server")
+        assert images == ["registry.example.com/platform/charts"] * (directory == "server")
     assert kinds["flux"] == ["HelmRelease", "HelmRepository", "OCIRepository"]
     assert len(kinds["server"]) == 6
 
@@ -121,7 +121,7 @@ def test_the_example_of_a_release_compiles_once_it_is_uncommented(checkout: Repo
     assert path.read_text() == "\n".join(text) + "\n"
 
 
-def test_releases_are_found_where_they_lie(checkout: Repository) -> None:
+def test_releases_are_found_in_their_directories(checkout: Repository) -> None:
     checkout.resource("clusters/prod/releases/web.yaml")
     checkout.resource("clusters/prod/config.yaml", "Config", "platform")
     checkout.resource("contexts/base.yaml", "Context")
@@ -149,7 +149,7 @@ spec:
 """
 
 
-def test_two_clusters_as_flux_has_them(checkout: Repository) -> None:
+def test_two_clusters_are_detected_from_flux(checkout: Repository) -> None:
     for name in ("prod", "test"):
         checkout.write(f"clusters/{name}/flux-system/gotk-sync.yaml", sync(f"./clusters/{name}"))
         checkout.write(f"clusters/{name}/apps.yaml", sync(f"./apps/{name}", "apps"))
@@ -177,7 +177,7 @@ def test_two_clusters_as_flux_has_them(checkout: Repository) -> None:
     assert f"read docs/migration.md of kcd-gen: {applied}" in outcome.out
 
 
-def test_two_clusters_by_their_folders_alone(checkout: Repository) -> None:
+def test_two_clusters_are_detected_from_their_directories(checkout: Repository) -> None:
     checkout.resource("infra/clusters/a/web.yaml")
     checkout.resource("infra/clusters/B_1/web.yaml")
     checkout.resource("web.yaml")
@@ -188,7 +188,7 @@ def test_two_clusters_by_their_folders_alone(checkout: Repository) -> None:
     }
 
 
-def test_a_first_release_does_not_go_where_flux_would_apply_it(checkout: Repository) -> None:
+def test_the_first_release_is_not_put_where_flux_would_apply_it(checkout: Repository) -> None:
     checkout.write(BOOTSTRAP, sync("./clusters/prod"))
     assert checkout.init().exit == 0
     assert checkout.clusters()["prod"]["sources"] == ["kubocd/prod"]
@@ -196,7 +196,7 @@ def test_a_first_release_does_not_go_where_flux_would_apply_it(checkout: Reposit
     assert "kubocd/prod/releases.yaml" in checkout.files()
 
 
-def test_an_output_is_found_or_gets_a_free_folder(checkout: Repository) -> None:
+def test_an_existing_output_is_found_or_an_unused_directory_is_chosen(checkout: Repository) -> None:
     checkout.resource("deploy/default/web.yaml")
     assert checkout.init("--dry-run").exit == 0
     checkout.init()
@@ -207,7 +207,7 @@ def test_an_output_is_found_or_gets_a_free_folder(checkout: Repository) -> None:
     assert checkout.clusters()["default"]["output"] == "out"
 
 
-def test_the_workflow_is_github_s(checkout: Repository) -> None:
+def test_the_workflow_is_valid(checkout: Repository) -> None:
     assert checkout.init().exit == 0
     check_workflow(checkout)
     (workflow,) = checkout.documents(WORKFLOW)
@@ -228,9 +228,9 @@ def test_the_workflow_is_for_the_default_branch(checkout: Repository) -> None:
     assert checkout.documents(WORKFLOW)[0][True]["push"] == {"branches": ["trunk"]}  # `on` is true in YAML 1.1
 
 
-def test_the_hook_is_pre_commit_s(checkout: Repository) -> None:
+def test_the_hook_configuration_is_valid(checkout: Repository) -> None:
     assert checkout.init().exit == 0
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     (hook,) = checkout.documents(HOOKS)[0]["repos"]
     assert hook == {
         "repo": COPY,
@@ -240,7 +240,7 @@ def test_the_hook_is_pre_commit_s(checkout: Repository) -> None:
     assert hook["hooks"][0]["id"] in OUR_HOOKS
     checkout.write("broken.yaml", checkout.read(HOOKS).replace("rev:", "rev_:"))
     with pytest.raises(AssertionError):
-        python("pre_commit", "validate-config", "broken.yaml", folder=checkout.root)
+        python("pre_commit", "validate-config", "broken.yaml", directory=checkout.root)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_the_hook_is_pre_commit_s(checkout: Repository) -> None:
         (GITHUB, {}, ("--ci", "none"), None),
     ],
 )
-def test_whose_ci_it_is(
+def test_the_ci_system_is_detected(
     tmp_path: Path, remote: str | None, files: Mapping[str, str], flags: tuple[str, ...], written: str | None
 ) -> None:
     checkout = Repository(tmp_path, remote)
@@ -279,14 +279,14 @@ def test_whose_ci_it_is(
         assert checkout.read(COMPONENT) == (ROOT / "templates/kcd-gen/template.yml").read_text(encoding="utf-8")
 
 
-def test_without_git_the_files_say_it(checkout: Repository) -> None:
+def test_without_git_the_ci_system_is_detected_from_files(checkout: Repository) -> None:
     checkout.write(".github/workflows/test.yaml", "on: push\n")
     outcome = kcd_gen("init", directory=checkout.root, environment={"PATH": ""})
     assert (outcome.exit, outcome.err) == (0, "")
     assert "CI system GitHub, from .github/workflows\n" in outcome.out
 
 
-SOMEBODYS_HOOKS = """\
+OTHER_HOOKS = """\
 # ours
 exclude: ^deploy/
 repos:
@@ -301,18 +301,18 @@ ci:
 """
 
 
-def test_the_hook_is_added_to_those_that_there_are(checkout: Repository, snapshot: SnapshotAssertion) -> None:
-    checkout.write(HOOKS, SOMEBODYS_HOOKS)
+def test_the_hook_is_added_to_existing_hooks(checkout: Repository, snapshot: SnapshotAssertion) -> None:
+    checkout.write(HOOKS, OTHER_HOOKS)
     outcome = checkout.init("--no-server")
     assert outcome.text == snapshot
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     added = f"""\
   - repo: {COPY}
     rev: {COMMIT}
     hooks:
     - id: kcd-gen-build
 """
-    head, tail = SOMEBODYS_HOOKS.split("\nci:")
+    head, tail = OTHER_HOOKS.split("\nci:")
     assert checkout.read(HOOKS) == f"{head}{added}\nci:{tail}"
     again = checkout.state()
     assert checkout.init("--no-server").exit == 0
@@ -320,7 +320,7 @@ def test_the_hook_is_added_to_those_that_there_are(checkout: Repository, snapsho
 
 
 @pytest.mark.parametrize("text", ["repos: []\n", "a: [\n", "repos:\n- &x {repo: meta, hooks: []}\n---\n"])
-def test_what_can_t_be_added_to_is_shown(checkout: Repository, text: str) -> None:
+def test_a_hook_that_cannot_be_added_is_printed(checkout: Repository, text: str) -> None:
     checkout.write(HOOKS, text)
     outcome = checkout.init()
     assert outcome.exit == 0
@@ -328,7 +328,7 @@ def test_what_can_t_be_added_to_is_shown(checkout: Repository, text: str) -> Non
     assert "add to .pre-commit-config.yaml, below 'repos':\n      - repo: https://github.com/platform" in outcome.out
 
 
-def test_a_pipeline_keeps_what_it_includes(tmp_path: Path) -> None:
+def test_a_pipeline_keeps_its_includes(tmp_path: Path) -> None:
     checkout = Repository(tmp_path, GITLAB)
     text = "include:\n  - local: a.yml\n\ntest:\n  script:\n    - !reference [.setup, script]\n"
     checkout.write(PIPELINE, text)
@@ -365,9 +365,9 @@ INDEX = "--index-url https://packages.example.com/simple kcd-gen==0.1.0"
 
 
 @pytest.mark.parametrize("source", [WHEEL, INDEX])
-def test_the_hook_of_a_wheel_does_what_the_hook_of_a_copy_does(checkout: Repository, source: str) -> None:
+def test_the_hook_from_a_wheel_matches_the_hook_from_a_copy(checkout: Repository, source: str) -> None:
     assert checkout.init(source=source).exit == 0
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     (repository,) = checkout.documents(HOOKS)[0]["repos"]
     (hook,) = repository["hooks"]
     assert repository["repo"] == "local"
@@ -405,14 +405,14 @@ def test_another_workflow_that_runs_it_is_enough(checkout: Repository) -> None:
     assert WORKFLOW not in checkout.files()
 
 
-def test_git_leaves_the_output_s_bytes_alone(checkout: Repository) -> None:
+def test_git_does_not_change_the_bytes_of_the_output(checkout: Repository) -> None:
     checkout.write(".gitattributes", "* text=auto eol=crlf\n")
     assert checkout.init().exit == 0
     assert checkout.read(".gitattributes").startswith("* text=auto eol=crlf\n\n# Files generated by kcd-gen")
 
     def attributes(path: str) -> dict[str, str]:
-        said = checkout.git("check-attr", "--all", "--", path)
-        return {name: value for _, name, value in (line.rsplit(": ", 2) for line in said.splitlines())}
+        printed = checkout.git("check-attr", "--all", "--", path)
+        return {name: value for _, name, value in (line.rsplit(": ", 2) for line in printed.splitlines())}
 
     generated = {"text": "unset", "eol": "crlf", "linguist-generated": "set", "gitlab-generated": "set"}
     for name in ("flux/default/web.yaml", "hr/default/web/index.yaml", ".kcd-gen/default/web.list"):
@@ -423,7 +423,7 @@ def test_git_leaves_the_output_s_bytes_alone(checkout: Repository) -> None:
     assert attributes("kcd-gen.schema.json") == generated
     for theirs in ("deploy/default/server/service.yaml", "clusters/default/releases.yaml"):
         assert attributes(theirs) == {"text": "auto", "eol": "crlf"}
-    # As it counts: what Git gives back is what was put in, although it would change the ends of lines elsewhere.
+    # The effective rule: Git returns the bytes that were committed, although it converts line endings elsewhere.
     written = b"a: 1\nb: 2\n"
     path = checkout.root / "deploy/default/hr/default/web/index.yaml"
     path.parent.mkdir(parents=True)
@@ -434,7 +434,7 @@ def test_git_leaves_the_output_s_bytes_alone(checkout: Repository) -> None:
     assert path.read_bytes() == written
 
 
-def test_a_project_that_there_is_stays_and_the_rest_is_done(checkout: Repository) -> None:
+def test_an_existing_project_is_kept_and_the_other_files_are_written(checkout: Repository) -> None:
     text = (
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
         "- {name: one, sources: [releases], output: 'out put'}\n"
@@ -457,13 +457,13 @@ def test_a_project_that_there_is_stays_and_the_rest_is_done(checkout: Repository
     assert not any("releases.yaml" in name for name in checkout.files())
 
 
-def test_a_project_in_a_folder_is_named_to_hook_and_ci(checkout: Repository) -> None:
-    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", folder="platform")
-    assert checkout.init(folder="platform").exit == 0
+def test_a_project_in_a_subdirectory_is_passed_to_hook_and_ci(checkout: Repository) -> None:
+    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", directory="platform")
+    assert checkout.init(directory="platform").exit == 0
     (hook,) = checkout.documents(HOOKS)[0]["repos"]
     assert hook["hooks"] == [{"id": "kcd-gen-build", "args": ["--project", "platform/kcd-gen.yaml"]}]
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
-    # As pre-commit would call it: from the root of the repository.
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
+    # As pre-commit calls it: from the root of the repository.
     _, *entry = OUR_HOOKS["kcd-gen-build"]["entry"].split()
     checkout.write("platform/sources/none.yaml", "a: b\n")
     assert kcd_gen(*entry, *hook["hooks"][0]["args"], directory=checkout.root).exit == 3  # it wrote
@@ -472,17 +472,17 @@ def test_a_project_in_a_folder_is_named_to_hook_and_ci(checkout: Repository) -> 
     check_workflow(checkout)
     (workflow,) = checkout.documents(WORKFLOW)
     assert workflow["jobs"]["kcd-gen"]["steps"][1]["with"] == {"working-directory": "platform"}
-    assert checkout.init("--ci", "gitlab", folder="platform").exit == 0
+    assert checkout.init("--ci", "gitlab", directory="platform").exit == 0
     check_pipeline(checkout)
     (component,) = checkout.documents(PIPELINE)[0]["include"]
-    folder = {"working-directory": "platform", "lock": "platform/kcd-gen.lock"}
-    assert component["inputs"] == {"install-from": SOURCE, **folder}
+    directory = {"working-directory": "platform", "lock": "platform/kcd-gen.lock"}
+    assert component["inputs"] == {"install-from": SOURCE, **directory}
     assert "/platform/deploy/prod/flux/** -text" in checkout.read(".gitattributes")
     assert "./platform/kcd-gen.schema.json" in checkout.read(".vscode/settings.json")
     assert "another project in platform" in checkout.init("--dry-run").out
 
 
-def test_a_second_time_nothing_changes(checkout: Repository) -> None:
+def test_a_second_run_changes_nothing(checkout: Repository) -> None:
     checkout.write(BOOTSTRAP, sync("./clusters/prod"))
     checkout.resource("releases/web.yaml")
     checkout.init("--image", "registry.example.com/charts")
@@ -495,7 +495,7 @@ def test_a_second_time_nothing_changes(checkout: Repository) -> None:
     assert checkout.state() == before
 
 
-def test_what_somebody_changed_is_shown_and_left_alone(checkout: Repository) -> None:
+def test_a_changed_file_is_reported_and_kept(checkout: Repository) -> None:
     checkout.init()
     mine = checkout.read(WORKFLOW).replace("ubuntu-latest", "self-hosted")
     checkout.write(WORKFLOW, mine)
@@ -524,7 +524,7 @@ def test_a_dry_run_writes_nothing(checkout: Repository) -> None:
     assert "Next, without --dry-run:\n" in outcome.out
 
 
-def test_no_server_leaves_the_kustomization_of_the_releases(checkout: Repository) -> None:
+def test_no_server_only_writes_the_kustomization_of_the_releases(checkout: Repository) -> None:
     checkout.write(BOOTSTRAP, sync("./clusters/prod"))
     outcome = checkout.init("--no-server")
     assert outcome.exit == 0
@@ -535,7 +535,7 @@ def test_no_server_leaves_the_kustomization_of_the_releases(checkout: Repository
     assert "kcd-gen image" not in outcome.out
 
 
-def test_editor_settings_that_there_are_stay(checkout: Repository) -> None:
+def test_existing_editor_settings_are_kept(checkout: Repository) -> None:
     checkout.write(".vscode/settings.json", '{"editor.tabSize": 2}\n')
     outcome = checkout.init()
     assert checkout.read(".vscode/settings.json") == '{"editor.tabSize": 2}\n'
@@ -544,7 +544,7 @@ def test_editor_settings_that_there_are_stay(checkout: Repository) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["*.tgz", "/deploy/", ".kcd-gen", "default/"])
-def test_an_output_that_git_would_leave_out_is_a_warning(checkout: Repository, pattern: str) -> None:
+def test_an_output_ignored_by_git_is_a_warning(checkout: Repository, pattern: str) -> None:
     checkout.write(".gitignore", f"# ours\n{pattern}\n")
     outcome = checkout.init()
     assert outcome.exit == 0
@@ -553,13 +553,13 @@ def test_an_output_that_git_would_leave_out_is_a_warning(checkout: Repository, p
     assert checkout.init().err == ""
 
 
-def test_editor_settings_that_git_leaves_out_are_not_written(checkout: Repository) -> None:
+def test_editor_settings_ignored_by_git_are_not_written(checkout: Repository) -> None:
     checkout.write(".gitignore", "/.vscode/\n")
     assert checkout.init().exit == 0
     assert not any(name.startswith(".vscode") for name in checkout.files())
 
 
-def test_flux_folders_that_could_be_anyone_s_are_a_warning(checkout: Repository) -> None:
+def test_ambiguous_flux_directories_are_a_warning(checkout: Repository) -> None:
     checkout.project("- {name: x, sources: [s], output: out}\n")
     for name in ("a", "b"):
         checkout.write(f"clusters/{name}/sync.yaml", sync(f"./clusters/{name}"))
@@ -588,14 +588,14 @@ def test_outside_of_a_repository(tmp_path: Path) -> None:
     assert [path for path in tmp_path.iterdir() if path.name != ".cache"] == []
 
 
-def test_a_project_above_the_checkout_is_another_s(tmp_path: Path) -> None:
+def test_a_project_above_the_checkout_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "kcd-gen.yaml").write_text("not even a project\n")
     checkout = Repository(tmp_path / "checkout")
     assert checkout.init().exit == 0
     assert "kcd-gen.yaml" in checkout.files()
 
 
-def test_a_project_with_mistakes_is_told_and_nothing_written(checkout: Repository) -> None:
+def test_an_invalid_project_is_reported_and_nothing_is_written(checkout: Repository) -> None:
     checkout.write("kcd-gen.yaml", "apiVersion: kcd-gen/v1alpha1\nkind: Projekt\n")
     outcome = checkout.init()
     assert outcome.exit == 1
@@ -606,7 +606,7 @@ def test_a_project_with_mistakes_is_told_and_nothing_written(checkout: Repositor
 @pytest.mark.parametrize(
     "link", [WORKFLOW, ".github", HOOKS, ".gitattributes", ".vscode/settings.json", "deploy", "clusters"]
 )
-def test_links_are_not_written_through(checkout: Repository, tmp_path: Path, link: str) -> None:
+def test_nothing_is_written_through_symlinks(checkout: Repository, tmp_path: Path, link: str) -> None:
     outside = tmp_path / "outside"
     if "." in Path(link).name[1:] or link == HOOKS:
         outside.write_text("mine")
@@ -634,13 +634,13 @@ def test_hostile_names(checkout: Repository) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", outcome.out + outcome.err)
     ((name, cluster),) = checkout.clusters().items()
     assert re.fullmatch(r"[a-z0-9-]+", name)
-    # The project file names what is there; of a name that is no text, the folder above it.
+    # The project file names existing paths; if a name is not valid text, it names the directory above.
     assert cluster["sources"] == ["."]
     listed = kcd_gen("build", "--offline", directory=checkout.root)
     assert "missing-source" not in listed.err
 
 
-def test_hostile_names_that_are_text(checkout: Repository) -> None:
+def test_hostile_names_that_are_valid_text_are_usable(checkout: Repository) -> None:
     names = ["a: b # {c}", "q\"'*[x]\\", "new\nline", "true"]
     for name in names:
         checkout.resource(f"{name}/web.yaml")
@@ -650,7 +650,7 @@ def test_hostile_names_that_are_text(checkout: Repository) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "expected"),
     [
         (("--ci", "jenkins"), "'jenkins' is not one of"),
         (("--image", "registry.example.com/a:1"), "without a tag"),
@@ -659,14 +659,16 @@ def test_hostile_names_that_are_text(checkout: Repository) -> None:
         (("--cluster-name", ""), "value is empty"),
     ],
 )
-def test_flags_that_mean_nothing(checkout: Repository, flags: tuple[str, ...], says: str) -> None:
+def test_invalid_combinations_of_flags_are_an_error(
+    checkout: Repository, flags: tuple[str, ...], expected: str
+) -> None:
     outcome = checkout.init(*flags)
     assert outcome.exit == 2
-    assert says in outcome.err
+    assert expected in outcome.err
     assert checkout.files() == set()
 
 
-def test_yaml_of_every_file_is_read(checkout: Repository) -> None:
+def test_every_written_yaml_file_is_valid(checkout: Repository) -> None:
     checkout.init("--image", "registry.example.com/charts")
     read = [name for name in checkout.files() if name.endswith((".yaml", ".yml"))]
     assert len(read) >= 10

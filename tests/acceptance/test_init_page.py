@@ -1,4 +1,4 @@
-"""The examples of docs/init.md are what kcd-gen does, and its tables name every file."""
+"""kcd-gen does what the examples of docs/init.md show, and the page's tables name every file."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def test_every_file_is_explained(checkout: Repository) -> None:
 
 
 def test_every_flag_exists(checkout: Repository) -> None:
-    told = checkout.init("--help").out
+    printed = checkout.init("--help").out
     assert set(
         re.findall(r"--(?:allow-outside|ci|no-server|cluster-name|force|dry-run|image|install-from)", PAGE)
-    ) == set(re.findall(r"^  (--[a-z-]+)", told, re.MULTILINE)) - {"--quiet", "--debug", "--no-color", "--help"}
+    ) == set(re.findall(r"^  (--[a-z-]+)", printed, re.MULTILINE)) - {"--quiet", "--debug", "--no-color", "--help"}
 
 
 def test_other_hooks_can_leave_the_output_alone(checkout: Repository) -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     checkout.init()
     checkout.write(HOOKS, text + checkout.read(HOOKS))
-    python("pre_commit", "validate-config", HOOKS, folder=checkout.root)
+    python("pre_commit", "validate-config", HOOKS, directory=checkout.root)
     assert checkout.init().exit == 0

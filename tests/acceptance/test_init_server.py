@@ -1,4 +1,4 @@
-"""`kcd-gen init server`: what it writes, where, and what Kubernetes and Flux make of it."""
+"""`kcd-gen init server`: what it writes, where, and whether Kubernetes and Flux accept it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.init_checkouts import SCHEMA, Checkout, sync
 from tests.support.pod_security import violations
 from tests.support.workspace import Workspace, kcd_gen
 
-# `sleep` in preStop is in the schemas from 1.30 on, which is also the oldest that today's Flux takes.
+# `sleep` in preStop is in the schemas from 1.30 on, which is also the oldest version that current Flux supports.
 KUBERNETES = ("1.30", "1.32", "1.34", "1.37")
 FLUX, FILE = "flux-system", "kcd-gen-kustomizations.yaml"
 SERVER = "deploy/prod/server"
@@ -29,14 +29,14 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
-def manifests(checkout: Checkout, folder: str = SERVER) -> dict[str, Any]:
-    """The manifests that the kustomization.yaml lists, by kind."""
-    listed = checkout.documents(f"{folder}/kustomization.yaml")[0]["resources"]
-    documents = [document for name in listed for document in checkout.documents(f"{folder}/{name}")]
+def manifests(checkout: Checkout, directory: str = SERVER) -> dict[str, Any]:
+    """Return the manifests that the kustomization.yaml lists, by kind."""
+    listed = checkout.documents(f"{directory}/kustomization.yaml")[0]["resources"]
+    documents = [document for name in listed for document in checkout.documents(f"{directory}/{name}")]
     return {document["kind"]: document for document in documents}
 
 
-def test_what_is_written_and_said(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_the_written_files_and_the_output(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     before = checkout.files()
     outcome = checkout.init("--image", "registry.example.com/platform/charts", "--containerfile")
     assert outcome.exit == 0
@@ -47,7 +47,7 @@ def test_what_is_written_and_said(checkout: Checkout, snapshot: SnapshotAssertio
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_the_manifests_are_kubernetes(checkout: Checkout, version: str) -> None:
+def test_the_manifests_are_valid_kubernetes_resources(checkout: Checkout, version: str) -> None:
     assert checkout.init().exit == 0
     found = manifests(checkout)
     assert set(found) == {
@@ -60,7 +60,7 @@ def test_the_manifests_are_kubernetes(checkout: Checkout, version: str) -> None:
         kubernetes_validate.validate(broken, version, strict=True)
 
 
-def test_its_pods_keep_the_restricted_rules(checkout: Checkout) -> None:
+def test_its_pods_meet_the_restricted_standard(checkout: Checkout) -> None:
     checkout.init()
     pod = manifests(checkout)["Deployment"]["spec"]["template"]["spec"]
     assert violations(pod) == []
@@ -71,7 +71,7 @@ def test_its_pods_keep_the_restricted_rules(checkout: Checkout) -> None:
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
 
 
-def test_all_select_the_same_pods(checkout: Checkout) -> None:
+def test_all_selectors_match_the_same_pods(checkout: Checkout) -> None:
     checkout.init()
     found = manifests(checkout)
     deployment = found["Deployment"]["spec"]
@@ -93,7 +93,7 @@ def test_all_select_the_same_pods(checkout: Checkout) -> None:
     assert found["NetworkPolicy"]["spec"]["egress"] == []
 
 
-def test_the_kustomizations_are_flux_s_and_in_order(checkout: Checkout) -> None:
+def test_the_kustomizations_are_valid_and_in_order(checkout: Checkout) -> None:
     checkout.init()
     charts, releases = checkout.documents(PLACED)
     for one in (charts, releases):
@@ -110,7 +110,7 @@ def test_the_kustomizations_are_flux_s_and_in_order(checkout: Checkout) -> None:
         jsonschema.Draft7Validator(SCHEMA).validate({**charts, "spec": {**charts["spec"], "deletionpolicy": "x"}})
 
 
-def test_names_follow_the_repository_url(checkout: Checkout) -> None:
+def test_names_are_derived_from_the_repository_url(checkout: Checkout) -> None:
     url = "http://charts.platform.svc.cluster.local:8081/"
     checkout.project(f"- {{name: prod, sources: [sources], output: deploy/prod, repositoryURL: '{url}'}}\n")
     assert checkout.init().exit == 0
@@ -121,7 +121,7 @@ def test_names_follow_the_repository_url(checkout: Checkout) -> None:
     assert found["Service"]["spec"]["ports"][0]["port"] == 8081
 
 
-def test_a_url_that_is_no_service_is_an_error_at_its_line(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_a_url_that_is_not_a_service_is_an_error_at_its_line(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     checkout.project(
         "- name: prod\n  sources: [sources]\n  output: deploy/prod\n  repositoryURL: https://charts.example.com\n"
         "- name: test\n  sources: [sources]\n  output: deploy/test\n  repositoryURL: http://charts.kubocd.svc/below\n"
@@ -134,9 +134,9 @@ def test_a_url_that_is_no_service_is_an_error_at_its_line(checkout: Checkout, sn
 
 
 LAYOUTS: dict[str, tuple[dict[str, str], tuple[str, ...], str, tuple[str, str]]] = {
-    # what is in the checkout, the flags, where the Kustomizations go, and their source
+    # the files of the checkout, the flags, where the Kustomizations are written, and their source
     "flux bootstrap": ({}, (), PLACED, ("GitRepository", "flux-system")),
-    "a folder of clusters": (
+    "a directory of clusters": (
         {BOOTSTRAP: sync("./clusters/test"), "clusters/prod/sync.yaml": sync("clusters/prod/", "prod")},
         (),
         PLACED,
@@ -160,7 +160,7 @@ LAYOUTS: dict[str, tuple[dict[str, str], tuple[str, ...], str, tuple[str, str]]]
         ("OCIRepository", "flux-system"),
     ),
     "nothing of Flux": ({BOOTSTRAP: "a: b\n"}, (), f"deploy/prod/cluster/{FILE}", ("GitRepository", FLUX)),
-    "a folder that is named": (
+    "a directory that is named": (
         {}, ("--flux-dir", "clusters/prod/apps"), f"clusters/prod/apps/{FILE}", ("GitRepository", FLUX)
     ),
     "a source that is named": ({}, ("--flux-source", "OCIRepository/other"), PLACED, ("OCIRepository", "other")),
@@ -169,22 +169,22 @@ LAYOUTS: dict[str, tuple[dict[str, str], tuple[str, ...], str, tuple[str, str]]]
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_flux_is_found_in_the_checkout(checkout: Checkout, name: str) -> None:
-    files, flags, place, (kind, source) = LAYOUTS[name]
+    files, flags, target, (kind, source) = LAYOUTS[name]
     for path, text in files.items():
         checkout.write(path, text)
     outcome = checkout.init(*flags)
     assert (outcome.exit, outcome.err) == (0, "")
-    for one in checkout.documents(place):
+    for one in checkout.documents(target):
         jsonschema.Draft7Validator(SCHEMA).validate(one)
         assert one["spec"]["sourceRef"] == {"kind": kind, "name": source}
     assert ("kubectl apply -f" in outcome.out) == (name == "nothing of Flux")
     assert ("add kcd-gen-kustomizations.yaml to kustomization.yaml" in outcome.out) == ("listed" in name)
 
 
-def test_a_project_in_a_folder_of_the_checkout(checkout: Checkout) -> None:
+def test_a_project_in_a_directory_of_the_checkout(checkout: Checkout) -> None:
     (checkout.root / "kcd-gen.yaml").unlink()
-    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", folder="platform")
-    assert checkout.init(folder="platform").exit == 0
+    checkout.project("- {name: prod, sources: [sources], output: deploy/prod}\n", directory="platform")
+    assert checkout.init(directory="platform").exit == 0
     charts, releases = checkout.documents(PLACED)
     assert charts["spec"]["path"] == "./platform/deploy/prod/server"
     assert releases["spec"]["path"] == "./platform/deploy/prod/flux"
@@ -194,7 +194,7 @@ def test_a_project_in_a_folder_of_the_checkout(checkout: Checkout) -> None:
 TWO = "- {name: prod, sources: [a], output: deploy/prod}\n- {name: test, sources: [b], output: deploy/test}\n"
 
 
-def test_two_clusters_with_folders_of_their_own(checkout: Checkout) -> None:
+def test_two_clusters_in_separate_directories(checkout: Checkout) -> None:
     checkout.write("clusters/test/flux-system/gotk-sync.yaml", sync("./clusters/test"))
     checkout.project(TWO)
     assert checkout.init().exit == 0
@@ -204,7 +204,7 @@ def test_two_clusters_with_folders_of_their_own(checkout: Checkout) -> None:
         assert documents[0]["spec"]["path"] == f"./deploy/{cluster}/server"
 
 
-def test_two_clusters_in_one_folder_have_names_of_their_own(checkout: Checkout) -> None:
+def test_two_clusters_in_one_directory_have_distinct_names(checkout: Checkout) -> None:
     checkout.project(TWO)
     assert checkout.init("--cluster", "prod").exit == 0
     one_at_a_time = checkout.files()
@@ -219,7 +219,7 @@ def test_two_clusters_in_one_folder_have_names_of_their_own(checkout: Checkout) 
     assert sorted(names) == ["charts", "releases", "test-charts", "test-releases"]
 
 
-def test_a_cluster_whose_folder_is_not_known_is_an_error(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_a_cluster_with_an_unknown_directory_is_an_error(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     checkout.write("clusters/b/sync.yaml", sync("./clusters/b"))
     checkout.write(BOOTSTRAP, sync("./clusters/a"))
     checkout.write("clusters/a/sync.yaml", sync("./clusters/a"))
@@ -235,7 +235,7 @@ def test_an_output_that_flux_applies_as_a_whole_is_an_error(checkout: Checkout, 
     assert outcome.exit == 1
 
 
-def test_a_second_time_nothing_changes(checkout: Checkout) -> None:
+def test_a_second_run_changes_nothing(checkout: Checkout) -> None:
     checkout.init("--image", "registry.example.com/a")
     before = {name: (checkout.root / name).stat().st_mtime_ns for name in checkout.files()}
     again = checkout.init()
@@ -244,7 +244,7 @@ def test_a_second_time_nothing_changes(checkout: Checkout) -> None:
     assert set(re.findall(r"^(\w+) ", again.out, re.MULTILINE)) == {"Unchanged"}
 
 
-def test_a_digest_that_was_written_is_kept(checkout: Checkout) -> None:
+def test_a_written_digest_is_kept(checkout: Checkout) -> None:
     checkout.init("--image", "registry.example.com/a")
     path = checkout.root / SERVER / "kustomization.yaml"
     path.write_text(path.read_text() + f"  digest: sha256:{'a' * 64}\n")
@@ -255,7 +255,7 @@ def test_a_digest_that_was_written_is_kept(checkout: Checkout) -> None:
     assert f"-  digest: sha256:{'a' * 64}" in other.out
 
 
-def test_what_somebody_changed_is_shown_and_left_alone(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
+def test_a_changed_file_is_reported_and_kept(checkout: Checkout, snapshot: SnapshotAssertion) -> None:
     checkout.init()
     path = checkout.root / SERVER / "deployment.yaml"
     mine = path.read_text().replace("replicas: 2", "replicas: 3")
@@ -290,7 +290,7 @@ def test_lines_are_added_to_a_sourceignore_once(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("link", [".sourceignore", f"{SERVER}/deployment.yaml", SERVER])
-def test_links_are_not_written_through(checkout: Checkout, tmp_path: Path, link: str) -> None:
+def test_nothing_is_written_through_symlinks(checkout: Checkout, tmp_path: Path, link: str) -> None:
     outside = tmp_path / "outside"
     (outside if link == SERVER else tmp_path).mkdir(exist_ok=True)
     if link != SERVER:
@@ -313,7 +313,7 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "expected"),
     [
         (("--flux-source", "flux-system"), "KIND/NAME"),
         (("--flux-source", "Secret/x"), "KIND/NAME"),
@@ -322,20 +322,20 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
         (("--flux-namespace", "No"), "'No' is not a valid namespace for --flux-namespace"),
     ],
 )
-def test_flags_that_mean_nothing(checkout: Checkout, flags: tuple[str, ...], says: str) -> None:
+def test_invalid_combinations_of_flags_are_an_error(checkout: Checkout, flags: tuple[str, ...], expected: str) -> None:
     outcome = checkout.init(*flags)
     assert outcome.exit == 2
-    assert says in outcome.err
+    assert expected in outcome.err
 
 
-def test_a_build_leaves_the_folder_alone_and_does_not_read_it(tmp_path: Path) -> None:
+def test_a_build_neither_changes_nor_reads_the_directory(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.package()
     workspace.release("web")
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
     (tmp_path / "kcd-gen.yaml").write_text(f"{head}clusters:\n- {{name: a, sources: [.], output: output}}\n")
     assert kcd_gen("init", "server", directory=tmp_path).exit == 0
-    # As a source it would be a second Release of the name, and one that does not compile.
+    # As a source it would be a second Release of the same name, and one that does not compile.
     hidden = "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\nmetadata: {name: web}\nspec: {}\n"
     (tmp_path / "output/server/release.yaml").write_text(hidden)
     before = {path: path.read_bytes() for path in (tmp_path / "output/server").iterdir()}

@@ -1,4 +1,4 @@
-"""`kcd-gen lint`: each rule found, and not found where it does not hold; and docs/lint.md."""
+"""`kcd-gen lint`: each rule with violations and without; and docs/lint.md."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def lint(workspace: Workspace, *flags: str) -> Outcome:
 
 
 def codes(outcome: Outcome) -> list[str]:
-    """`severity[code]` of each problem, in order."""
+    """Return `severity[code]` of each problem, in order."""
     return re.findall(r"(?m)^(?:\S+: )?((?:error|warning|note)\[[a-z-]+\]): ", outcome.out)
 
 
 def with_template(workspace: Workspace, text: str) -> None:
-    """The package `WEB` with a value that is `text`, and a Release of it."""
+    """Write the package `WEB` with the value `text`, and a Release of it."""
     workspace.package(WEB_MANIFEST.replace(HOST, f"host: '{text}'"))
     workspace.release("web")
 
 
 def lock(workspace: Workspace, *, helm: str | None = None) -> None:
-    """Lock all packages, as `helm` would have done it."""
+    """Lock all packages, as the version `helm` of Helm would have."""
     assert workspace.run("lock", "--offline").exit == 0
     if helm is not None:
         path = workspace.root / "kcd-gen.lock"
@@ -74,13 +74,13 @@ def test_templates_of_packages(workspace: Workspace, text: str, found: list[str]
     assert codes(outcome) == found
     assert outcome.exit == (1 if any(one.startswith("warning") for one in found) else 0)
     manifest = WEB_MANIFEST.replace(HOST, f"host: '{text}'").splitlines()
-    told = re.findall(r"original.yaml:(\d+):(\d+): .* 'main', values: '(\w+)' ", outcome.out)
-    assert len(told) == len(found)
-    for line, column, name in told:
+    reported = re.findall(r"original.yaml:(\d+):(\d+): .* 'main', values: '(\w+)' ", outcome.out)
+    assert len(reported) == len(found)
+    for line, column, name in reported:
         assert re.match(rf"{name}\b", manifest[int(line) - 1][int(column) - 1 :])
 
 
-def test_what_is_met_is_told_once_as_an_error(workspace: Workspace) -> None:
+def test_a_problem_that_is_an_error_is_reported_only_once(workspace: Workspace) -> None:
     for text in ("{{ readFile `a` }}", "{{ resolveDNS `ldap.example.com` }}"):
         with_template(workspace, text)
         outcome = lint(workspace)
@@ -88,7 +88,7 @@ def test_what_is_met_is_told_once_as_an_error(workspace: Workspace) -> None:
         assert outcome.exit == 1
 
 
-def test_headers_usages_and_trees_are_read_too(workspace: Workspace) -> None:
+def test_headers_usages_and_trees_are_checked_too(workspace: Workspace) -> None:
     more = "templateHeader: '{{/**/}}{{ $x := uuidv4 }}'\nusage: {a: '{{ now }}'}\nroles: ['{{ randAlpha 3 }}']\n"
     workspace.package(WEB_MANIFEST + more)
     workspace.release("web")
@@ -97,7 +97,7 @@ def test_headers_usages_and_trees_are_read_too(workspace: Workspace) -> None:
     assert {"templateHeader", "usage.a", "roles"} == set(re.findall(r"web:1.0.0, ([\w.]+): '", outcome.out))
 
 
-def test_a_package_is_told_of_once_and_each_release_s_own_parameters(workspace: Workspace) -> None:
+def test_a_package_is_reported_once_and_parameters_per_release(workspace: Workspace) -> None:
     workspace.package(WEB_MANIFEST.replace(HOST, f"{HOST}{{{{ now }}}}"))
     for name in ("a", "b"):
         workspace.release(name, "parameters:\n  replicas: 2\n  host: 'x{{ now }}'\n")
@@ -106,7 +106,7 @@ def test_a_package_is_told_of_once_and_each_release_s_own_parameters(workspace: 
     assert lines[1].startswith("sources/default-a.yaml:8:5: warning[varying-function]: spec.parameters: 'now' ")
 
 
-def test_a_lock_holds_the_project_to_its_helm(workspace: Workspace) -> None:
+def test_a_lock_pins_the_helm_version_of_the_project(workspace: Workspace) -> None:
     with_template(workspace, "{{ sha512sum `a` }}{{ if false }}{{ range 3 }}{{ end }}{{ end }}")
     lock(workspace, helm="3.17")
     assert codes(lint(workspace)).count("warning[helm-dependent]") == 1
@@ -114,7 +114,7 @@ def test_a_lock_holds_the_project_to_its_helm(workspace: Workspace) -> None:
     assert "warning[helm-dependent]" not in codes(lint(workspace))
 
 
-def test_a_tag_is_tied_to_an_image_by_the_vendor_layout_and_by_a_complete_lock(workspace: Workspace) -> None:
+def test_a_tag_is_pinned_by_the_vendor_layout_and_by_a_complete_lock(workspace: Workspace) -> None:
     workspace.package(WEB_MANIFEST.replace("tag: 1.0.0", "tag: latest"), reference=EDGE)
     workspace.release("edge", package=EDGE)
     assert codes(lint(workspace)) == []
@@ -144,7 +144,7 @@ def test_names(workspace: Workspace) -> None:
     disabled = f"  - name: {LONG}\n    source: {{local: {{path: x}}}}\n    enabled: false\n"
     workspace.package(WEB_MANIFEST + disabled)
     workspace.release("web")
-    assert codes(lint(workspace)) == []  # 53 characters, which is what Helm takes
+    assert codes(lint(workspace)) == []  # 53 characters, which Helm accepts
     workspace.release("shop")
     assert codes(lint(workspace)) == ["warning[long-name]"]
     workspace.package(WEB_MANIFEST + disabled + "    specPatch: {releaseName: short}\n")
@@ -159,7 +159,7 @@ def test_names(workspace: Workspace) -> None:
     assert "Flux" in outcome.out
 
 
-def test_each_rule_has_its_text(workspace: Workspace, snapshot: SnapshotAssertion) -> None:
+def test_each_rule_has_its_message(workspace: Workspace, snapshot: SnapshotAssertion) -> None:
     calls = "{{ resolveDNS `a.example.com` }} {{ readFile `a` }} {{ sha512sum `a` }} {{ range 3 }}{{ end }}"
     values = f"{HOST}\n      x: '{{{{ if false }}}}{calls}{{{{ end }}}}'\n      y: '{{{{ now }}}}'"
     more = "\n      z: {{ keys .Context | join `,` }}{{ lookup `v1` `Secret` `a` `b` | toJson | trunc 0 }}"
@@ -206,7 +206,7 @@ def test_nothing_is_written_and_no_output_is_needed(workspace: Workspace) -> Non
     assert {path for path in files_below(workspace.root) if not path.startswith(".cache/")} == set(before)
 
 
-def test_a_package_that_is_not_there_is_an_error(workspace: Workspace) -> None:
+def test_a_missing_package_is_an_error(workspace: Workspace) -> None:
     workspace.release("web", package="registry.example.com/demo/web:2.0.0")
     outcome = lint(workspace)
     assert (outcome.exit, codes(outcome)) == (1, ["error[missing-package]"])
@@ -255,7 +255,7 @@ def test_the_formats_of_ci_systems(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("command", "printed"), re.findall(r"```console\n\$ kcd-gen ([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
 )
-def test_the_command_of_the_page_prints_what_it_says(tmp_path: Path, command: str, printed: str) -> None:
+def test_the_command_prints_what_the_page_shows(tmp_path: Path, command: str, printed: str) -> None:
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     assert kcd_gen(*shlex.split(command), directory=tmp_path).out == printed
 
@@ -263,10 +263,10 @@ def test_the_command_of_the_page_prints_what_it_says(tmp_path: Path, command: st
 def test_every_rule_is_on_the_page_with_its_severity() -> None:
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", PAGE, re.MULTILINE))
     assert sorted(rows) == sorted(RULES)
-    assert {severity for said in rows.values() for severity in said.split(", ")} == {"warning", "note"}
+    assert {severity for severities in rows.values() for severity in severities.split(", ")} == {"warning", "note"}
 
 
-def test_of_a_template_full_of_them_the_first_hundred_are_told(workspace: Workspace) -> None:
+def test_only_the_first_hundred_problems_of_a_template_are_reported(workspace: Workspace) -> None:
     lines = "  {{ now | unixEpoch }}{{ sha512sum `a` }}\n" * 5_000
     workspace.package(f"{WEB_MANIFEST}description: |\n{lines}")
     workspace.release("web")

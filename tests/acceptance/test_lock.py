@@ -1,4 +1,4 @@
-"""`kcd-gen lock`, `vendor` and `cache`, as a user runs them, with packages from a layout instead of a registry."""
+"""`kcd-gen lock`, `vendor` and `cache` as a user runs them, with packages from a layout instead of a registry."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def web(workspace: Workspace) -> Workspace:
 
 
 def move(workspace: Workspace, *, chart: str = "1.0.0", content: str = "other") -> None:
-    """Let the tag of `WEB` stand for another image, with the chart of that version changed."""
+    """Move the tag of `WEB` to another image, with the content of the chart of that version changed."""
     archive = chart_archive(
         {"main/Chart.yaml": f"apiVersion: v2\nname: main\nversion: {chart}\n# {content}\n".encode()}
     )
@@ -60,7 +60,7 @@ def test_a_lock_pins_every_package_once(web: Workspace) -> None:
     assert lock(web).out == "kcd-gen.lock is up to date\n"
 
 
-def test_a_package_that_nobody_asks_for_leaves_the_lock(web: Workspace) -> None:
+def test_an_unused_package_is_removed_from_the_lock(web: Workspace) -> None:
     web.release("web", package=OTHER)
     web.package(reference=OTHER)
     refused = lock(web)
@@ -78,14 +78,14 @@ def test_another_tag_of_the_same_package_is_no_removal(web: Workspace) -> None:
     assert list(locked(web)) == [newer]
 
 
-def test_a_source_that_can_t_be_read_keeps_every_pin(web: Workspace) -> None:
+def test_an_unreadable_source_keeps_every_pin(web: Workspace) -> None:
     before = (web.root / LOCK).read_bytes()
     web.source("default-web.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: [")
     assert lock(web).exit == 1
     assert (web.root / LOCK).read_bytes() == before
 
 
-def test_a_pin_stays_until_it_is_told_to_move(web: Workspace) -> None:
+def test_a_pin_is_kept_until_an_update_is_requested(web: Workspace) -> None:
     before = locked(web)
     move(web, chart="1.0.1")
     assert lock(web).out == "kcd-gen.lock is up to date\n"
@@ -99,12 +99,12 @@ def test_a_pin_stays_until_it_is_told_to_move(web: Workspace) -> None:
 
 
 @pytest.mark.parametrize("flags", [["--update"], ["--update", "--check"]], ids=["update", "check"])
-def test_a_tag_that_stands_for_the_same_has_not_moved(web: Workspace, flags: list[str]) -> None:
+def test_a_tag_with_the_same_digest_has_not_moved(web: Workspace, flags: list[str]) -> None:
     outcome = lock(web, *flags)
     assert (outcome.exit, outcome.out) == (0, "kcd-gen.lock is up to date\n")
 
 
-def test_check_tells_what_the_lock_lacks_and_writes_nothing(web: Workspace) -> None:
+def test_check_reports_missing_pins_and_writes_nothing(web: Workspace) -> None:
     before = (web.root / LOCK).read_bytes()
     assert lock(web, "--check").exit == 0
     web.release("web", package=OTHER)
@@ -116,7 +116,7 @@ def test_check_tells_what_the_lock_lacks_and_writes_nothing(web: Workspace) -> N
     assert (web.root / LOCK).read_bytes() == before
 
 
-def test_check_with_update_tells_which_tags_have_moved(web: Workspace) -> None:
+def test_check_with_update_reports_moved_tags(web: Workspace) -> None:
     assert lock(web, "--check", "--update").exit == 0
     move(web, chart="1.0.1")
     outcome = lock(web, "--check", "--update")
@@ -125,7 +125,7 @@ def test_check_with_update_tells_which_tags_have_moved(web: Workspace) -> None:
     assert "run 'kcd-gen lock --update'" in outcome.out
 
 
-def test_check_of_one_cluster_has_no_word_about_the_packages_of_others(workspace: Workspace) -> None:
+def test_check_of_one_cluster_ignores_packages_of_others(workspace: Workspace) -> None:
     workspace.release("web")
     workspace.release("other", package=OTHER)
     workspace.package()
@@ -141,7 +141,7 @@ def test_check_of_one_cluster_has_no_word_about_the_packages_of_others(workspace
     assert kcd_gen("lock", "--check", "--cluster", "one", directory=workspace.root).exit == 3
 
 
-def test_another_helm_makes_the_lock_stale_and_is_told(web: Workspace) -> None:
+def test_another_helm_version_makes_the_lock_stale_and_is_reported(web: Workspace) -> None:
     path = web.root / LOCK
     path.write_text(re.sub("helm: .*", "helm: '3.0'", path.read_text()))
     checked = lock(web, "--check")
@@ -151,14 +151,14 @@ def test_another_helm_makes_the_lock_stale_and_is_told(web: Workspace) -> None:
     assert lock(web, "--check").exit == 0
 
 
-def test_vendor_works_within_the_limits_of_the_project(web: Workspace) -> None:
+def test_vendor_respects_the_limits_of_the_project(web: Workspace) -> None:
     (web.root / "packages").rename(web.root / "elsewhere")
     run = ("--source", "sources", "--output", "output", "--vendor", "elsewhere", "--offline")
     assert kcd_gen("vendor", *run, "--limit", "layer=100", directory=web.root).exit != 0
     assert kcd_gen("vendor", *run, directory=web.root).exit == 0
 
 
-def test_json_says_what_moved(web: Workspace) -> None:
+def test_the_json_report_lists_moved_tags(web: Workspace) -> None:
     (web.root / LOCK).unlink()
     report = json.loads(lock(web, "--format", "json").out)
     assert (report["command"], report["diagnostics"]) == ("lock", [])
@@ -166,7 +166,7 @@ def test_json_says_what_moved(web: Workspace) -> None:
     assert (change["package"], change["old"], change["new"]) == (WEB, None, locked(web)[WEB]["digest"])
 
 
-def test_a_build_uses_the_lock_and_an_untouched_one_twice_is_the_same(web: Workspace) -> None:
+def test_a_build_uses_the_lock_and_a_second_build_is_identical(web: Workspace) -> None:
     assert web.build("--locked").exit == 0
     before = files_below(web.output)
     assert web.build("--locked").exit == 0
@@ -187,10 +187,10 @@ def test_a_build_with_lock_and_vendor_layout_imports_no_client(web: Workspace) -
     subprocess.run([sys.executable, "-c", program], cwd=web.root, check=True)
 
 
-def test_vendor_fills_a_layout_that_a_build_can_use(web: Workspace) -> None:
+def test_vendor_creates_a_layout_that_a_build_can_use(web: Workspace) -> None:
     assert web.build().exit == 0
     before = files_below(web.output)
-    # The cache is filled as a registry would fill it: the layout itself serves as the place to copy from.
+    # The cache is filled as from a registry: the layout itself is the source.
     outcome = kcd_gen(
         "vendor", "--source", "sources", "--output", "output", "--vendor", "packages", "--offline", directory=web.root
     )
@@ -227,7 +227,7 @@ def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
     assert git("merge", "one") == git("merge", "two") == 0
     assert lock(workspace, "--check").exit == 0
     assert list(locked(workspace)) == [name for name in names if name != names[3]]
-    # Neighbors: both branches add between the same two packages.
+    # Adjacent lines: both branches add between the same two packages.
     assert git("merge", "three") == 1
     outcome = workspace.build()
     assert "error[bad-lock]: the lock file has an unresolved merge conflict" in outcome.err
@@ -236,7 +236,7 @@ def test_git_merges_the_locks_of_two_branches(workspace: Workspace) -> None:
     assert list(locked(workspace)) == names
 
 
-def test_pin_digest_names_the_package_by_digest_too(web: Workspace) -> None:
+def test_pin_digest_writes_the_digest_into_the_output(web: Workspace) -> None:
     cluster = "clusters: [{name: prod, sources: [sources], output: output}]\npackages: {vendor: packages}\n"
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
     (web.root / "kcd-gen.yaml").write_text(f"{head}pinDigest: true\n{cluster}")
@@ -255,7 +255,7 @@ def test_the_cache_command_works_on_an_empty_cache(tmp_path: Path) -> None:
 
 
 def cosign(workspace: Workspace, script: str) -> str:
-    """A cosign that does as `script` says and notes its arguments; the real one is not on every machine."""
+    """Install a cosign that runs `script` and records its arguments; not every machine has the real one."""
     path = workspace.root / "cosign"
     path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > arguments\n{script}\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -289,7 +289,7 @@ def verify(workspace: Workspace, *flags: str) -> Outcome:
 KEYLESS = "{provider: cosign, matchOIDCIdentity: [{issuer: '^https://a$', subject: '^b$'}, {issuer: c, subject: d}]}"
 
 
-def test_a_signature_is_checked_by_digest_for_the_signer_that_the_release_names(workspace: Workspace) -> None:
+def test_a_signature_is_verified_by_digest_for_the_signer_of_the_release(workspace: Workspace) -> None:
     signed(workspace, KEYLESS)
     assert verify(workspace, "--cosign", cosign(workspace, "exit 0")).exit == 0
     arguments = (workspace.root / "arguments").read_text().splitlines()
@@ -299,7 +299,7 @@ def test_a_signature_is_checked_by_digest_for_the_signer_that_the_release_names(
     assert "--certificate-oidc-issuer-regexp=^https://a$" in arguments
 
 
-def test_a_signature_is_looked_for_at_the_mirror_and_never_offline(workspace: Workspace) -> None:
+def test_a_signature_is_read_from_the_mirror_and_never_offline(workspace: Workspace) -> None:
     signed(workspace, KEYLESS)
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\n"
@@ -315,13 +315,13 @@ def test_a_signature_is_looked_for_at_the_mirror_and_never_offline(workspace: Wo
     assert "--allow-http-registry" in arguments
 
 
-def test_any_of_several_signers_will_do(workspace: Workspace) -> None:
+def test_one_of_several_signers_is_enough(workspace: Workspace) -> None:
     signed(workspace, KEYLESS)
     second = 'case "$*" in *identity-regexp=d*) exit 0;; esac; echo "Error: no" >&2; exit 1'
     assert verify(workspace, "--cosign", cosign(workspace, second)).exit == 0
 
 
-def test_a_key_is_given_by_hand_where_the_cluster_has_it_in_a_secret(workspace: Workspace) -> None:
+def test_a_key_that_the_cluster_has_in_a_secret_is_given_by_a_flag(workspace: Workspace) -> None:
     signed(workspace, "{provider: cosign, secretRef: {name: keys}}")
     flags = ("--cosign", cosign(workspace, "exit 0"), "--cosign-key", "cosign.pub")
     assert verify(workspace, *flags).exit == 0
@@ -336,12 +336,12 @@ def test_a_check_can_verify_what_is_pinned(workspace: Workspace) -> None:
     assert workspace.run("lock", "--check", "--verify", "--cosign", cosign(workspace, "exit 1")).exit == 1
 
 
-def test_without_verify_no_signature_is_asked_for(workspace: Workspace) -> None:
+def test_without_verify_no_signature_is_requested(workspace: Workspace) -> None:
     signed(workspace, KEYLESS)
     assert lock(workspace, "--cosign", cosign(workspace, "exit 1")).exit == 0
 
 
-# One problem of each code, provoked by the function of its name.
+# One problem of each code, caused by the function of its name.
 
 
 def bad_lock(web: Workspace) -> Outcome:
@@ -444,7 +444,7 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize("provoke", PROBLEMS, ids=lambda provoke: provoke.__name__)
-def test_a_problem_of_each_kind_is_told(
+def test_a_problem_of_each_kind_is_reported(
     provoke: Callable[[Workspace], Outcome], web: Workspace, snapshot: SnapshotAssertion
 ) -> None:
     outcome = provoke(web)

@@ -1,4 +1,4 @@
-"""`-v` logs each operation at the borders with its duration, `-vv` its details, and neither a credential."""
+"""`-v` logs each operation at the borders with its duration, `-vv` its details; neither logs a credential."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.workspace import Workspace
 
 
 def logged(err: str) -> list[str]:
-    """The lines of the log without what changes from run to run: seconds and sizes."""
+    """Return the lines of the log without durations and sizes, which change from run to run."""
     lines = [line for line in err.splitlines() if line.startswith(("info: ", "debug: "))]
     return [re.sub(r"\d+\.\d{3} s$|\d+ bytes", "*", line) for line in lines]
 
@@ -38,13 +38,13 @@ def test_very_verbose_logs_each_file(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("value", "lines"), [("true", 2), ("1", 2), ("0", 0), ("false", 0)])
-def test_the_variable_can_be_a_switch(value: str, lines: int, workspace: Workspace) -> None:
+def test_the_variable_can_be_a_boolean(value: str, lines: int, workspace: Workspace) -> None:
     workspace.release("web")
     workspace.build()
     assert len(logged(workspace.build(environment={"KCD_GEN_VERBOSE": value}).err)) == lines
 
 
-def test_no_name_of_a_file_can_act_on_the_terminal(workspace: Workspace) -> None:
+def test_no_file_name_can_control_the_terminal(workspace: Workspace) -> None:
     workspace.release("web")
     (workspace.root / "sources" / "a\x1b[31m.yaml").write_text("kubocd.kubotal.io: 1\n")
     assert "\x1b" not in workspace.build("-vv").err

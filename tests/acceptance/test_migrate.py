@@ -1,4 +1,4 @@
-"""`kcd-gen migrate check` as it is called: files, standard input, exit codes, report, and the example of the guide."""
+"""`kcd-gen migrate check` on the command line: files, standard input, exit codes, report, and the guide's example."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_a_clean_dump_ends_with_the_next_command(workspace: Workspace, objects: 
                                                  "--offline live.json")  # fmt: skip
 
 
-def test_the_commands_have_the_flags_that_were_given_and_no_dump(workspace: Workspace, objects: list[Object]) -> None:
+def test_the_suggested_commands_have_the_given_flags_and_no_dump(workspace: Workspace, objects: list[Object]) -> None:
     live = [cluster.by_kubocd(one) for one in cluster.compiled_documents(workspace.output)]
     stopped = [objects[0], *live, objects[-1]]  # the Release and the Deployment
-    (workspace.root / "2").write_text(dumped(stopped))  # a dump that is named as a flag's value is
+    (workspace.root / "2").write_text(dumped(stopped))  # a dump that is passed as a flag's value
     where = ("--source", "sources", "--output", "output", "--vendor=packages", "--offline", "-j", "2")
     outcome = kcd_gen("migrate", "check", "2", *where, "2", directory=workspace.root)
     flags = "--source sources --output output --vendor=packages --offline -j 2"
@@ -66,7 +66,7 @@ def test_the_commands_have_the_flags_that_were_given_and_no_dump(workspace: Work
 
 
 @pytest.mark.parametrize("as_yaml", [False, True], ids=["json", "yaml"])
-def test_every_way_to_give_a_dump_says_the_same(
+def test_every_way_to_pass_a_dump_gives_the_same_result(
     workspace: Workspace, objects: list[Object], as_yaml: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = (dumped(part, as_yaml=as_yaml) for part in (objects[:2], objects[2:]))
@@ -82,7 +82,7 @@ def test_every_way_to_give_a_dump_says_the_same(
     assert json.loads(found[0].out)["summary"]["live"] == 3
 
 
-def test_warnings_are_three_and_errors_one(workspace: Workspace, objects: list[Object]) -> None:
+def test_warnings_exit_with_3_and_errors_with_1(workspace: Workspace, objects: list[Object]) -> None:
     release = next(one for one in objects if one["kind"] == "HelmRelease")
     release["spec"]["values"]["replicas"] = 7
     (workspace.root / "live.json").write_text(dumped(objects))
@@ -93,7 +93,7 @@ def test_warnings_are_three_and_errors_one(workspace: Workspace, objects: list[O
     assert (outcome.exit, outcome.out) == (1, "error[object-deleting]: HelmRelease default/web-main is being deleted\n")
 
 
-def test_the_report_is_as_its_schema_says(workspace: Workspace, objects: list[Object]) -> None:
+def test_the_report_is_valid_by_its_schema(workspace: Workspace, objects: list[Object]) -> None:
     (workspace.root / "live.json").write_text(dumped(objects))
     validator = jsonschema.Draft7Validator(schema("kcd-gen/migration-v1alpha1"))
     report = json.loads(migrate_check(workspace, "live.json", "--format", "json").out)
@@ -105,7 +105,7 @@ def test_the_report_is_as_its_schema_says(workspace: Workspace, objects: list[Ob
     assert (failed.exit, json.loads(failed.out)["next"]) == (1, None)
 
 
-def test_sources_with_errors_are_told_instead(workspace: Workspace, objects: list[Object]) -> None:
+def test_errors_in_the_sources_are_reported_instead(workspace: Workspace, objects: list[Object]) -> None:
     (workspace.root / "live.json").write_text(dumped(objects))
     workspace.release("web", "parameters: {replicaz: 2}")
     outcome = migrate_check(workspace, "live.json")
@@ -175,13 +175,13 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_dump_is_told(workspace: Workspace, name: str) -> None:
-    data, says = HOSTILE[name]
+def test_an_invalid_dump_is_an_error(workspace: Workspace, name: str) -> None:
+    data, expected = HOSTILE[name]
     workspace.release("web")
     (workspace.root / "live").write_bytes(data)
     outcome = migrate_check(workspace, "live")
     assert outcome.exit == 1
-    assert says in outcome.err
+    assert expected in outcome.err
     assert "\x1b" not in outcome.err
     assert outcome.out == ""
 
@@ -203,7 +203,9 @@ ODD: dict[str, Callable[[Object], object]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_object_of_odd_shape_is_no_defect(workspace: Workspace, objects: list[Object], name: str) -> None:
+def test_an_object_of_an_unexpected_shape_is_not_a_defect(
+    workspace: Workspace, objects: list[Object], name: str
+) -> None:
     ODD[name](next(one for one in objects if one["kind"] == "HelmRelease"))
     for one in objects:
         if one["kind"] == "Deployment":
@@ -220,7 +222,7 @@ def test_an_object_of_odd_shape_is_no_defect(workspace: Workspace, objects: list
     assert outcome.err == ""
 
 
-def test_lists_that_name_their_kind_once(workspace: Workspace, objects: list[Object]) -> None:
+def test_lists_that_name_their_kind_once_are_read(workspace: Workspace, objects: list[Object]) -> None:
     """As `kubectl get --raw` and the API print them."""
     lists: list[Any] = []
     for one in objects:
@@ -230,18 +232,18 @@ def test_lists_that_name_their_kind_once(workspace: Workspace, objects: list[Obj
     assert "3 of 3 compiled resources are applied by Flux; 1 Release" in migrate_check(workspace, "live.json").out
 
 
-def test_a_file_that_is_not_there(workspace: Workspace) -> None:
+def test_a_missing_dump_file_is_an_error(workspace: Workspace) -> None:
     workspace.release("web")
     outcome = migrate_check(workspace, "live.json")
     assert (outcome.exit, outcome.out) == (1, "")
     assert outcome.err.startswith("live.json: error[bad-dump]: cannot read the dump: No such file")
 
 
-def test_the_example_of_the_page_is_what_it_prints(tmp_path: Path) -> None:
-    folder = shutil.copytree(ROOT / "fixtures/quickstart", tmp_path / "quickstart")
+def test_the_example_of_the_page_is_the_real_output(tmp_path: Path) -> None:
+    directory = shutil.copytree(ROOT / "fixtures/quickstart", tmp_path / "quickstart")
     where = ("--source", "cluster", "--vendor", "packages", "--output", "deploy")
-    assert kcd_gen("build", *where, directory=folder).exit == 0
-    live = [cluster.taken_over(one, cluster.by_kubocd(one)) for one in cluster.compiled_documents(folder / "deploy")]
+    assert kcd_gen("build", *where, directory=directory).exit == 0
+    live = [cluster.taken_over(one, cluster.by_kubocd(one)) for one in cluster.compiled_documents(directory / "deploy")]
     lived = next(one for one in live if one["kind"] == "HelmRelease")
     lived["spec"]["maxHistory"] = 3
     lived["spec"]["values"]["replicaCount"] = 2
@@ -249,15 +251,15 @@ def test_the_example_of_the_page_is_what_it_prints(tmp_path: Path) -> None:
     owned["f:maxHistory"] = owned["f:values"]["f:replicaCount"] = {}
     package = {"repository": "quay.io/kubodoc/packages/podinfo", "tag": "6.7.1-p01"}
     rest = [cluster.release("default", "podinfo1", {"package": package}), cluster.kubocd_deployment(0)]
-    (folder / "live.json").write_text(dumped([*rest, *live, cluster.kustomization()]))
+    (directory / "live.json").write_text(dumped([*rest, *live, cluster.kustomization()]))
     assert len(CONSOLE) == 1
     for command, printed in CONSOLE:
-        outcome = kcd_gen(*shlex.split(command), directory=folder)
+        outcome = kcd_gen(*shlex.split(command), directory=directory)
         assert (outcome.exit, outcome.out, outcome.err) == (3, printed, "")
 
 
-def test_the_commands_of_the_way_back_let_nothing_go(tmp_path: Path) -> None:
-    """They wait for the policy before the Kustomization that init server names is deleted, and nothing else."""
+def test_the_commands_for_going_back_delete_only_the_kustomization(tmp_path: Path) -> None:
+    """They wait for the policy before they delete the Kustomization that init server names, and nothing else."""
     stand_in = tmp_path / "kubectl"
     stand_in.write_text(f"#!/bin/sh\nprintf '[%s]' \"$@\" >> {tmp_path}/called; echo >> {tmp_path}/called\n")
     stand_in.chmod(0o755)

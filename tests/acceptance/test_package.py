@@ -1,4 +1,4 @@
-"""`kcd-gen package`: manifests in, images out, to a layout and to a real registry."""
+"""`kcd-gen package`: build images from manifests, for a layout and for a real registry."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ LOCAL = "{local: {path: charts/web}}"
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Somebody with manifests and charts in a folder."""
+    """A directory with the manifests and charts of an author."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     def manifest(self, source: str = LOCAL, *, name: str = "demo", tag: str = "1.0.0", more: str = "") -> str:
-        """A manifest with one module, in `<name>.yaml`; its file name."""
+        """Write a manifest with one module to `<name>.yaml` and return the file name."""
         text = f"apiVersion: v1alpha1\nname: {name}\ntag: {tag}\nmodules:\n- name: main\n  source: {source}\n"
         (self.root / f"{name}.yaml").write_text(text + textwrap.dedent(more))
         return f"{name}.yaml"
 
-    def chart(self, folder: str = "charts/web", files: Mapping[str, bytes] | None = None) -> Path:
-        return write_files(self.root / folder, files or chart_files())
+    def chart(self, directory: str = "charts/web", files: Mapping[str, bytes] | None = None) -> Path:
+        return write_files(self.root / directory, files or chart_files())
 
     def run(self, *arguments: str, prefix: str = PREFIX, **environment: str) -> Outcome:
-        """Package with these arguments; into `layout` where they do not say otherwise."""
+        """Package with these arguments; into `layout` unless they name another target."""
         where = () if "--insecure" in arguments or "--output" in arguments or "--ca-file" in arguments else TO_LAYOUT
         flags = ("--repo-prefix", prefix, *where)
         return kcd_gen("package", *arguments, *flags, directory=self.root, environment=self.environment | environment)
@@ -60,7 +60,7 @@ class Author:
         return read_image(reference, descriptor, store)
 
     def names(self, chart: str = "web-1.0.0.tgz") -> list[str]:
-        """The files of a chart in the package."""
+        """Return the files of a chart in the package."""
         with tarfile.open(fileobj=io.BytesIO(self.image().files[chart])) as tar:
             return tar.getnames()
 
@@ -70,7 +70,7 @@ TO_LAYOUT = ("--output", "layout")
 
 @pytest.fixture
 def author(tmp_path: Path) -> Author:
-    """No credentials but those of a test; nothing waits for a dead host."""
+    """Only the credentials of a test; no wait for a dead host."""
     return Author(tmp_path, {"HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path / "no-docker"), "NO_PROXY": "*"})
 
 
@@ -86,7 +86,7 @@ def ok(outcome: Outcome) -> str:
 
 
 def refused(outcome: Outcome, code: str, status: int = 1) -> str:
-    """What is said of an error; nothing was published."""
+    """Check the error, and that nothing was published; return standard error."""
     assert f"error[{code}]" in outcome.err, outcome.text
     assert outcome.exit == status
     assert outcome.out == ""
@@ -96,12 +96,12 @@ def refused(outcome: Outcome, code: str, status: int = 1) -> str:
 # --- the image
 
 
-def test_a_package_is_written_as_kubocd_lays_it_out(author: Author) -> None:
+def test_a_package_is_written_in_the_layout_of_kubocd(author: Author) -> None:
     author.chart()
     name = author.manifest()
-    said = ok(author.run(name))
+    printed = ok(author.run(name))
     image = author.image()
-    assert said == f"Wrote {PREFIX}/demo:1.0.0 {image.digest}\n"
+    assert printed == f"Wrote {PREFIX}/demo:1.0.0 {image.digest}\n"
     assert list(image.files) == ["original.yaml", "groomed.yaml", "index.yaml", "status.yaml", "web-1.0.0.tgz"]
     assert image.files["original.yaml"] == (author.root / name).read_bytes()
     assert image.files["status.yaml"].decode() == (
@@ -126,7 +126,7 @@ def test_the_groomed_manifest_has_its_defaults_and_is_the_config(author: Author)
     assert config["modules"][0]["targetNamespace"] == "{{.Release.spec.targetNamespace}}"
 
 
-def test_the_chart_comes_from_a_copy_and_nothing_is_written_beside_it(author: Author) -> None:
+def test_the_chart_is_packaged_from_a_copy_and_its_directory_is_unchanged(author: Author) -> None:
     author.chart()
     before = files_below(author.root / "charts")
     ok(author.run(author.manifest()))
@@ -144,7 +144,7 @@ def test_variables_are_expanded_as_the_packager_does(author: Author) -> None:
     assert "demo.yaml:3:6" in refused(author.run(name), "unset-variable")
 
 
-def test_a_packaged_quickstart_compiles_to_what_the_vendored_one_does(tmp_path: Path, author: Author) -> None:
+def test_a_packaged_quickstart_compiles_to_the_same_output_as_the_vendored_one(tmp_path: Path, author: Author) -> None:
     write_repository(tmp_path / "repository", {"podinfo-6.7.1.tgz": quickstart_chart()})
     manifest = (QUICKSTART / "package/podinfo.yaml").read_text()
     with serve(tmp_path / "repository") as server:
@@ -176,28 +176,28 @@ def quickstart_chart() -> bytes:
 # --- the same bytes
 
 
-def test_the_bytes_depend_on_manifest_and_charts_alone(tmp_path: Path, author: Author) -> None:
+def test_the_bytes_depend_only_on_manifest_and_charts(tmp_path: Path, author: Author) -> None:
     write_repository(tmp_path / "repository", {"db-1.0.0.tgz": archive("db")})
     digests = []
     with serve(tmp_path / "repository") as server:
         module = f"- name: db\n  source: {{helmRepository: {{url: '{server.url}', chart: db, version: 1.0.0}}}}\n"
         for number, zone in enumerate(("UTC", "Pacific/Kiritimati")):
-            folder = tmp_path / f"run{number}" / ("deeper" * number)
+            directory = tmp_path / f"run{number}" / ("deeper" * number)
             files = chart_files()
-            write_files(folder / "charts/web", files if number else dict(reversed(files.items())))
-            (folder / "charts/web/values.yaml").chmod(0o600 if number else 0o755)
-            os.utime(folder / "charts/web/values.yaml", (number * 1e9, number * 1e9))
-            Author(folder).manifest(more=module)
+            write_files(directory / "charts/web", files if number else dict(reversed(files.items())))
+            (directory / "charts/web/values.yaml").chmod(0o600 if number else 0o755)
+            os.utime(directory / "charts/web/values.yaml", (number * 1e9, number * 1e9))
+            Author(directory).manifest(more=module)
             command = [sys.executable, "-m", "kubocd_gen", "package", "demo.yaml", "-r", PREFIX, "--output", "layout"]
             environment = {**os.environ, **author.environment, "TZ": zone, "PYTHONHASHSEED": str(number)}
             umask = 0o077 if number else 0o022
-            subprocess.run(command, cwd=folder, env=environment, umask=umask, check=True, capture_output=True)
-            digests.append(Author(folder).image().digest)
-            time.sleep(1.1 - number)  # helm stamps seconds
+            subprocess.run(command, cwd=directory, env=environment, umask=umask, check=True, capture_output=True)
+            digests.append(Author(directory).image().digest)
+            time.sleep(1.1 - number)  # helm stores whole seconds
     assert digests[0] == digests[1]
 
 
-def test_the_time_is_that_of_the_newest_chart_or_the_one_that_is_given(author: Author) -> None:
+def test_the_time_is_the_given_one_or_that_of_the_newest_chart(author: Author) -> None:
     author.chart()
     name = author.manifest()
     ok(author.run(name))
@@ -208,7 +208,7 @@ def test_the_time_is_that_of_the_newest_chart_or_the_one_that_is_given(author: A
     assert "SOURCE_DATE_EPOCH" in refused(author.run(name, SOURCE_DATE_EPOCH="yesterday"), "usage", 2)
 
 
-def test_the_chart_of_a_folder_does_not_change_with_the_time_that_is_given(author: Author) -> None:
+def test_a_chart_from_a_directory_does_not_depend_on_the_given_time(author: Author) -> None:
     author.chart()
     name = author.manifest()
     ok(author.run(name))
@@ -220,15 +220,15 @@ def test_the_chart_of_a_folder_does_not_change_with_the_time_that_is_given(autho
 # --- tags
 
 
-def test_the_same_again_is_unchanged_and_another_is_refused(author: Author) -> None:
+def test_the_same_package_is_unchanged_and_another_one_is_refused(author: Author) -> None:
     author.chart()
     name = author.manifest()
     ok(author.run(name))
     digest = author.image().digest
     assert ok(author.run(name)).startswith("Unchanged ")
     author.manifest(more="protected: true\n")
-    said = refused(author.run(name), "tag-exists")
-    assert f"{PREFIX}/demo:1.0.0 already exists in the layout layout with the digest {digest}" in said
+    printed = refused(author.run(name), "tag-exists")
+    assert f"{PREFIX}/demo:1.0.0 already exists in the layout layout with the digest {digest}" in printed
     assert author.image().digest == digest
     assert ok(author.run(name, "--force")).startswith("Wrote ")
     assert author.image().digest != digest
@@ -243,8 +243,8 @@ def test_a_registry_gets_the_package_once(author: Author, registry: Running) -> 
     assert pushed.startswith(f"Pushed {reference} sha256:")
     assert ok(author.run(name, "--insecure", prefix=prefix)) == pushed.replace("Pushed", "Unchanged")
     author.manifest(name="once", more="protected: true\n")
-    said = refused(author.run(name, "--insecure", prefix=prefix), "tag-exists")
-    assert f"{reference} already exists in the registry" in said
+    printed = refused(author.run(name, "--insecure", prefix=prefix), "tag-exists")
+    assert f"{reference} already exists in the registry" in printed
     assert ok(author.run(name, "--insecure", "--force", prefix=prefix)) != pushed
     where = f"oci:{author.root}/pulled:{reference}"
     skopeo("copy", "--src-tls-verify=false", f"docker://{reference}", where, home=author.root)
@@ -254,16 +254,16 @@ def test_a_registry_gets_the_package_once(author: Author, registry: Running) -> 
     assert ok(pulled) == shown.out
 
 
-def test_a_registry_is_pushed_to_over_tls_with_the_variables_of_kubocd(tmp_path: Path, author: Author) -> None:
+def test_a_push_over_tls_uses_kubocds_variables(tmp_path: Path, author: Author) -> None:
     author.chart()
     name = author.manifest()
     authority = make_authority(tmp_path / "ca")
     with run_registry(tmp_path / "registry", login=True, ca=authority) as running:
         variable = "KCD_OCI_" + running.host.upper().replace(".", "_").replace(":", "_")
         flags = ("--ca-file", str(authority.certificate))
-        said = author.run(name, *flags, prefix=f"{running.host}/p")
-        assert "error[registry-denied]" in said.err
-        assert said.exit == 4
+        outcome = author.run(name, *flags, prefix=f"{running.host}/p")
+        assert "error[registry-denied]" in outcome.err
+        assert outcome.exit == 4
         environment = {f"{variable}_USER": USER, f"{variable}_SECRET": SECRET, "OCI_REPO_PREFIX": f"{running.host}/p"}
         done = kcd_gen("package", name, *flags, directory=author.root, environment=author.environment | environment)
         assert ok(done).startswith(f"Pushed {running.host}/p/demo:1.0.0 sha256:")
@@ -275,11 +275,11 @@ def test_a_registry_is_pushed_to_over_tls_with_the_variables_of_kubocd(tmp_path:
 def test_results_come_in_the_order_of_the_manifests(author: Author) -> None:
     author.chart()
     names = [author.manifest(name=f"p{number}") for number in (3, 1, 2, 5, 4)]
-    said = ok(author.run(*names, "-j", "4"))
-    assert [line.split("/")[-1].split(":")[0] for line in said.splitlines()] == ["p3", "p1", "p2", "p5", "p4"]
+    printed = ok(author.run(*names, "-j", "4"))
+    assert [line.split("/")[-1].split(":")[0] for line in printed.splitlines()] == ["p3", "p1", "p2", "p5", "p4"]
 
 
-def test_all_problems_are_told_at_once_and_nothing_is_written(author: Author) -> None:
+def test_all_problems_are_reported_at_once_and_nothing_is_written(author: Author) -> None:
     author.chart()
     names = [
         author.manifest(name="good"),
@@ -289,10 +289,10 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(author: Author) ->
         author.manifest(name="template", more="description: '{{ if }}'\nroles: ['{{ .a | nope }}']\n"),
         author.manifest(name="schema", more="schema: {parameters: {properties: {a: {}}}}\n"),
     ]
-    said = author.run(*names, "missing.yaml")
-    assert said.exit == 1
-    assert said.out == ""
-    for place in (
+    outcome = author.run(*names, "missing.yaml")
+    assert outcome.exit == 1
+    assert outcome.out == ""
+    for position in (
         "bad.yaml:7:1: error[unknown-field]: foo is not a known field",
         "bad.yaml:8:1: error[invalid-type]",
         "missing.yaml: error[unreadable-source]",
@@ -302,7 +302,7 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(author: Author) ->
         'template.yaml:8:1: error[template-parse]: package template:1.0.0, roles: function "nope" not defined',
         "twice.yaml:7:3: error[bad-package]: two modules are named 'main'",
     ):
-        assert place in said.err, said.err
+        assert position in outcome.err, outcome.err
     assert not (author.root / "layout").exists()
 
 
@@ -323,16 +323,16 @@ def test_two_modules_share_a_chart_and_never_two_of_one_name(author: Author) -> 
     ok(author.run(name))
     assert [file for file in author.image().files if file.endswith(".tgz")] == ["web-1.0.0.tgz"]
     author.chart("charts/other", chart_files(description="another"))
-    said = refused(author.run(name), "chart-conflict")
+    printed = refused(author.run(name), "chart-conflict")
     message = "modules 'main' and 'other' use different charts that are both 'web 1.0.0'"
-    assert f"demo.yaml:8:3: error[chart-conflict]: {message}" in said
+    assert f"demo.yaml:8:3: error[chart-conflict]: {message}" in printed
 
 
 def test_a_function_that_kcd_gen_refuses_is_a_warning(author: Author) -> None:
     author.chart()
-    said = author.run(author.manifest(more="description: '{{ readFile \"x\" }}'\n"))
-    assert said.exit == 0
-    assert "demo.yaml:7:14: warning[unsupported-function]" in said.err
+    outcome = author.run(author.manifest(more="description: '{{ readFile \"x\" }}'\n"))
+    assert outcome.exit == 0
+    assert "demo.yaml:7:14: warning[unsupported-function]" in outcome.err
 
 
 # --- the command line
@@ -352,11 +352,11 @@ def test_the_report_is_a_document(author: Author) -> None:
     assert package["charts"][0]["name"] == "web"
 
 
-def test_a_prefix_is_asked_for(author: Author) -> None:
-    said = kcd_gen("package", author.manifest(), directory=author.root)
-    assert "--repo-prefix quay.io/acme/packages" in refused(said, "usage", 2)
-    said = author.run("demo.yaml", prefix="Registry.example.com/UPPER")
-    assert "must be lowercase" in refused(said, "bad-reference")
+def test_a_prefix_is_required(author: Author) -> None:
+    outcome = kcd_gen("package", author.manifest(), directory=author.root)
+    assert "--repo-prefix quay.io/acme/packages" in refused(outcome, "usage", 2)
+    outcome = author.run("demo.yaml", prefix="Registry.example.com/UPPER")
+    assert "must be lowercase" in refused(outcome, "bad-reference")
 
 
 def test_offline_needs_local_charts_and_a_layout(author: Author) -> None:
@@ -372,29 +372,29 @@ def test_offline_needs_local_charts_and_a_layout(author: Author) -> None:
     refused(author.run(remote, "--offline"), "offline", 4)
 
 
-def test_a_helm_repository_is_opened_with_the_variables_of_its_host_alone(tmp_path: Path, author: Author) -> None:
+def test_a_helm_repository_only_gets_the_credentials_of_its_host(tmp_path: Path, author: Author) -> None:
     write_repository(tmp_path / "repository", {"web-1.0.0.tgz": archive()})
     with serve(tmp_path / "repository", login=("alice", "secret")) as server:
         name = author.manifest(f"{{helmRepository: {{url: '{server.url}', chart: web, version: 1.0.0}}}}")
         variable = "KCD_OCI_" + server.host.replace(".", "_").replace(":", "_")
         # Those without a host are for registries: any manifest could ask for them.
-        said = author.run(name, KCD_OCI_USER="alice", KCD_OCI_SECRET="secret")
-        assert f"set {variable}_USER and {variable}_SECRET" in refused(said, "registry-denied", 4)
+        outcome = author.run(name, KCD_OCI_USER="alice", KCD_OCI_SECRET="secret")
+        assert f"set {variable}_USER and {variable}_SECRET" in refused(outcome, "registry-denied", 4)
         ok(author.run(name, **{f"{variable}_USER": "alice", f"{variable}_SECRET": "secret"}))
     assert author.image().files["web-1.0.0.tgz"] == archive()
 
 
 def test_a_manifest_that_holds_a_secret_is_refused(author: Author) -> None:
     source = "{helmRepository: {url: 'https://me:${LOGIN}@charts.example.com', chart: web, version: 1.0.0}}"
-    said = refused(author.run(author.manifest(source), LOGIN="s3cr3t"), "bad-package")
-    assert "source.helmRepository.url contains credentials for 'https://charts.example.com'" in said
-    assert "s3cr3t" not in said
+    printed = refused(author.run(author.manifest(source), LOGIN="s3cr3t"), "bad-package")
+    assert "source.helmRepository.url contains credentials for 'https://charts.example.com'" in printed
+    assert "s3cr3t" not in printed
 
 
 def test_a_variable_that_can_hold_a_credential_is_never_expanded(author: Author) -> None:
     source = "{helmRepository: {url: 'https://charts.example.com/${GITHUB_TOKEN}', chart: web, version: 1.0.0}}"
-    said = refused(author.run(author.manifest(source), GITHUB_TOKEN="s3cr3t"), "secret-variable")
-    assert "s3cr3t" not in said
+    printed = refused(author.run(author.manifest(source), GITHUB_TOKEN="s3cr3t"), "secret-variable")
+    assert "s3cr3t" not in printed
 
 
 def test_a_git_chart_is_packaged_too(author: Author) -> None:
@@ -404,7 +404,7 @@ def test_a_git_chart_is_packaged_too(author: Author) -> None:
     assert "web-1.0.0.tgz" in author.image().files
 
 
-def test_helm_takes_the_package_for_a_repository(author: Author) -> None:
+def test_helm_reads_the_package_as_a_repository(author: Author) -> None:
     author.chart(files=chart_files(description="'a: b'", appVersion="1.10", keywords="[yes, 1]"))
     ok(author.run(author.manifest()))
     ok(kcd_gen("dump", f"oci:layout:{PREFIX}/demo:1.0.0", "--output", "unpacked", directory=author.root))

@@ -1,4 +1,4 @@
-"""The examples of docs/packages.md are what kcd-gen does."""
+"""kcd-gen does what the examples of docs/packages.md show."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ modules:
 """
 
 
-def test_the_commands_of_the_page_print_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_print_what_the_page_shows(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     (tmp_path / "hello.yaml").write_text(YAML[0])
     (tmp_path / "broken.yaml").write_text(BROKEN)
     assert len(CONSOLE) == 4
     for command, printed in CONSOLE:
         outcome = kcd_gen(*shlex.split(command), directory=tmp_path)
-        said = re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", outcome.out + outcome.err)
+        output = re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", outcome.out + outcome.err)
         if command.startswith("dump"):
-            said = said.partition("\nCharts\n")[0]
-        assert said == printed
+            output = output.partition("\nCharts\n")[0]
+        assert output == printed

@@ -1,4 +1,4 @@
-"""The hooks for pre-commit, run by the real one, and docs/how-to/pre-commit.md."""
+"""The pre-commit hooks, run by the real pre-commit, and docs/how-to/pre-commit.md."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ COMPILED = "deploy/flux/default/podinfo1.yaml"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home of pre-commit with nothing but the repository of the hooks."""
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "hooks").mkdir()
-    return folder
+    """A pre-commit home that only has the hooks' repository."""
+    directory = tmp_path_factory.mktemp("home")
+    (directory / "hooks").mkdir()
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def configs(commit: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory, home: Path, configs: list[str]) -> tuple[Checkout, str]:
-    """The session of the page, up to a green hook, and what its first commit said."""
+    """The page's session up to a passing hook, and the output of its first commit."""
     made = new_checkout(tmp_path_factory.mktemp("session") / "checkout", home, configs[0])
     assert made.run("pre-commit", "install").code == 0
     made.git("add", "--all")
@@ -54,8 +54,8 @@ def session(tmp_path_factory: pytest.TempPathFactory, home: Path, configs: list[
     assert first.code == 1
     for command in SHELL[1]:
         done = made.run("sh", "-c", command)
-    assert done.code == 0, done.said
-    return made, first.said
+    assert done.code == 0, done.output
+    return made, first.output
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_session_of_the_page(session: tuple[Checkout, str]) -> None:
     assert made.git("status", "--porcelain") == ""
 
 
-def test_three_lines_to_a_green_hook(tmp_path: Path, home: Path, commit: str) -> None:
+def test_three_lines_lead_to_a_passing_hook(tmp_path: Path, home: Path, commit: str) -> None:
     made = new_checkout(tmp_path / "checkout", home, "")
     for name in ("kcd-gen.yaml", ".pre-commit-config.yaml"):
         (made.root / name).unlink()
@@ -79,13 +79,13 @@ def test_three_lines_to_a_green_hook(tmp_path: Path, home: Path, commit: str) ->
     assert len(SHELL[0]) == 3
     for line in SHELL[0][1:]:
         done = made.run("sh", "-c", f"COPY=git+{URL}@{commit}; {line}")
-        assert done.code == 0, done.said
-    assert re.search(r"kcd-gen build\.+Passed\n", done.said)
+        assert done.code == 0, done.output
+    assert re.search(r"kcd-gen build\.+Passed\n", done.output)
     assert "deploy/prod/flux/default/podinfo1.yaml" in made.git("ls-files").splitlines()
     assert made.git("status", "--porcelain") == ""
 
 
-def test_what_the_page_configures_is_taken(green: Checkout, configs: list[str]) -> None:
+def test_pre_commit_accepts_the_configurations_of_the_page(green: Checkout, configs: list[str]) -> None:
     assert green.run("pre-commit", "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml")).code == 0
     for config in configs:
         green.write(".pre-commit-config.yaml", config)
@@ -94,13 +94,13 @@ def test_what_the_page_configures_is_taken(green: Checkout, configs: list[str]) 
     assert green.run("sh", "-c", SHELL[2][0]).code == 0
 
 
-def test_a_change_is_in_the_commit_with_what_it_compiles_to(green: Checkout) -> None:
+def test_a_change_is_committed_with_its_output(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     green.git("add", RELEASE)
-    for _ in range(2):  # to say it again is not enough
+    for _ in range(2):  # committing again is not enough
         stopped = green.commit()
         assert stopped.code == 1
-        assert "add the output to the commit: git add deploy" in stopped.said
+        assert "add the output to the commit: git add deploy" in stopped.output
     green.git("add", "deploy")
     assert green.commit().code == 0
     assert green.git("show", "--name-only", "--format=").splitlines() == [
@@ -114,15 +114,15 @@ def test_a_new_release_is_not_committed_without_its_new_files(green: Checkout) -
     green.write("clusters/prod/shop.yaml", green.read(RELEASE).replace("name: podinfo1", "name: shop"))
     green.git("add", "clusters")
     assert green.commit().code == 1
-    again = green.commit()  # where nothing is left to be written, and no known file differs
+    again = green.commit()  # if nothing is left to write, and no tracked file differs
     assert again.code == 1
-    assert "add the output to the commit: git add deploy" in again.said
+    assert "add the output to the commit: git add deploy" in again.output
     green.git("add", "deploy")
     assert green.commit().code == 0
     assert "deploy/flux/default/shop.yaml" in green.git("ls-files")
 
 
-def test_a_release_that_git_does_not_know_is_not_compiled_unnoticed(green: Checkout) -> None:
+def test_an_untracked_release_is_not_compiled_unnoticed(green: Checkout) -> None:
     green.write("clusters/prod/shop.yaml", green.read(RELEASE).replace("name: podinfo1", "name: shop"))
     green.write("note.txt", "about something else\n")
     green.git("add", "note.txt")
@@ -130,7 +130,7 @@ def test_a_release_that_git_does_not_know_is_not_compiled_unnoticed(green: Check
     green.git("add", "deploy")
     stopped = green.commit()
     assert stopped.code == 1
-    assert "clusters/prod/shop.yaml is a source but not tracked by Git" in stopped.said
+    assert "clusters/prod/shop.yaml is a source but not tracked by Git" in stopped.output
     green.git("add", "clusters")
     assert green.commit().code == 0
 
@@ -144,14 +144,14 @@ def test_a_removal_is_noticed(green: Checkout) -> None:
     green.git("rm", "--quiet", "clusters/prod/shop.yaml")
     stopped = green.commit()
     assert stopped.code == 1
-    assert 'Removed HelmRelease "shop-main"' in stopped.said
+    assert 'Removed HelmRelease "shop-main"' in stopped.output
     green.git("add", "deploy")
     assert green.commit().code == 0
     assert "shop" not in green.git("ls-files")
 
 
-def test_the_files_that_count_are_those_of_a_project(green: Checkout) -> None:
-    """For who says `always_run: false`; `green` holds sources, output, records and a vendor layout."""
+def test_the_hook_matches_the_files_of_a_project(green: Checkout) -> None:
+    """With `always_run: false`; `green` contains sources, output, records and a vendor layout."""
     green.write("docs/notes.md", "about something else\n")
     green.git("add", "docs")
     assert green.commit("a lock").code == 0
@@ -166,7 +166,7 @@ def test_the_files_that_count_are_those_of_a_project(green: Checkout) -> None:
     assert any("/blobs/sha256/" in name for name in names)
 
 
-def test_with_always_run_false_other_commits_pass_by(green: Checkout, configs: list[str]) -> None:
+def test_with_always_run_false_other_commits_are_skipped(green: Checkout, configs: list[str]) -> None:
     config = ".pre-commit-config.yaml"
     green.write(config, configs[0].replace("kcd-gen-build\n", "kcd-gen-build\n        always_run: false\n"))
     assert "always_run: false" in green.read(config)
@@ -174,33 +174,33 @@ def test_with_always_run_false_other_commits_pass_by(green: Checkout, configs: l
     green.commit("the hook")
     green.write("notes.md", "about something else\n")
     green.git("add", "notes.md")
-    assert re.search(r"kcd-gen build\.+\(no files to check\)Skipped\n", green.commit().said)
+    assert re.search(r"kcd-gen build\.+\(no files to check\)Skipped\n", green.commit().output)
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     green.git("add", RELEASE)
-    assert re.search(r"kcd-gen build\.+Failed\n", green.commit().said)
+    assert re.search(r"kcd-gen build\.+Failed\n", green.commit().output)
 
 
-def test_an_edit_by_hand_is_undone_and_told(green: Checkout) -> None:
+def test_a_manual_edit_is_undone_and_reported(green: Checkout) -> None:
     compiled = green.read(COMPILED)
     green.write(COMPILED, compiled.replace("interval: 30m0s", "interval: 1m0s"))
     green.git("add", "deploy")
     stopped = green.commit()
     assert stopped.code == 1
-    assert f"{COMPILED}: warning[edited-output]: " in stopped.said
+    assert f"{COMPILED}: warning[edited-output]: " in stopped.output
     assert green.read(COMPILED) == compiled
 
 
-def test_an_error_is_shown_and_nothing_is_written(green: Checkout) -> None:
+def test_an_error_is_printed_and_nothing_is_written(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn:", "fqnd:"))
     green.git("add", RELEASE)
     stopped = green.commit()
     assert stopped.code == 1
-    assert f"{RELEASE}:13:5: error[unknown-parameter]: parameter 'fqnd' is not in the schema" in stopped.said
-    assert "add the output" not in stopped.said
+    assert f"{RELEASE}:13:5: error[unknown-parameter]: parameter 'fqnd' is not in the schema" in stopped.output
+    assert "add the output" not in stopped.output
     assert green.git("status", "--porcelain", "deploy") == ""
 
 
-def test_of_a_file_that_is_staged_in_part_that_part_counts(green: Checkout) -> None:
+def test_only_the_staged_part_of_a_file_is_compiled(green: Checkout) -> None:
     staged = green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop")
     green.write(RELEASE, staged)
     green.git("add", RELEASE)
@@ -215,54 +215,54 @@ def test_of_a_file_that_is_staged_in_part_that_part_counts(green: Checkout) -> N
     assert "interval: 7m0s" not in committed
 
 
-def test_an_edit_that_is_not_staged_comes_back(green: Checkout) -> None:
+def test_an_unstaged_edit_is_restored(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     green.git("add", RELEASE)
     edited = green.read(COMPILED).replace("host: podinfo1", "host: mine")
     green.write(COMPILED, edited)
     stopped = green.commit()
     assert stopped.code == 1
-    assert "Stashed changes conflicted with hook auto-fixes" in stopped.said
+    assert "Stashed changes conflicted with hook auto-fixes" in stopped.output
     assert "Stashed changes conflicted with hook auto-fixes" in PAGE
     assert green.read(COMPILED) == edited
 
 
-def test_what_the_index_has_and_the_commit_leaves_out_is_missed(green: Checkout) -> None:
+def test_files_left_out_of_a_partial_commit_are_reported(green: Checkout) -> None:
     green.git("checkout", "--quiet", "--orphan", "other")  # everything is staged, and nothing committed
     sources = ["clusters", "packages", "kcd-gen.yaml", ".pre-commit-config.yaml"]
     stopped = green.commit("a part", "--only", *sources)
     assert stopped.code == 1
-    assert "add the output to the commit: git add deploy" in stopped.said
+    assert "add the output to the commit: git add deploy" in stopped.output
     assert green.commit("all").code == 0
 
 
-def test_what_a_hook_did_not_see_is_found_later(green: Checkout) -> None:
+def test_a_change_missed_by_a_hook_is_found_later(green: Checkout) -> None:
     green.write(RELEASE, green.read(RELEASE).replace("fqdn: podinfo1", "fqdn: shop"))
     assert green.commit("unseen", "--all", "--no-verify").code == 0
     found = green.run("sh", "-c", SHELL[2][0])
     assert found.code == 3
-    assert "run: kcd-gen build" in found.said
+    assert "run: kcd-gen build" in found.output
 
 
-def test_lint_fails_by_a_warning(green: Checkout) -> None:
+def test_lint_fails_on_a_warning(green: Checkout) -> None:
     text = green.read(RELEASE).replace("fqdn: podinfo1.", "fqdn: 'p{{ now | unixEpoch }}.") + "\n"
     green.write(RELEASE, re.sub(r"(fqdn: '.*)", r"\1'", text))
     green.git("add", RELEASE)
     stopped = green.run("pre-commit", "run", "kcd-gen-lint")
     assert stopped.code == 1
-    assert f"{RELEASE}:13:" in stopped.said
-    assert "warning[varying-function]" in stopped.said
+    assert f"{RELEASE}:13:" in stopped.output
+    assert "warning[varying-function]" in stopped.output
 
 
-def test_the_hook_that_checks_writes_nothing(green: Checkout, commit: str) -> None:
-    def tried() -> str:
-        return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", commit).said
+def test_the_check_hook_writes_nothing(green: Checkout, commit: str) -> None:
+    def try_repo() -> str:
+        return green.run("pre-commit", "try-repo", str(green.home / "hooks"), "kcd-gen-check", "--ref", commit).output
 
     green.git("rm", "--quiet", "--cached", "deploy/flux/kustomization.yaml")
-    said = tried()
-    assert re.search(r"kcd-gen build --check\.+Failed\n", said), said
-    assert "deploy is up to date" in said
-    assert "add the output to the commit: git add deploy" in said
+    output = try_repo()
+    assert re.search(r"kcd-gen build --check\.+Failed\n", output), output
+    assert "deploy is up to date" in output
+    assert "add the output to the commit: git add deploy" in output
     assert green.git("status", "--porcelain").splitlines() == [
         "D  deploy/flux/kustomization.yaml",
         "?? deploy/flux/kustomization.yaml",

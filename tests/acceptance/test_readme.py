@@ -1,4 +1,4 @@
-"""The examples of the README, and of the page about the project file, are what kcd-gen does."""
+"""kcd-gen does what the examples of the README and of the project file's page show."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ YAML = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 DIFF = re.findall(r"```diff\n.*?```", README, re.DOTALL)
 PROJECT = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/project.md").read_text(), re.DOTALL)
 
-# The texts of a picture that leave the smallest box around their beginning, or whose color is less than 4.5 apart from
-# that of the box, as WCAG 2 counts it.
+# The texts of a picture that extend beyond the smallest box around their start, or whose contrast with the box is below
+# 4.5 by WCAG 2.
 ILLEGIBLE = """
 (() => {
   const light = element => {
@@ -50,10 +50,10 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: str, folder: Path) -> str:
+def run(command: str, directory: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "kubocd_gen", *shlex.split(command)[1:]],
-        cwd=folder,
+        cwd=directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -63,24 +63,24 @@ def run(command: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(("command", "printed"), CONSOLE)
-def test_a_command_of_the_readme_prints_what_the_readme_says(checkout: Path, command: str, printed: str) -> None:
+def test_a_command_of_the_readme_prints_what_the_readme_shows(checkout: Path, command: str, printed: str) -> None:
     assert run(command, checkout) == printed
 
 
-def test_the_release_and_the_resource_that_the_readme_shows_are_those_of_the_quickstart(checkout: Path) -> None:
+def test_the_readme_shows_the_release_and_resource_of_the_quickstart(checkout: Path) -> None:
     run(CONSOLE[0][0], checkout)
     assert YAML[0] == (checkout / "fixtures/quickstart/cluster/releases/podinfo1.yaml").read_text()
     assert (checkout / "deploy/flux/default/podinfo1.yaml").read_text().endswith(YAML[1])
 
 
-def test_the_diff_of_the_readme_is_what_a_pull_request_is_told(checkout: Path) -> None:
+def test_the_diff_of_the_readme_is_the_comment_on_a_pull_request(checkout: Path) -> None:
     quickstart = checkout / "fixtures/quickstart"
     git(quickstart, "init", "--quiet", "--initial-branch=main")
     commit_all(quickstart)
     release = quickstart / "cluster/releases/podinfo1.yaml"
     release.write_text(release.read_text().replace("fqdn: podinfo1.", "fqdn: shop."))
-    told = run("kcd-gen diff --source cluster --vendor packages --ref main --format markdown", quickstart)
-    assert re.findall(r"```diff\n.*?```", told, re.DOTALL) == DIFF
+    printed = run("kcd-gen diff --source cluster --vendor packages --ref main --format markdown", quickstart)
+    assert re.findall(r"```diff\n.*?```", printed, re.DOTALL) == DIFF
 
 
 def test_the_project_file_is_read(tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_the_project_file_is_read(tmp_path: Path) -> None:
     assert "the source 'clusters/prod' does not exist" in run("kcd-gen build", tmp_path)
 
 
-def test_the_readme_has_the_two_commands() -> None:
+def test_the_readme_has_both_commands() -> None:
     assert "make demo" in README
     assert "make test" in README
     assert (len(CONSOLE), len(YAML), len(DIFF)) == (2, 2, 1)
 
 
-def test_the_picture_is_one_for_light_and_dark_and_for_those_who_do_not_see_it() -> None:
+def test_the_picture_supports_light_and_dark_and_has_a_text_alternative() -> None:
     (path,) = re.findall(r"!\[[^\]]+\]\((.*)\)", README)
     picture = ElementTree.parse(ROOT / path)  # noqa: S314 - our own
     names = {element.get("id"): "".join(element.itertext()).strip() for element in picture.iter()}
@@ -105,7 +105,7 @@ def test_the_picture_is_one_for_light_and_dark_and_for_those_who_do_not_see_it()
     assert not re.search(r"<script|<foreignObject|\bon\w+=|href=|url\((?!#)", text)
     with chromium() as browser:
         for dark in (False, True):
-            browser.look(width=1000, dark=dark)
+            browser.emulate_screen(width=1000, dark=dark)
             browser.open((ROOT / path).as_uri())
             assert browser.evaluate(ILLEGIBLE) == []
         assert browser.errors == []

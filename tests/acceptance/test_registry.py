@@ -1,4 +1,4 @@
-"""Whole commands against the real registry: the first build, the warm one, the locked one, the vendored one."""
+"""Whole commands against the real registry: the first, the warm, the locked and the vendored build."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def run(workspace: Workspace, command: str) -> Outcome:
 
 
 def pull(registry: Running, workspace: Workspace, command: str) -> list[str]:
-    """The requests that a successful command makes, with what is not the same on each run left out."""
+    """Run a command that succeeds and return its requests, without those that vary from run to run."""
     before = len(registry.requests())
     outcome = run(workspace, command)
     assert (outcome.exit, outcome.err) == (0, "")
     return [re.sub(r"sha256:[0-9a-f]{64}", "<digest>", request) for request in registry.requests()[before:]]
 
 
-def test_a_build_asks_for_each_thing_once_then_for_the_tags_alone_and_with_a_lock_for_nothing(
+def test_a_first_build_fetches_everything_once_a_warm_one_only_tags_a_locked_one_nothing(
     registry: Running, workspace: Workspace
 ) -> None:
     for index in range(PACKAGES):
@@ -55,14 +55,14 @@ def test_a_build_asks_for_each_thing_once_then_for_the_tags_alone_and_with_a_loc
     assert pull(registry, workspace, "lock --check") == []
 
 
-def test_one_image_under_two_tags_is_fetched_once(registry: Running, workspace: Workspace) -> None:
+def test_an_image_with_two_tags_is_fetched_once(registry: Running, workspace: Workspace) -> None:
     for tag in ("1.0.0", "1.0.1"):
         release(workspace, f"web-{tag[-1]}", push(registry, workspace, "same/web", tag))
     requests = pull(registry, workspace, "build --jobs 1")
     assert len([request for request in requests if "/blobs/" in request]) == 1
 
 
-def test_a_moved_tag_is_warned_of_and_the_locked_image_is_used(registry: Running, workspace: Workspace) -> None:
+def test_a_moved_tag_is_a_warning_and_the_locked_image_is_used(registry: Running, workspace: Workspace) -> None:
     reference = push(registry, workspace, "moving/web")
     release(workspace, "web", reference)
     assert pull(registry, workspace, "lock")
@@ -89,10 +89,10 @@ def test_a_vendored_project_builds_without_registry_and_cache(registry: Running,
     assert pull(registry, workspace, "build --vendor packages --locked") == []
     assert run(workspace, "build --vendor packages --locked --offline").exit == 0
     assert files_below(workspace.output) == before
-    assert run(workspace, "vendor --vendor packages --offline").exit == 0  # all there, all sound
+    assert run(workspace, "vendor --vendor packages --offline").exit == 0  # all present, all intact
 
 
-def test_prune_leaves_what_the_lock_names_and_no_blob_beside(registry: Running, workspace: Workspace) -> None:
+def test_prune_keeps_only_blobs_of_the_lock(registry: Running, workspace: Workspace) -> None:
     old, new = (push(registry, workspace, "pruned/web", tag, WEB_MANIFEST + f"# {tag}\n") for tag in ("1.0.0", "1.0.1"))
     release(workspace, "web", new)
     for command in ("lock", "vendor --vendor fresh"):
@@ -108,7 +108,7 @@ def test_prune_leaves_what_the_lock_names_and_no_blob_beside(registry: Running, 
     assert run(workspace, "build --vendor vendored --locked --offline").exit == 0
 
 
-def test_skopeo_reads_a_vendored_layout_whole(registry: Running, workspace: Workspace) -> None:
+def test_skopeo_reads_a_complete_vendored_layout(registry: Running, workspace: Workspace) -> None:
     reference = push(registry, workspace, "inspected/web")
     release(workspace, "web", reference)
     assert run(workspace, "lock").exit == 0
@@ -136,7 +136,7 @@ def test_a_damaged_vendor_layout_is_repaired(registry: Running, workspace: Works
     assert files_below(workspace.root / "packages") == before
 
 
-def test_what_is_damaged_in_the_cache_is_fetched_again(registry: Running, workspace: Workspace) -> None:
+def test_a_damaged_cache_entry_is_fetched_again(registry: Running, workspace: Workspace) -> None:
     release(workspace, "web", push(registry, workspace, "cached/web"))
     assert run(workspace, "lock").exit == 0
     for path in (workspace.root / ".cache").rglob("*"):
@@ -155,7 +155,7 @@ def test_the_cache_lists_packages_by_name(registry: Running, workspace: Workspac
     assert listed.splitlines()[-1].startswith("2 blobs, ")
 
 
-def test_a_package_that_the_registry_does_not_have_is_a_network_error_at_its_tag(
+def test_a_package_missing_in_the_registry_is_a_network_error_at_its_tag(
     registry: Running, workspace: Workspace
 ) -> None:
     release(workspace, "web", f"{registry.host}/none/web:9.9.9")
@@ -165,7 +165,7 @@ def test_a_package_that_the_registry_does_not_have_is_a_network_error_at_its_tag
     assert "error[missing-package]" in outcome.err
 
 
-def test_the_commands_of_the_page_on_locks_do_what_it_says(registry: Running, workspace: Workspace) -> None:
+def test_the_commands_of_the_page_on_locks_work(registry: Running, workspace: Workspace) -> None:
     release(workspace, "redis", push(registry, workspace, "docs/redis"))
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: vendor/packages}\n"

@@ -1,4 +1,4 @@
-"""KuboCD's rules that take the whole walk to see, each by the name of its test; one build serves them all."""
+"""KuboCD's rules that need a whole compilation to observe, one per test; a single build serves all of them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SIDE = "  - name: side\n    source: {helmRepository: {url: https://charts.exampl
 
 
 def set_host(field: str) -> str:
-    """An action that adds the name of the field in which it stands to the parameter `host`."""
+    """Return an action that appends the name of its own field to the parameter `host`."""
     return f'{{{{- $_ := set .Parameters "host" (printf "%s+{field}" .Parameters.host) }}}}'
 
 
 def values(text: str) -> str:
-    """The `values` of a module, given as a template."""
+    """Return the `values` of a module, given as a template."""
     return "    values: |\n" + "".join(f"      {line}\n" for line in text.splitlines())
 
 
@@ -90,7 +90,7 @@ RELEASES = {
 
 
 class Compiled:
-    """What the build of all of it wrote and reported."""
+    """What the build of everything wrote and reported."""
 
     def __init__(self, workspace: Workspace, outcome: Outcome) -> None:
         self.report = {release["name"]: release for release in json.loads(outcome.out)["releases"]}
@@ -133,7 +133,7 @@ def test_the_model_has_context_parameters_release_and_an_opaque_image_redirector
     assert (found["redirector"], found["kind"]) == ("ptr", "Release")
 
 
-def test_what_go_prints_for_a_missing_value_is_removed_from_the_text(compiled: Compiled) -> None:
+def test_gos_placeholder_for_a_missing_value_is_removed(compiled: Compiled) -> None:
     assert compiled.values("model-main")["missing"] == []
 
 
@@ -141,12 +141,12 @@ def test_the_model_of_the_parameters_template_has_no_parameters_and_no_image_red
     assert compiled.values("asked-main") == {"replicas": 3, "host": "invalid false lan"}
 
 
-def test_a_map_of_parameters_is_json_in_which_a_rendered_number_stays_a_string(compiled: Compiled) -> None:
+def test_a_map_of_parameters_is_json_and_a_rendered_number_stays_a_string(compiled: Compiled) -> None:
     assert compiled.values("tree-main")["host"] == "8080"
     assert compiled.values("quoted-main")["host"] == "back 1.0.0"
 
 
-def test_the_model_is_one_mutable_object_whose_changes_the_templates_rendered_later_see(compiled: Compiled) -> None:
+def test_the_model_is_mutable_and_later_templates_see_its_changes(compiled: Compiled) -> None:
     report = compiled.report["order"]
     assert report["usage"] == {"text": "given"}
     assert report["roles"] == ["a", "b"]
@@ -154,32 +154,32 @@ def test_the_model_is_one_mutable_object_whose_changes_the_templates_rendered_la
     assert compiled.values("order-side") == {"host": "given+roles+description+values+interval"}
 
 
-def test_a_disabled_module_is_rendered_and_makes_no_helm_release(compiled: Compiled) -> None:
+def test_a_disabled_module_is_rendered_but_has_no_helm_release(compiled: Compiled) -> None:
     assert [spec for spec in compiled.specs if spec.startswith("default/order")] == ["default/order-side"]
 
 
-def test_depends_on_of_a_disabled_module_is_emitted_as_written(compiled: Compiled) -> None:
+def test_depends_on_a_disabled_module_is_emitted_unchanged(compiled: Compiled) -> None:
     assert compiled.specs["default/order-side"]["dependsOn"] == [{"name": "order-main", "namespace": "default"}]
 
 
-def test_enabled_is_read_as_parse_bool_and_may_be_a_yaml_boolean_of_the_manifest(compiled: Compiled) -> None:
+def test_enabled_is_parsed_like_parse_bool_and_can_be_a_yaml_boolean(compiled: Compiled) -> None:
     assert "default/order-main" not in compiled.specs  # `off`
     assert "default/order-side" in compiled.specs  # 'T'
 
 
-def test_the_template_header_stands_in_front_of_every_template_without_a_separator(compiled: Compiled) -> None:
+def test_the_template_header_precedes_every_template_without_a_separator(compiled: Compiled) -> None:
     assert compiled.report["header"]["description"] == "  text"
     assert compiled.report["header"]["usage"] == {"text": "  header"}
     assert compiled.values("header-main") == {}
 
 
-def test_variables_and_definitions_of_the_template_header_are_those_of_every_template(compiled: Compiled) -> None:
+def test_every_template_has_the_variables_and_definitions_of_the_header(compiled: Compiled) -> None:
     spec = compiled.specs["default/variables-main"]
     assert spec["values"] == {"host": "from-header", "port": 80}
     assert (spec["timeout"], spec["maxHistory"]) == ("1m20s", 3)
 
 
-def test_null_roles_and_dependencies_are_the_empty_list_and_an_absent_description_the_empty_text_behind_the_header(
+def test_null_lists_are_rendered_as_empty_lists_and_a_missing_description_as_an_empty_string(
     compiled: Compiled,
 ) -> None:
     report = compiled.report["defines"]
@@ -188,14 +188,14 @@ def test_null_roles_and_dependencies_are_the_empty_list_and_an_absent_descriptio
     assert compiled.values("defines-main") == {"a": 1}
 
 
-def test_durations_of_overrides_are_emitted_as_go_prints_them_and_those_of_config_below(compiled: Compiled) -> None:
+def test_durations_of_overrides_and_config_are_emitted_in_gos_format(compiled: Compiled) -> None:
     spec = compiled.specs["default/interval-main"]
     assert (spec["timeout"], spec["interval"]) == ("1h30m0s", "1h30m0s")
     plain = compiled.specs["default/web-main"]
     assert (plain["timeout"], plain["interval"]) == ("2m0s", "30m0s")
 
 
-def test_the_chart_and_its_version_are_those_of_status_yaml_and_the_helm_repository_is_the_source(
+def test_chart_and_version_come_from_status_yaml_and_the_source_is_the_helm_repository(
     compiled: Compiled,
 ) -> None:
     chart = compiled.specs["default/order-side"]["chart"]["spec"]
@@ -215,37 +215,37 @@ def test_the_oci_repository_extracts_the_one_layer_of_a_package(compiled: Compil
     }
 
 
-def test_only_the_first_document_of_a_rendered_text_counts_and_in_it_the_last_duplicate(compiled: Compiled) -> None:
+def test_only_the_first_rendered_document_counts_and_in_it_the_last_duplicate_key(compiled: Compiled) -> None:
     assert compiled.values("documents-main") == {"a": 2}
 
 
-def test_a_template_given_as_a_map_is_dumped_with_scalars_as_their_values(compiled: Compiled) -> None:
+def test_a_template_given_as_a_map_is_dumped_with_its_scalar_values(compiled: Compiled) -> None:
     assert compiled.values("tree-main") == {"host": "8080", "mode": 493, "ratio": 1.5, "true": True}
 
 
-def test_null_values_are_the_empty_map_which_is_always_there(compiled: Compiled) -> None:
+def test_null_values_are_emitted_as_an_empty_map(compiled: Compiled) -> None:
     assert compiled.specs["default/header-main"]["values"] == {}
 
 
-def test_roles_and_dependencies_are_the_packages_and_the_releases_sorted_and_unique(compiled: Compiled) -> None:
+def test_roles_and_dependencies_of_package_and_release_are_merged_sorted_and_unique(compiled: Compiled) -> None:
     report = compiled.report["roles"]
     assert report["roles"] == ["api", "ingress", "web"]
     assert report["dependencies"] == ["dns", "storage"]
 
 
-def test_without_an_interval_and_a_timeout_the_package_takes_the_crds_defaults(compiled: Compiled) -> None:
+def test_a_package_without_interval_and_timeout_has_the_crds_defaults(compiled: Compiled) -> None:
     oci, helm, *_ = compiled.documents["web"]
     assert (oci["spec"]["interval"], oci["spec"]["timeout"]) == ("5m0s", "1m0s")
     assert helm["spec"]["interval"] == "5m0s"
 
 
-def test_an_interval_of_zero_takes_configs_default_package_interval(compiled: Compiled) -> None:
+def test_an_interval_of_zero_is_replaced_by_configs_default(compiled: Compiled) -> None:
     oci, helm, release = compiled.documents["zero"]
     assert (oci["spec"]["interval"], helm["spec"]["interval"]) == ("7m0s", "7m0s")
     assert release["spec"]["chart"]["spec"]["interval"] == "7m0s"
 
 
-def test_after_a_redirect_all_other_fields_of_the_oci_repository_are_the_redirects(compiled: Compiled) -> None:
+def test_after_a_redirect_the_other_fields_of_the_oci_repository_come_from_the_redirect(compiled: Compiled) -> None:
     oci = compiled.documents["moved"][0]["spec"]
     assert oci == {
         "insecure": True,
@@ -257,17 +257,17 @@ def test_after_a_redirect_all_other_fields_of_the_oci_repository_are_the_redirec
     }
 
 
-def test_after_a_redirect_helm_repository_and_chart_keep_the_releases_interval(compiled: Compiled) -> None:
+def test_after_a_redirect_helm_repository_and_chart_keep_the_interval_of_the_release(compiled: Compiled) -> None:
     _, helm, release = compiled.documents["moved"]
     assert helm["spec"]["interval"] == "11m0s"
     assert release["spec"]["chart"]["spec"]["interval"] == "11m0s"
 
 
-def test_a_suspended_release_has_its_repositories_and_no_helm_release(compiled: Compiled) -> None:
+def test_a_suspended_release_has_repositories_but_no_helm_release(compiled: Compiled) -> None:
     assert [document["kind"] for document in compiled.documents["sleeping"]] == ["OCIRepository", "HelmRepository"]
 
 
-def test_everything_is_emitted_in_the_namespace_of_the_release_in_the_order_of_its_kinds(compiled: Compiled) -> None:
+def test_resources_are_emitted_in_the_namespace_of_the_release_ordered_by_kind(compiled: Compiled) -> None:
     documents = compiled.documents["web"]
     assert [(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]) for one in documents] == [
         ("OCIRepository", "default", "kcd-web"),
@@ -288,19 +288,19 @@ def test_no_resource_has_an_owner(compiled: Compiled) -> None:
     assert {key for one in metadata for key in one} == {"name", "namespace", "labels", "annotations"}
 
 
-def test_the_spec_patch_of_an_override_is_no_template_and_nothing_of_it_is_pruned(compiled: Compiled) -> None:
+def test_the_spec_patch_of_an_override_is_neither_a_template_nor_pruned(compiled: Compiled) -> None:
     spec = compiled.specs["default/patched-main"]
     assert spec["values"] == {"replicas": 1, "text": "{{ .Release }}", "none": None}
     assert spec["driftDetection"] == {"mode": "warn"}
 
 
-def test_configs_spec_patch_lies_under_every_helm_release_with_that_of_the_module_over_it(compiled: Compiled) -> None:
+def test_configs_spec_patch_is_merged_into_every_helm_release_before_the_modules_own(compiled: Compiled) -> None:
     assert compiled.specs["default/web-main"]["maxHistory"] == 2
     assert compiled.specs["default/variables-main"]["maxHistory"] == 3
 
 
 def broken(workspace: Workspace, manifest: str, spec: str = "") -> list[str]:
-    """The problems of a Release of the package `WEB` with this manifest, without their places and codes."""
+    """Return the problems of a Release of the package `WEB` with this manifest, without locations and codes."""
     workspace.package(manifest)
     workspace.release("web", spec)
     outcome = workspace.build()
@@ -313,12 +313,12 @@ def test_an_error_in_a_disabled_module_fails_the_release(workspace: Workspace) -
     assert problem.startswith("package web:1.0.0, module 'side', values: nil pointer")
 
 
-def test_a_template_header_that_breaks_templates_which_nobody_wrote_is_one_problem(workspace: Workspace) -> None:
+def test_a_template_header_that_breaks_default_templates_is_one_problem(workspace: Workspace) -> None:
     problems = broken(workspace, "templateHeader: x\n" + HEAD + "    specPatch: null\n    values: null\n")
     assert [problem.partition(" prints ")[0] for problem in problems] == ["package web:1.0.0, templateHeader"]
 
 
-def test_a_template_header_that_outputs_text_breaks_enabled_durations_and_roles_but_no_null_values(
+def test_a_template_header_with_output_breaks_enabled_durations_and_roles_but_not_null_values(
     workspace: Workspace,
 ) -> None:
     written = (
@@ -341,7 +341,7 @@ def test_a_template_header_that_outputs_text_breaks_enabled_durations_and_roles_
     )
 
 
-def test_the_parameters_template_takes_no_template_header(workspace: Workspace) -> None:
+def test_the_parameters_template_has_no_template_header(workspace: Workspace) -> None:
     header = 'templateHeader: |\n  {{- define "port" }}80{{ end -}}\n'
     (problem,) = broken(
         workspace, header + WEB_MANIFEST, 'parameters: |\n  replicas: 2\n  host: {{ template "port" }}\n'
@@ -349,12 +349,12 @@ def test_the_parameters_template_takes_no_template_header(workspace: Workspace) 
     assert problem.startswith('spec.parameters: template "port" not defined')
 
 
-def test_an_explicit_null_overrides_the_default_of_a_parameter_and_fails_its_type(workspace: Workspace) -> None:
+def test_an_explicit_null_overrides_a_default_and_is_checked_against_the_type(workspace: Workspace) -> None:
     (problem,) = broken(workspace, WEB_MANIFEST, "parameters: {replicas: null}")
     assert problem == "parameter 'replicas' must be an integer, not null"
 
 
-def test_a_quotation_mark_in_the_braces_of_a_map_is_a_parse_error_and_one_that_is_rendered_breaks_the_yaml(
+def test_a_quote_in_an_action_of_a_map_is_a_parse_error_and_a_rendered_one_breaks_the_yaml(
     workspace: Workspace,
 ) -> None:
     (parse,) = broken(workspace, WEB_MANIFEST, """parameters: {host: '{{ default "a" .Context.host }}'}""")
@@ -364,12 +364,12 @@ def test_a_quotation_mark_in_the_braces_of_a_map_is_a_parse_error_and_one_that_i
 
 
 @pytest.mark.parametrize("text", ["parameters: ''", "parameters: 'replicas: 2'"])
-def test_parameters_given_as_a_text_of_one_line_are_an_error(workspace: Workspace, text: str) -> None:
+def test_parameters_given_as_a_single_line_string_are_an_error(workspace: Workspace, text: str) -> None:
     (problem,) = broken(workspace, WEB_MANIFEST, text)
     assert problem.startswith("spec.parameters must render to a map")
 
 
-def test_a_cluster_that_installs_kubocd_v03_by_its_chart_retries_on_failure(workspace: Workspace) -> None:
+def test_a_cluster_that_installs_kubocd_v03_with_its_chart_retries_on_failure(workspace: Workspace) -> None:
     workspace.release("web")
     workspace.source(
         "kubocd.yaml",

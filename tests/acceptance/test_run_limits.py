@@ -1,4 +1,4 @@
-"""A build that uses up a limit of its run: it names the limit, and leaves the output as it was."""
+"""A build that exceeds a limit of its run names the limit and leaves the output unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMITS = {"yaml-values": 30, "schema-steps": 1, "rendered": 10, "files": 1, "sou
 
 @pytest.fixture
 def built(workspace: Workspace) -> Workspace:
-    """Built once, and then changed."""
+    """A workspace that was built once and then changed."""
     workspace.package()
     workspace.release("first")
     assert workspace.build().exit == 0
@@ -32,12 +32,12 @@ def test_a_limit_is_named_and_nothing_is_written(built: Workspace, name: str) ->
     assert files_below(built.output) == before
 
 
-def test_a_limit_raised_on_the_command_line_lets_the_run_go_on(built: Workspace) -> None:
+def test_a_limit_can_be_raised_on_the_command_line(built: Workspace) -> None:
     assert built.build("--limit", "yaml-values=10").exit == 1
     assert built.build("--limit", "yaml-values=100000").exit == 0
 
 
-def test_the_report_in_json_comes_all_the_same(built: Workspace) -> None:
+def test_the_json_report_is_printed_anyway(built: Workspace) -> None:
     outcome = built.build("--limit", "yaml-values=30", "--format", "json")
     assert outcome.exit == 1
     report = json.loads(outcome.out)
@@ -45,7 +45,7 @@ def test_the_report_in_json_comes_all_the_same(built: Workspace) -> None:
 
 
 @pytest.mark.parametrize("name", ["cpu-time", "memory", "yaml-values"])
-def test_the_project_file_moves_no_limit_of_the_run(workspace: Workspace, name: str) -> None:
+def test_the_project_file_cannot_change_a_limit_of_the_run(workspace: Workspace, name: str) -> None:
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters: [{name: a, sources: [sources], output: output}]\n"
         f"packages: {{vendor: packages, limits: {{{name}: 500}}}}\n"
@@ -57,7 +57,7 @@ def test_the_project_file_moves_no_limit_of_the_run(workspace: Workspace, name: 
     assert name in outcome.err
 
 
-def test_problems_of_one_release_are_shown_up_to_a_number(workspace: Workspace) -> None:
+def test_the_number_of_problems_shown_per_release_is_limited(workspace: Workspace) -> None:
     workspace.package()
     workspace.release("web", "parameters: {" + ", ".join(f"unknown{number}: 1" for number in range(900)) + "}")
     outcome = workspace.build()

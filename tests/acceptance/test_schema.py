@@ -57,13 +57,13 @@ def test_every_document_has_its_schema(tmp_path: Path, kind: str) -> None:
     assert json.loads(outcome.out) == document_schema(kind)
 
 
-def test_a_misspelled_document_is_a_wrong_use(tmp_path: Path) -> None:
+def test_a_misspelled_document_is_a_usage_error(tmp_path: Path) -> None:
     outcome = kcd_gen("schema", "relese", directory=tmp_path)
     assert outcome.exit == 2
     assert "No such command 'relese'" in outcome.err
 
 
-def test_the_parameters_of_a_package_found_as_a_build_finds_it() -> None:
+def test_the_package_of_a_schema_is_found_as_in_a_build() -> None:
     outcome = kcd_gen("schema", "parameters", REFERENCE, "--offline", directory=QUICKSTART)
     assert outcome.exit == 0
     assert json.loads(outcome.out) == {
@@ -104,7 +104,7 @@ def test_a_package_without_schema_accepts_no_parameter(tmp_path: Path) -> None:
     assert not Draft7Validator(json.loads(outcome.out)).is_valid({"a": 1})
 
 
-def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_package_is_an_error(tmp_path: Path) -> None:
     outcome = kcd_gen("schema", "parameters", WEB, "--offline", directory=tmp_path)
     assert (outcome.exit, outcome.out) == (1, "")
     assert "error[missing-package]" in outcome.err
@@ -170,7 +170,7 @@ def test_names_of_the_project_are_suggestions(workspace: Workspace) -> None:
     assert defaults["defaultOnFailureStrategy"]["examples"] == ["again"]
 
 
-def test_clusters_that_redirect_to_different_packages_may_give_the_parameters_of_either(workspace: Workspace) -> None:
+def test_clusters_that_redirect_to_different_packages_accept_the_parameters_of_either(workspace: Workspace) -> None:
     other = "mirror.example.com/demo/web:1.0.0"
     workspace.package(WEB_MANIFEST.replace("replicas", "size"), reference=other)
     workspace.release("web")
@@ -186,7 +186,7 @@ def test_clusters_that_redirect_to_different_packages_may_give_the_parameters_of
     assert [validator.is_valid(one) for one in either] == [True, True, False]
 
 
-def test_a_file_is_written_whole_and_only_when_it_changes(workspace: Workspace) -> None:
+def test_a_file_is_written_atomically_and_only_if_it_changes(workspace: Workspace) -> None:
     workspace.release("web")
     assert sources(workspace, "--output", FILE).out == f"Created {FILE}\n"
     path = workspace.root / FILE
@@ -200,7 +200,7 @@ def test_a_file_is_written_whole_and_only_when_it_changes(workspace: Workspace) 
     assert sorted(one.name for one in workspace.root.iterdir() if one.name.startswith(".kcd")) == []
 
 
-def test_check_tells_whether_the_file_is_current_and_writes_nothing(workspace: Workspace) -> None:
+def test_check_reports_an_outdated_file_and_writes_nothing(workspace: Workspace) -> None:
     workspace.release("web")
     absent = sources(workspace, "--output", FILE, "--check")
     assert (absent.exit, (workspace.root / FILE).exists()) == (3, False)
@@ -224,7 +224,7 @@ def test_sources_with_errors_write_nothing(workspace: Workspace) -> None:
     assert "error[missing-package]" in outcome.err
 
 
-def test_a_file_that_is_no_schema_of_kcd_gen_is_left_alone(workspace: Workspace) -> None:
+def test_a_file_that_is_not_a_schema_of_kcd_gen_is_not_overwritten(workspace: Workspace) -> None:
     workspace.release("web")
     for content in ("mine\n", "{}", '{"title": "other"}', "[" * 100_000):
         (workspace.root / "mine.json").write_text(content)
@@ -241,7 +241,7 @@ def test_a_file_that_cannot_be_written_is_an_error(workspace: Workspace) -> None
         assert f"error[unwritable-schema]: cannot write '{name}': " in outcome.err
 
 
-def test_the_schema_holds_nothing_of_the_machine(tmp_path: Path) -> None:
+def test_the_schema_contains_no_data_of_the_machine(tmp_path: Path) -> None:
     texts = []
     for name in ("one", "two"):
         shutil.copytree(QUICKSTART, tmp_path / name)

@@ -1,4 +1,4 @@
-"""A suspended Release keeps the HelmReleases in the output, and no pull request changes them there unseen."""
+"""A suspended Release keeps its HelmReleases in the output, and no pull request changes them there unnoticed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Edit = Callable[[str], str]
 
 @pytest.fixture
 def web(workspace: Workspace) -> Workspace:
-    """A project with a suspended Release and an active one, built and committed to `main`."""
+    """A project with a suspended and an active Release, built and committed to `main`."""
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
         "clusters: [{name: prod, sources: [sources], output: output}]\n"
@@ -46,7 +46,7 @@ def run(workspace: Workspace, *arguments: str) -> Outcome:
 
 
 def edit(workspace: Workspace, change: Edit, *, record: bool) -> None:
-    """Change the written file, and with `record` its digest in the inventory, too."""
+    """Change the output file, and with `record` also its digest in the inventory."""
     path = workspace.root / FILE
     before = path.read_bytes()
     path.write_text(change(before.decode()))
@@ -56,7 +56,7 @@ def edit(workspace: Workspace, change: Edit, *, record: bool) -> None:
         inventory.write_text(inventory.read_text().replace(old, new))
 
 
-def test_what_was_not_touched_is_current_and_no_difference(web: Workspace) -> None:
+def test_an_unedited_output_is_up_to_date_and_has_no_difference(web: Workspace) -> None:
     assert run(web, "build", "--check").text == "exit 0\noutput is up to date\n"
     assert run(web, "diff", "--exit-code").text == "exit 0\n"
 
@@ -98,7 +98,7 @@ def test_an_edit_that_is_a_helm_release_of_the_release_is_refused_and_shown(web:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_so_it_is_when_the_inventory_is_edited_too(web: Workspace, name: str) -> None:
+def test_an_edit_of_file_and_inventory_is_refused_and_shown(web: Workspace, name: str) -> None:
     change, shown = EDITS[name]
     git(web.root, "checkout", "--quiet", "-b", "feature")
     edit(web, change, record=True)
@@ -115,7 +115,7 @@ def test_so_it_is_when_the_inventory_is_edited_too(web: Workspace, name: str) ->
 
 
 @pytest.mark.parametrize("record", [False, True])
-def test_another_resource_is_refused_at_its_place(web: Workspace, *, record: bool) -> None:
+def test_another_resource_is_refused_at_its_position(web: Workspace, *, record: bool) -> None:
     line = (web.root / FILE).read_text().count("\n") + BINDING.count("\n") - 1  # of its `kind`
     edit(web, lambda text: text + BINDING, record=record)
     for command in (("build",), ("build", "--check"), ("diff",)):
@@ -125,14 +125,14 @@ def test_another_resource_is_refused_at_its_place(web: Workspace, *, record: boo
         assert "'ClusterRoleBinding' of 'rbac.authorization.k8s.io/v1'" in outcome.err
 
 
-def test_a_name_that_another_release_compiles_to_is_refused(web: Workspace) -> None:
+def test_a_helm_release_name_of_another_release_is_refused(web: Workspace) -> None:
     edit(web, lambda text: text + helm_release(text).replace("name: web-main", "name: web-shop-main"), record=True)
     outcome = run(web, "build")
     assert outcome.exit == 1
     assert "the HelmRelease 'web-shop-main' belongs to default/web-shop" in outcome.err
 
 
-def test_a_file_that_was_removed_is_not_made_without_its_helm_releases(web: Workspace) -> None:
+def test_a_removed_file_is_not_recreated_without_its_helm_releases(web: Workspace) -> None:
     (web.root / FILE).unlink()
     outcome = run(web, "build")
     assert (outcome.exit, (web.root / FILE).exists()) == (1, False)
@@ -144,7 +144,7 @@ def test_a_file_that_was_removed_is_not_made_without_its_helm_releases(web: Work
     assert "- HelmRelease web-main" in run(web, "diff").out
 
 
-def test_a_suspension_of_what_was_merged_shows_nothing_else(web: Workspace) -> None:
+def test_suspending_an_unedited_release_shows_no_other_change(web: Workspace) -> None:
     web.release("web-shop", "suspended: true")
     for _ in range(2):
         outcome = run(web, "diff")
@@ -154,7 +154,7 @@ def test_a_suspension_of_what_was_merged_shows_nothing_else(web: Workspace) -> N
     assert run(web, "build", "--check").exit == 0
 
 
-def test_a_suspension_with_an_edit_shows_it(web: Workspace) -> None:
+def test_suspending_a_release_and_editing_it_shows_the_edit(web: Workspace) -> None:
     web.release("web-shop", "suspended: true")
     path = web.root / FILE.replace("web", "web-shop")
     path.write_text(path.read_text().replace("replicas: 1", "replicas: 9"))
@@ -163,7 +163,7 @@ def test_a_suspension_with_an_edit_shows_it(web: Workspace) -> None:
     assert "HelmRelease 'web-shop-main' was changed since" in run(web, "build", "--check").err
 
 
-def test_what_a_release_compiles_to_when_it_is_resumed_is_shown(web: Workspace) -> None:
+def test_resuming_a_release_shows_its_new_output(web: Workspace) -> None:
     web.release("web", ACTIVE.replace("replicas: 2", "replicas: 3"))
     text = run(web, "diff").out
     assert "- spec.values.replicas: 2\n    + spec.values.replicas: 3" in text
@@ -171,7 +171,7 @@ def test_what_a_release_compiles_to_when_it_is_resumed_is_shown(web: Workspace) 
     assert run(web, "build").exit == 0
 
 
-def test_a_new_package_changes_the_sources_of_a_suspended_release_alone(web: Workspace) -> None:
+def test_a_new_package_only_changes_the_sources_of_a_suspended_release(web: Workspace) -> None:
     written = helm_release((web.root / FILE).read_text())
     manifest = WEB_MANIFEST.replace("tag: 1.0.0", "tag: 2.0.0").replace("name: main", "name: other")
     web.package(manifest, reference=WEB.replace("1.0.0", "2.0.0"))
@@ -181,7 +181,7 @@ def test_a_new_package_changes_the_sources_of_a_suspended_release_alone(web: Wor
     assert run(web, "build", "--check").exit == 0
 
 
-def test_without_git_it_is_the_inventory_alone_that_counts(web: Workspace, tmp_path: Path) -> None:
+def test_without_git_only_the_inventory_counts(web: Workspace, tmp_path: Path) -> None:
     (web.root / ".git").rename(tmp_path / "gone")
     outcome = run(web, "build", "--check")
     assert outcome.exit == 0

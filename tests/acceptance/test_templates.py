@@ -1,4 +1,4 @@
-"""Templates of many Releases in one build: failures beside successes, names that several define, changed models."""
+"""Templates of many Releases in one build: failures among successes, the same name defined twice, changed models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BAD = {
     "endless": "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}",
     "form": "{{ .Parameters.host }}: {",
 }
-"""What stands for the host in the values of a package that fails."""
+"""The template of the host in the values of a package that fails."""
 
 
 def reference(name: str) -> str:
@@ -26,18 +26,18 @@ def reference(name: str) -> str:
 
 
 def with_host(name: str, text: str) -> str:
-    """The manifest of a package `name` with `text` for the host in its values."""
+    """Return the manifest of a package `name` with `text` as the host in its values."""
     return WEB_MANIFEST.replace("name: web", f"name: {name}").replace("{{ .Parameters.host }}", text)
 
 
 def values_of(workspace: Workspace) -> dict[str, Any]:
-    """The values of each HelmRelease, by the name of its Release."""
+    """Return the values of each HelmRelease, by the name of its Release."""
     return {key.removeprefix("default/"): spec["values"] for key, spec in helm_releases(workspace.output).items()}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_templates_that_fail_beside_a_hundred_that_do_not_are_all_named_with_their_place(
+def test_a_few_failing_templates_among_a_hundred_are_all_reported_with_their_position(
     workspace: Workspace, snapshot: SnapshotAssertion
 ) -> None:
     for name, text in BAD.items():
@@ -70,9 +70,9 @@ FAILURES = {
     "image": ("{{ (imageRedirect 5 $).url }}", "template-error", "5 $"),
     "address": ("{{ resolveDNS `nowhere.org` }}", "template-error", "resolveDNS"),
     "file": ("{{ readFile `/etc/hostname` }}", "unsupported-function", "readFile"),
-    "stranger": ("{{ template `host` . }}", "template-error", "`host`"),
+    "undefined": ("{{ template `host` . }}", "template-error", "`host`"),
 }
-"""What stands for the host, the code of the error, and the text that the error points at."""
+"""The template of the host, the code of the error, and the string that the error points at."""
 
 
 def test_a_failure_of_each_kind_has_the_line_and_the_column_of_its_cause(workspace: Workspace) -> None:
@@ -84,13 +84,13 @@ def test_a_failure_of_each_kind_has_the_line_and_the_column_of_its_cause(workspa
         start = manifest.index(text)
         line = manifest.count("\n", 0, start) + 1
         column = manifest.index(at, start) - manifest.rindex("\n", 0, start)
-        place = f"oci://registry.example.com/demo/{name}:1.0.0/original.yaml:{line}:{column}"
-        expected[name] = f"{place}: error[{code}]: package {name}:1.0.0, module 'main', values: "
+        position = f"oci://registry.example.com/demo/{name}:1.0.0/original.yaml:{line}:{column}"
+        expected[name] = f"{position}: error[{code}]: package {name}:1.0.0, module 'main', values: "
     workspace.release("web")
     outcome = workspace.build("--keep-going")
-    told = [line for line in outcome.err.splitlines() if "error[" in line]
-    assert [name for name, start in expected.items() if not any(line.startswith(start) for line in told)] == []
-    assert len(told) == len(FAILURES)
+    reported = [line for line in outcome.err.splitlines() if "error[" in line]
+    assert [name for name, start in expected.items() if not any(line.startswith(start) for line in reported)] == []
+    assert len(reported) == len(FAILURES)
     assert set(values_of(workspace)) == {"web-main"}
 
 
@@ -98,7 +98,7 @@ FIELDS = ("description", "roles", "dependencies")
 MODULE_FIELDS = ("specPatch", "timeout", "interval", "targetNamespace", "enabled", "dependsOn", "onFailureStrategy")
 
 
-def test_every_field_that_fails_is_told_with_its_own_line_in_one_run(workspace: Workspace) -> None:
+def test_every_failing_field_is_reported_with_its_line_in_one_run(workspace: Workspace) -> None:
     manifest = WEB_MANIFEST.replace("replicas: {{ .Parameters.replicas }}", '{{ fail "values" }}')
     manifest += "".join(f"    {field}: '{{{{ fail \"{field}\" }}}}'\n" for field in MODULE_FIELDS)
     manifest += "".join(f"{field}: '{{{{ fail \"{field}\" }}}}'\n" for field in FIELDS)
@@ -108,11 +108,11 @@ def test_every_field_that_fails_is_told_with_its_own_line_in_one_run(workspace: 
     outcome = workspace.build()
     lines = manifest.splitlines()
     fields = (*FIELDS, "usage", "values", *MODULE_FIELDS)
-    places = {field: next(n for n, line in enumerate(lines, 1) if f'fail "{field}"' in line) for field in fields}
-    told = [line for line in outcome.err.splitlines() if "error[" in line]
-    assert len(told) == len(fields)
-    for field, line in places.items():
-        (one,) = (text for text in told if text.endswith(f": {field}"))
+    line_of = {field: next(n for n, line in enumerate(lines, 1) if f'fail "{field}"' in line) for field in fields}
+    reported = [line for line in outcome.err.splitlines() if "error[" in line]
+    assert len(reported) == len(fields)
+    for field, line in line_of.items():
+        (one,) = (text for text in reported if text.endswith(f": {field}"))
         assert f"original.yaml:{line}:" in one
 
 
@@ -124,7 +124,7 @@ def test_every_field_that_fails_is_told_with_its_own_line_in_one_run(workspace: 
         ('  {{- $x := 1 }}\n  {{- define "host" }}{{ fail "no" }}{{ end }}\n', "fail"),
     ],
 )
-def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_once(
+def test_a_failure_in_a_define_of_the_header_is_reported_once_at_the_header(
     workspace: Workspace, header: str, at: str
 ) -> None:
     manifest = f"templateHeader: |\n{header}" + with_host("web", '{{ template "host" .Parameters }}')
@@ -132,12 +132,12 @@ def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_o
     workspace.package(manifest)
     workspace.release("web")
     start = manifest.index(at)
-    # Go points at the field that a missing value was asked for.
+    # Go reports the field that was accessed on a missing value.
     column = start + (5 if at.startswith(".none") else 0) - manifest.rindex("\n", 0, start)
     outcome = workspace.build()
-    (told,) = (line for line in outcome.err.splitlines() if "error[" in line)
-    place = f"original.yaml:{manifest.count(chr(10), 0, start) + 1}:{column}"
-    assert f"{place}: error[template-error]: package web:1.0.0, templateHeader: " in told
+    (reported,) = (line for line in outcome.err.splitlines() if "error[" in line)
+    position = f"original.yaml:{manifest.count(chr(10), 0, start) + 1}:{column}"
+    assert f"{position}: error[template-error]: package web:1.0.0, templateHeader: " in reported
 
 
 @pytest.mark.parametrize(
@@ -151,16 +151,16 @@ def test_what_fails_in_a_define_of_the_header_is_placed_in_the_header_and_told_o
         ("timeout", "'{{ .Parameters.replicas }}'", ""),
     ],
 )
-def test_a_text_of_the_wrong_shape_is_told_at_its_field(
+def test_a_rendered_value_of_the_wrong_type_is_reported_at_its_field(
     workspace: Workspace, field: str, text: str, message: str
 ) -> None:
     manifest = WEB_MANIFEST + f"    {field}: {text}\n"
     workspace.package(manifest)
     workspace.release("web")
-    (told,) = (line for line in workspace.build().err.splitlines() if "error[" in line)
-    assert f"original.yaml:{manifest.count(chr(10))}:" in told
-    assert f"package web:1.0.0, module 'main', {field}" in told
-    assert message in told
+    (reported,) = (line for line in workspace.build().err.splitlines() if "error[" in line)
+    assert f"original.yaml:{manifest.count(chr(10))}:" in reported
+    assert f"package web:1.0.0, module 'main', {field}" in reported
+    assert message in reported
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_text_of_the_wrong_shape_is_told_at_its_field(
     [("\U00011f04", True), ("\U0001e4f0", True), ("\U0003ffff", False), ("\u2167", False), ("\u20ac", False)],
     ids=["letter", "digit", "unassigned", "numeral", "sign"],
 )
-def test_no_character_in_a_package_s_template_opens_the_context_of_another(
+def test_no_character_in_a_template_gives_access_to_another_context(
     workspace: Workspace, character: str, compiles: bool
 ) -> None:
     odd = f"$x{character} := 1"
@@ -187,7 +187,7 @@ def test_no_character_in_a_package_s_template_opens_the_context_of_another(
     assert ("error[template-parse]: package evil:1.0.0" in outcome.err) is not compiles
 
 
-def test_packages_that_define_one_name_keep_their_own_and_none_reaches_anothers(workspace: Workspace) -> None:
+def test_packages_that_define_the_same_name_are_isolated(workspace: Workspace) -> None:
     for name in ("one", "two"):
         header = f'templateHeader: |\n  {{{{- define "host" }}}}{name}.example.com{{{{ end -}}}}\n'
         manifest = header + with_host(name, '{{ template "host" . }}')
@@ -204,7 +204,7 @@ def test_packages_that_define_one_name_keep_their_own_and_none_reaches_anothers(
     assert outcome.err.count("error[") == 1
 
 
-def test_modules_of_one_package_that_define_one_name_keep_their_own(workspace: Workspace) -> None:
+def test_modules_that_define_the_same_name_are_isolated(workspace: Workspace) -> None:
     manifest = with_host("web", '{{ define "host" }}main{{ end }}{{ template "host" . }}')
     module = manifest[manifest.index("  - name: main") :]
     workspace.package(manifest + module.replace("name: main", "name: side").replace("}}main{{", "}}side{{"))
@@ -216,7 +216,7 @@ def test_modules_of_one_package_that_define_one_name_keep_their_own(workspace: W
     }
 
 
-def test_what_a_parameters_template_sets_in_the_context_is_seen_by_its_own_package_alone(
+def test_a_context_change_in_a_parameters_template_is_only_seen_by_its_own_package(
     workspace: Workspace,
 ) -> None:
     workspace.package(with_host("web", "{{ .Context.zone.name }}"))
@@ -246,7 +246,7 @@ def test_what_a_parameters_template_sets_in_the_context_is_seen_by_its_own_packa
         (1.50, {"text": "1.5", "yaml": 1.5, "json": 1.5}),
     ],
 )
-def test_a_number_goes_through_the_pipeline_as_a_float64_and_comes_out_as_go_prints_it(
+def test_a_number_is_a_float64_in_the_pipeline_and_is_printed_as_in_go(
     workspace: Workspace, written: float, values: Mapping[str, Any]
 ) -> None:
     workspace.package(

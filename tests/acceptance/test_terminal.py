@@ -1,4 +1,4 @@
-"""What a user sees on a real terminal, and what is left of it elsewhere."""
+"""What a user sees on a real terminal, and how the output differs elsewhere."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ BUILD = ["build", "--offline", "--source", "sources", "--output", "output", "--v
 
 
 def on_terminal(*arguments: str, directory: Path, columns: int = 80, program: str = PROGRAM, **environment: str) -> str:
-    """What a run writes to a terminal of so many columns, standard error included."""
+    """Return what a run writes to a terminal with `columns` columns, including standard error."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(
         [program, *arguments], cwd=directory, env=_clean(directory, environment), stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        said = b"".join(_read(ours))
+        printed = b"".join(_read(ours))
     os.close(ours)
     assert process.returncode in (0, 1, 2, 3, 4)
-    return said.decode()
+    return printed.decode()
 
 
 def on_pipe(*arguments: str, directory: Path, **environment: str) -> str:
@@ -65,7 +65,7 @@ def _read(terminal: int) -> Iterator[bytes]:
     while True:
         try:
             some = os.read(terminal, 65536)
-        except OSError:  # Linux's end of a terminal
+        except OSError:  # Linux reports the end of a terminal like this
             return
         if not some:
             return
@@ -97,13 +97,13 @@ def test_a_terminal_gets_colors_and_a_pipe_the_same_text(broken: Workspace) -> N
         (["--format", "github"], {"FORCE_COLOR": "1"}),
     ],
 )
-def test_colors_are_left_out(flags: list[str], environment: dict[str, str], broken: Workspace) -> None:
+def test_colors_can_be_disabled(flags: list[str], environment: dict[str, str], broken: Workspace) -> None:
     arguments = [*BUILD, "--no-progress", *flags]
     seen = on_terminal(*arguments, directory=broken.root, **environment)  # type: ignore[arg-type]
     assert "\x1b" not in seen
 
 
-def test_colors_are_forced_and_an_empty_variable_says_nothing(broken: Workspace) -> None:
+def test_colors_can_be_forced_and_an_empty_variable_is_ignored(broken: Workspace) -> None:
     assert "\x1b[31m" in on_pipe(*BUILD, directory=broken.root, FORCE_COLOR="1")
     assert "\x1b" not in on_pipe(*BUILD, directory=broken.root, FORCE_COLOR="")
     assert "\x1b[31m" in on_terminal(*BUILD, directory=broken.root, NO_COLOR="")
@@ -118,7 +118,7 @@ def test_a_difference_is_green_and_red(workspace: Workspace) -> None:
     assert re.search(r"\x1b\[32m\+\s+replicas: 2\x1b\[0m", seen)
 
 
-def test_a_source_paints_nothing(workspace: Workspace) -> None:
+def test_control_characters_of_a_source_are_not_printed(workspace: Workspace) -> None:
     workspace.release("web", r'parameters: {"\e[2Jred\e[31m": 2}')
     seen = on_terminal(*BUILD, "--no-progress", "--no-color", directory=workspace.root)
     assert "\x1b" not in seen
@@ -126,9 +126,9 @@ def test_a_source_paints_nothing(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("columns", [10, 40])
-def test_progress_stays_in_its_line(columns: int, tmp_path: Path) -> None:
-    told = "from kubocd_gen.cli.terminal import progress\nwith progress(wanted=True) as line: line('漢' * 60)"
-    seen = on_terminal("-c", told, directory=tmp_path, columns=columns, program=sys.executable)
+def test_progress_stays_on_its_line(columns: int, tmp_path: Path) -> None:
+    code = "from kubocd_gen.cli.terminal import progress\nwith progress(wanted=True) as line: line('漢' * 60)"
+    seen = on_terminal("-c", code, directory=tmp_path, columns=columns, program=sys.executable)
     shown, after = re.fullmatch(r"\r(漢+)\x1b\[K(.*)", seen).groups()  # type: ignore[union-attr]
     assert len(shown) == (columns - 1) // 2
     assert after == "\r\x1b[K"
@@ -140,7 +140,7 @@ def test_wide_characters_take_two_columns() -> None:
     assert truncate("漢", 1) == ""
 
 
-def test_what_the_encoding_lacks_is_escaped(workspace: Workspace) -> None:
+def test_characters_outside_the_encoding_are_escaped(workspace: Workspace) -> None:
     workspace.release("web", "parameters: {größe漢: 2}")
     seen = on_pipe(*BUILD, directory=workspace.root, LC_ALL="C", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
     assert "unknown-parameter" in seen
@@ -169,13 +169,13 @@ def test_every_command_shows_an_example_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"kcd-gen"}))
-def test_every_command_can_be_without_colors(name: str) -> None:
+def test_every_command_has_a_no_color_flag(name: str) -> None:
     found = next(one for one in ALL[name].params if one.name == "no_color")
     assert found.envvar == ["KCD_GEN_NO_COLOR"]
 
 
-# What every command has is in no row: `--debug`, `--no-color`, `--verbose` and `--help`. What prints an
-# answer and nothing else, such as `version`, has no --quiet.
+# Flags of every command are in no row: `--debug`, `--no-color`, `--verbose` and `--help`. A command that only prints an
+# answer, such as `version`, has no --quiet.
 COMPILING = "build,diff,image,lint,migrate check,package"
 FLAGS = {
     "--quiet": f"{COMPILING},cache prune,cache verify,dump,init,init server,lock,schema parameters,schema sources,"
@@ -191,7 +191,7 @@ SHORT = {"--quiet": "-q", "--verbose": "-v", "--jobs": "-j"}
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-def test_a_flag_is_spelled_the_same_wherever_it_is(flag: str) -> None:
+def test_a_flag_has_the_same_spelling_in_every_command(flag: str) -> None:
     those = {name.removeprefix("kcd-gen "): one for name, one in ALL.items() if name != "kcd-gen"}
     found = {name: o for name, one in those.items() for o in one.params if flag in o.opts}
     assert set(found) == (set(FLAGS[flag].split(",")) if FLAGS[flag] else set(those))
@@ -200,14 +200,14 @@ def test_a_flag_is_spelled_the_same_wherever_it_is(flag: str) -> None:
         assert parameter.envvar == [f"KCD_GEN_{flag[2:].replace('-', '_').upper()}"], name
 
 
-def test_whatever_talks_to_registries_shows_what_it_waits_for() -> None:
+def test_every_command_that_uses_a_registry_shows_progress() -> None:
     for name, command in ALL.items():
         flags = {flag for one in command.params for flag in one.opts}
         if "--ca-file" in flags and name != "kcd-gen init server":  # which only shares the flags of a project
             assert "--no-progress" in flags, name
 
 
-def test_quiet_leaves_the_answer(tmp_path: Path) -> None:
+def test_quiet_still_prints_the_answer(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(MANIFEST)
     for answer in (["dump", "shop.yaml"], ["schema", "parameters", "shop.yaml"]):
         assert on_pipe(*answer, "-q", directory=tmp_path) == on_pipe(*answer, directory=tmp_path) != ""
@@ -228,10 +228,10 @@ def test_debug_prints_the_traceback_of_a_defect_in_any_command(tmp_path: Path) -
 def test_help_fits_the_terminal(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     command = ALL[name]
-    said = command.get_help(command.context_class(command, info_name=name, **cli.context_settings))
+    printed = command.get_help(command.context_class(command, info_name=name, **cli.context_settings))
     examples = {line.strip() for line in (command.help or "").partition("\b\n")[2].partition("\n\n")[0].splitlines()}
-    assert [line for line in said.splitlines() if len(line) > columns and line.strip() not in examples] == []
-    assert "Options:" in said
+    assert [line for line in printed.splitlines() if len(line) > columns and line.strip() not in examples] == []
+    assert "Options:" in printed
 
 
 def test_help_is_as_wide_as_the_terminal(tmp_path: Path) -> None:
@@ -255,14 +255,14 @@ def test_help_is_as_wide_as_the_terminal(tmp_path: Path) -> None:
         ("build --full-dif", "--full-diff"),
     ],
 )
-def test_a_mistyped_word_is_answered_by_the_one_that_was_meant(arguments: str, meant: str, tmp_path: Path) -> None:
+def test_a_mistyped_word_gets_a_suggestion(arguments: str, meant: str, tmp_path: Path) -> None:
     outcome = kcd_gen(*arguments.split(), directory=tmp_path)
     assert (outcome.exit, outcome.out) == (2, "")
     assert re.search(rf"[Dd]id you mean:? '?{meant}'?\b", outcome.err)
     assert re.search(r"^Try 'kcd-gen.* --help' for help\.$", outcome.err, re.MULTILINE)
 
 
-def test_a_usage_error_is_red_and_paints_nothing_else(tmp_path: Path) -> None:
+def test_only_the_usage_error_itself_is_red(tmp_path: Path) -> None:
     wrong = ["build", "--format", "\x1b[2J"]
     seen = on_terminal(*wrong, directory=tmp_path)
     assert "\x1b[31m\x1b[1mError:\x1b[0m Invalid value" in seen
@@ -271,19 +271,19 @@ def test_a_usage_error_is_red_and_paints_nothing_else(tmp_path: Path) -> None:
         assert "\x1b" not in on_terminal(*plain, directory=tmp_path)
 
 
-def test_no_color_may_stand_before_the_command(broken: Workspace) -> None:
+def test_no_color_can_precede_the_command(broken: Workspace) -> None:
     seen = on_terminal("--no-color", *BUILD, "--no-progress", directory=broken.root, FORCE_COLOR="1")
     assert "unknown-parameter" in seen
     assert "\x1b" not in seen
 
 
-def test_lint_is_painted_too(broken: Workspace) -> None:
+def test_lint_is_colored(broken: Workspace) -> None:
     lint = ["lint", "--offline", "--source", "sources", "--vendor", "packages", "--no-progress"]
     assert "\x1b[31m\x1b[1merror\x1b[0m[\x1b[1munknown-parameter\x1b[0m]" in on_terminal(*lint, directory=broken.root)
     assert "\x1b" not in on_pipe(*lint, directory=broken.root)
 
 
-def test_what_init_would_change_is_painted(tmp_path: Path) -> None:
+def test_the_pending_changes_of_init_are_colored(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
     source = f"git+https://github.com/me/kcd-gen@{'0' * 40}"
@@ -319,7 +319,7 @@ def columns_of(line: str) -> int:
 def test_tables_are_as_wide_as_the_terminal(columns: int, tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(MANIFEST)
     seen, _, manifest = on_terminal("dump", "shop.yaml", directory=tmp_path, columns=columns).partition("Manifest\r\n")
-    assert max(map(columns_of, seen.splitlines())) in (columns, columns - 1)  # half of a wide character fits nowhere
+    assert max(map(columns_of, seen.splitlines())) in (columns, columns - 1)  # half of a wide character does not fit
     assert "…" in seen
     assert LONG.strip() in manifest  # which is to be copied
     plain = on_pipe("dump", "shop.yaml", directory=tmp_path)

@@ -1,10 +1,10 @@
-"""How long kcd-gen takes, in runs of a bare `helm template` of a one-line chart measured side by side.
+"""Compare the time of kcd-gen with a bare `helm template` of a one-line chart, measured side by side.
 
     python -m tests.benchmarks [SOURCES LAYOUT]
 
-With SOURCES (a folder of Releases) and LAYOUT (an OCI image layout with their packages) these are compiled instead of
-the fleet of 24 Releases that is made up here. Each round takes one sample of everything, so that a busy moment of the
-machine falls on all alike; the medians are compared.
+SOURCES (a directory of Releases) and LAYOUT (an OCI image layout with their packages) are compiled instead of the
+synthetic fleet of 24 Releases. Each round takes one sample of everything, because other load on the machine then
+affects all of them; the medians are compared.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ROUNDS = 15
 
 def main() -> int:
     """Print a table of medians and ratios."""
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
         given = [Path(argument).resolve() for argument in sys.argv[1:3]]
         sources, layout = given or write_cluster(work / "fleet", releases=24)
         chart = work / "bare"
@@ -64,7 +64,7 @@ def main() -> int:
 
         def empty_output() -> None:
             shutil.rmtree(output, ignore_errors=True)
-            os.sync()  # or the build would wait for the disk to forget the last one
+            os.sync()  # otherwise the build would wait for the disk to delete the last one
 
         subjects: dict[str, tuple[tuple[str, ...], Callable[[], None] | None]] = {
             "helm template, bare": ((str(find_helm()), "template", "bare", str(chart)), None),
@@ -90,17 +90,17 @@ def main() -> int:
     return 0
 
 
-def _repository(folder: Path, sources: Path, layout: Path) -> Path:
-    """A Git repository with a copy of the sources, committed."""
-    shutil.copytree(sources, folder / "sources")
-    (folder / "kcd-gen.yaml").write_text(
+def _repository(directory: Path, sources: Path, layout: Path) -> Path:
+    """Create a Git repository with a committed copy of the sources."""
+    shutil.copytree(sources, directory / "sources")
+    (directory / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\ndependencies: ignore\n"
         f"packages: {{vendor: {json.dumps(str(layout))}}}\n"
         "clusters: [{name: prod, sources: [sources], output: output}]\n"
     )
-    git(folder, "init", "--quiet")
-    commit_all(folder)
-    return folder
+    git(directory, "init", "--quiet")
+    commit_all(directory)
+    return directory
 
 
 def _seconds(command: tuple[str, ...]) -> float:

@@ -1,4 +1,4 @@
-"""A made-up platform of the usual size: a large shared context, and packages whose templates read it."""
+"""A synthetic platform of the usual size: a large shared context, and packages whose templates read it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.images import chart_archive, package_layer, write_layout
 
-_SERVICES = 250  # some 40 KB of context
+_SERVICES = 250  # about 40 KB of context
 
 _MANIFEST = """apiVersion: v1alpha1
 type: Package
@@ -64,12 +64,12 @@ spec:
 """
 
 
-def write_cluster(folder: Path, *, releases: int, versions: Mapping[int, str] | None = None) -> tuple[Path, Path]:
-    """The sources and the image layout of a platform with so many Releases, each of a package of its own.
+def write_cluster(directory: Path, *, releases: int, versions: Mapping[int, str] | None = None) -> tuple[Path, Path]:
+    """Write the sources and the image layout of a platform with `releases` Releases, each of its own package.
 
-    `versions` are those of the charts, by the Release's number, where they are not 1.0.0.
+    `versions` are the versions of the charts by Release number, if not 1.0.0.
     """
-    sources, layout = folder / "sources", folder / "layout"
+    sources, layout = directory / "sources", directory / "layout"
     sources.mkdir(parents=True)
     services = {
         f"service{number:03}": {

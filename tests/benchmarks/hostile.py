@@ -1,9 +1,9 @@
-"""What hostile input costs: each kind given to kcd-gen, with the time and the memory of all its processes.
+"""Measure the cost of hostile input: the time and memory of all of kcd-gen's processes for each kind.
 
     python -m tests.benchmarks.hostile [WORD…]
 
-prints the table of docs/limits.md, with WORDs only the rows that hold one of them. It fails where a row goes beyond a
-minute or a gibibyte, or a run ends neither well nor with an error of its own.
+prints the table of docs/limits.md; with WORDs, only the rows that contain one of them. It fails if a row exceeds a
+minute or a gibibyte, or if a run neither succeeds nor ends with an error of its own.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 from kubocd_gen.budget.watchdog import resident
 from tests.benchmarks.hostile_inputs import Input, chosen
 
-MOST_SECONDS = 60.0
-MOST_MEMORY = 1 << 30
-_END = 300.0  # seconds, after which a run is ended from here
-_EVERY = 0.02  # seconds between two looks at the memory
+MAX_SECONDS = 60.0
+MAX_MEMORY = 1 << 30
+_TIMEOUT = 300.0  # seconds after which a run is killed
+_INTERVAL = 0.02  # seconds between two samples of the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`ended` is the code of the first error, or what else became of the run."""
+    """`ended` is the code of the first error, or another outcome of the run."""
 
     wall: float
     processor: float
@@ -37,40 +37,40 @@ class Cost:
     ended: str
 
     @property
-    def bearable(self) -> bool:
-        return self.wall <= MOST_SECONDS and self.memory <= MOST_MEMORY and self.ended != "no error"
+    def within_limits(self) -> bool:
+        return self.wall <= MAX_SECONDS and self.memory <= MAX_MEMORY and self.ended != "no error"
 
 
 def main() -> int:
     """Print the table."""
     print("| input | time | of it, processor | memory | ends |\n|---|---|---|---|---|", flush=True)
-    unbearable = 0
+    failures = 0
     for name, made in chosen(sys.argv[1:]):
         cost = measure(made)
-        unbearable += not cost.bearable
+        failures += not cost.within_limits
         figures = f"{cost.wall:.1f} s | {cost.processor:.1f} s | {cost.memory >> 20} MiB"
-        print(f"| {name} | {figures} | {cost.ended} |{'' if cost.bearable else ' TOO MUCH'}", flush=True)
-    return 1 if unbearable else 0
+        print(f"| {name} | {figures} | {cost.ended} |{'' if cost.within_limits else ' TOO MUCH'}", flush=True)
+    return 1 if failures else 0
 
 
 def measure(made: Input) -> Cost:
-    """One run of kcd-gen with an input of its own."""
+    """Run kcd-gen once with its own input."""
     with tempfile.TemporaryDirectory(prefix="kcd-gen-hostile-") as name:
-        folder = Path(name)
-        command = [sys.executable, "-m", "kubocd_gen", *made(folder), "--no-progress"]
+        directory = Path(name)
+        command = [sys.executable, "-m", "kubocd_gen", *made(directory), "--no-progress"]
         environment = {**os.environ, "HOME": name, "XDG_CACHE_HOME": f"{name}/cache"}
         before, began, peak = _processor_time(), time.monotonic(), 0
         with (
-            (folder / "said").open("wb") as said,
-            subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT) as process,
+            (directory / "log").open("wb") as log,
+            subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT) as process,
         ):
             while process.poll() is None:
                 peak = max(peak, resident([process.pid]))
-                if time.monotonic() - began > _END:
+                if time.monotonic() - began > _TIMEOUT:
                     process.terminate()
-                time.sleep(_EVERY)
+                time.sleep(_INTERVAL)
         wall = time.monotonic() - began
-        text = (folder / "said").read_text(errors="replace")
+        text = (directory / "log").read_text(errors="replace")
         return Cost(wall, _processor_time() - before, peak, _ended(process.returncode, text))
 
 

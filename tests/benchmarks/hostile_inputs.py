@@ -1,6 +1,6 @@
-"""Hostile input of every kind: what a stranger can put into a package, a pull request or a chart.
+"""Hostile input of every kind: what an attacker can put into a package, a pull request or a chart.
 
-Each function writes one into an empty folder and returns the arguments of kcd-gen that meet it there.
+Each function writes one input into an empty directory and returns kcd-gen's arguments for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _release(number: int = 0, **spec: Any) -> str:
 
 
 def _layer(texts: Sequence[str], schema: Mapping[str, Any] | None = None, template: str = "a: 1\n") -> bytes:
-    """A package with a module for each of the `texts`, which are its values, and a chart with one `template`."""
+    """Return a package with a module for each of the `texts`, its values, and a chart with a single `template`."""
     names = [f"m{number}" for number in range(len(texts))]
     modules = [{"name": name, "source": _SOURCE, "values": text} for name, text in zip(names, texts, strict=True)]
     manifest: dict[str, Any] = {"apiVersion": "v1alpha1", "type": "Package", "name": "app", "tag": "1.0.0"}
@@ -48,16 +48,16 @@ def _layer(texts: Sequence[str], schema: Mapping[str, Any] | None = None, templa
     return package_layer(json.dumps(manifest), json.dumps(status), {"app-1.0.0.tgz": chart_archive(files)})
 
 
-def _write(folder: Path, layers: Sequence[bytes], *sources: str) -> Sequence[str]:
-    write_layout(folder / "layout", {f"{_HOST}/app{number}:1.0.0": layer for number, layer in enumerate(layers)})
-    (folder / "sources").mkdir()
-    (folder / "sources/all.yaml").write_text("---\n".join(sources))
+def _write(directory: Path, layers: Sequence[bytes], *sources: str) -> Sequence[str]:
+    write_layout(directory / "layout", {f"{_HOST}/app{number}:1.0.0": layer for number, layer in enumerate(layers)})
+    (directory / "sources").mkdir()
+    (directory / "sources/all.yaml").write_text("---\n".join(sources))
     return _BUILD
 
 
 def _templates(*texts: str) -> Input:
-    """One package with these values."""
-    return lambda folder: _write(folder, [_layer(texts)], _release())
+    """Write a package with these values."""
+    return lambda directory: _write(directory, [_layer(texts)], _release())
 
 
 def _endless(packages: int, modules: int) -> Input:
@@ -65,38 +65,38 @@ def _endless(packages: int, modules: int) -> Input:
         f"a: {{{{ range until 50000 }}}}{{{{ range until 50000 }}}}{{{{ end }}}}{{{{ end }}}}#{n}"
         for n in range(modules)
     ]
-    return lambda folder: _write(
-        folder,
+    return lambda directory: _write(
+        directory,
         [_layer([f"{text}p{number}" for text in texts]) for number in range(packages)],
         *map(_release, range(packages)),
     )
 
 
 def _schema(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> Input:
-    return lambda folder: _write(folder, [_layer(["a: 1"], schema)], _release(parameters=parameters))
+    return lambda directory: _write(directory, [_layer(["a: 1"], schema)], _release(parameters=parameters))
 
 
 def _chart(template: str) -> Input:
-    """A Release that a pull request adds, whose chart is rendered by `diff --charts`."""
+    """Write a Release added by a pull request, whose chart `diff --charts` renders."""
 
-    def write(folder: Path) -> Sequence[str]:
-        _write(folder, [_layer(["a: 1"], template=template)], "a: 1\n")
-        return _project(folder, lambda: (folder / "sources/new.yaml").write_text(_release()), "--charts")
+    def write(directory: Path) -> Sequence[str]:
+        _write(directory, [_layer(["a: 1"], template=template)], "a: 1\n")
+        return _project(directory, lambda: (directory / "sources/new.yaml").write_text(_release()), "--charts")
 
     return write
 
 
-def _project(folder: Path, change: Callable[[], object], *more: str) -> Sequence[str]:
-    """A repository with the folder's content as its first commit, and `change` beside it."""
+def _project(directory: Path, change: Callable[[], object], *more: str) -> Sequence[str]:
+    """Create a repository with the directory's content as its first commit and `change` uncommitted."""
     project = {
         "apiVersion": "kcd-gen/v1alpha1",
         "kind": "Project",
         "packages": {"vendor": "layout"},
         "clusters": [{"name": "prod", "sources": ["sources"], "output": "out"}],
     }
-    (folder / "kcd-gen.yaml").write_text(json.dumps(project))
-    git(folder, "init", "--quiet")
-    commit_all(folder)
+    (directory / "kcd-gen.yaml").write_text(json.dumps(project))
+    git(directory, "init", "--quiet")
+    commit_all(directory)
     change()
     return ("diff", "--offline", "--ref", "HEAD", *more)
 
@@ -107,7 +107,7 @@ def _nested_aliases(levels: int, wide: int = 10) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _aliases(folder: Path) -> Sequence[str]:
+def _aliases(directory: Path) -> Sequence[str]:
     text = f"parameters:\n{_nested_aliases(5)}\n"
     sources = [
         "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\n"
@@ -115,11 +115,11 @@ def _aliases(folder: Path) -> Sequence[str]:
         f"spec:\n  package: {{repository: {_HOST}/app0, tag: 1.0.0}}\n  {text}"
         for number in range(80)
     ]
-    return _write(folder, [_layer(["a: {{ toJson .Parameters }}"], {"additionalProperties": True})], *sources)
+    return _write(directory, [_layer(["a: {{ toJson .Parameters }}"], {"additionalProperties": True})], *sources)
 
 
-def _contexts(folder: Path) -> Sequence[str]:
-    """Forty Releases, each with a chain of forty Contexts of ten thousand keys."""
+def _contexts(directory: Path) -> Sequence[str]:
+    """Write forty Releases, each with a chain of forty Contexts of ten thousand keys."""
     names = [{"name": f"c{number}", "namespace": "apps"} for number in range(40)]
     head = {"apiVersion": "kubocd.kubotal.io/v1alpha1", "kind": "Context"}
     contexts = [
@@ -128,21 +128,21 @@ def _contexts(folder: Path) -> Sequence[str]:
         for at, name in enumerate(names)
     ]
     releases = [_release(number, contexts=names) for number in range(40)]
-    return _write(folder, [_layer(["a: {{ len .Context }}"])] * 40, *contexts, *releases)
+    return _write(directory, [_layer(["a: {{ len .Context }}"])] * 40, *contexts, *releases)
 
 
-def _maze(folder: Path) -> Sequence[str]:
-    result = _write(folder, [_layer(["a: 1"])], _release())
+def _maze(directory: Path) -> Sequence[str]:
+    result = _write(directory, [_layer(["a: 1"])], _release())
     for one in range(300):
-        (folder / f"sources/d{one}").mkdir()
+        (directory / f"sources/d{one}").mkdir()
     for one in range(300):
         for other in range(300):
-            (folder / f"sources/d{one}/to{other}").symlink_to(f"../d{other}")
+            (directory / f"sources/d{one}/to{other}").symlink_to(f"../d{other}")
     return result
 
 
 def _with_charts(packages: int, charts: int, data: Callable[[], bytes], pack: Callable[[bytes], bytes]) -> Input:
-    """Packages with so many charts, each with some data of its own."""
+    """Write packages with `charts` charts each, every one with its own data."""
     chart = {"name": "app", "version": "1.0.0"}
     manifest = {"apiVersion": "v1alpha1", "type": "Package", "name": "app", "tag": "1.0.0"}
     modules = [{"name": "m", "source": _SOURCE, "values": "a: 1"}]
@@ -155,21 +155,21 @@ def _with_charts(packages: int, charts: int, data: Callable[[], bytes], pack: Ca
             archives[f"app-{number}.0.0.tgz"] = pack(tarred({"app/Chart.yaml": head, "app/data": data()}))
         return package_layer(json.dumps({**manifest, "modules": modules}), json.dumps(status), archives)
 
-    return lambda folder: _write(folder, [layer() for _ in range(packages)], *map(_release, range(packages)))
+    return lambda directory: _write(directory, [layer() for _ in range(packages)], *map(_release, range(packages)))
 
 
-def _commit(folder: Path) -> Sequence[str]:
-    """A commit whose sources unfold to a billion files."""
-    _write(folder, [_layer(["a: 1"])], _release())
-    command = list(_project(folder, lambda: None))
-    sources = tree(folder, [(b"bomb", "40000", tree_bomb(folder, 9))])
-    commit_tree(folder, tree(folder, [(b"sources", "40000", sources)]), "bomb")
+def _commit(directory: Path) -> Sequence[str]:
+    """Create a commit whose sources expand to a billion files."""
+    _write(directory, [_layer(["a: 1"])], _release())
+    command = list(_project(directory, lambda: None))
+    sources = tree(directory, [(b"bomb", "40000", tree_bomb(directory, 9))])
+    commit_tree(directory, tree(directory, [(b"sources", "40000", sources)]), "bomb")
     command[command.index("HEAD")] = "bomb"
     return command
 
 
 def _source(text: str) -> Input:
-    return lambda folder: _write(folder, [_layer(["a: 1"])], text)
+    return lambda directory: _write(directory, [_layer(["a: 1"])], text)
 
 
 def _parameters(text: str) -> Input:
@@ -237,7 +237,7 @@ INPUTS: Mapping[str, Input] = {
 
 
 def chosen(words: Sequence[str]) -> Iterator[tuple[str, Input]]:
-    """The inputs whose names hold one of the words; all where there is none."""
+    """Return the inputs whose names contain one of the words, or all if there are none."""
     for name, made in INPUTS.items():
         if not words or any(word in name for word in words):
             yield name, made

@@ -12,15 +12,15 @@ from tests.support.site import build_site
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` does, once for all processes of the test run."""
+    """Build the site as `make docs` does, once for all processes of the test run."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
-    folder, done = base / "site", base / "site-done"
+    directory, done = base / "site", base / "site-done"
     with (base / "site-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            built = build_site(ROOT, folder)
+            built = build_site(ROOT, directory)
             assert built.returncode == 0, built.stdout + built.stderr
             done.touch()
-    return folder
+    return directory

@@ -1,4 +1,4 @@
-"""Nothing leads users to an address or package that is not this project's: it is published nowhere yet."""
+"""Nothing refers users to an address or package that is not this project's: it is not published yet."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ CLAIMS = (
     re.compile(r"(?:pipx?|uv tool|uv pip) install (?:-\S+ )*kcd-gen|uvx kcd-gen|pip download kcd-gen"),
     re.compile(r"pypi\.org/project/kcd-gen"),
 )
-# The constant itself, and the job that publishes only once the project is registered.
+# The constant itself, and the job that publishes only after the project is registered.
 KNOWN = {"kubocd_gen/package_data.py": 1, ".github/workflows/release.yaml": 1}
 
 
 def published() -> Iterator[Path]:
-    """What users and their programs read."""
+    """Return the files that users and their programs read."""
     yield from (path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".yml", ".yaml"))
-    for folder in ("docs", "templates", "kubocd_gen", "website", "schemas", ".github"):
-        files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+    for directory in ("docs", "templates", "kubocd_gen", "website", "schemas", ".github"):
+        files = (path for path in (ROOT / directory).rglob("*") if path.is_file())
         yield from (path for path in files if path.suffix not in (".pyc", ".png", ".woff2"))
 
 
@@ -43,11 +43,11 @@ def claims(text: str) -> list[str]:
         f"see {SITE}/image/",
     ],
 )
-def test_a_claim_is_found(line: str) -> None:
+def test_a_false_address_is_found(line: str) -> None:
     assert claims(line) == [line]
 
 
-def test_no_file_claims_what_is_not_published() -> None:
+def test_no_file_names_an_unregistered_address() -> None:
     found = {path.relative_to(ROOT).as_posix(): claims(path.read_text(encoding="utf-8")) for path in published()}
     assert len(found) > 300
     assert {name: lines for name, lines in found.items() if len(lines) > KNOWN.get(name, 0)} == {}

@@ -1,4 +1,4 @@
-"""The page about the architecture lists the rooms that there are, in the order that import-linter holds."""
+"""The architecture page lists the existing rooms, in the order that import-linter enforces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_page_lists_the_layers_of_the_project() -> None:
     assert listed == [layer for layer in rooms.layers() if layer != ["__main__"]]
 
 
-def test_the_page_names_only_modules_that_there_are() -> None:
+def test_the_page_names_only_existing_modules() -> None:
     package = rooms.ROOT / "kubocd_gen"
     names = {room for layer in rooms.layers() for room in layer}
     for path in re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", PAGE):

@@ -1,4 +1,4 @@
-"""Whatever the documentation shows of a terminal is run: here, or by a test that this page names."""
+"""Every terminal session in the documentation is run: here, or by a test named below."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from tests.support.workspace import kcd_gen
 SetUp = Callable[[Path], Stage]
 
 
-def with_a_checkout_of_the_project(folder: Path) -> Stage:
-    """Nothing: the page begins at the beginning. What it copies of this project comes from here."""
+def empty_directory(directory: Path) -> Stage:
+    """Set up nothing: the page starts from an empty directory and copies files of this project from here."""
     return Stage({"CHECKOUT": str(ROOT)}, {"--port 8080": "--port 0", "127.0.0.1:8080": "127.0.0.1:…"})
 
 
-def the_tutorials_repository(folder: Path) -> Stage:
-    """The tutorial's files, compiled, locked and committed."""
-    shutil.copytree(QUICKSTART / "chart", folder / "charts")
+def tutorial_repository(directory: Path) -> Stage:
+    """Commit the tutorial's files, compiled and locked."""
+    shutil.copytree(QUICKSTART / "chart", directory / "charts")
     for block in blocks("docs/tutorial.md"):
         if block.is_file:
-            path = folder / block.title.removeprefix("platform/")
+            path = directory / block.title.removeprefix("platform/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
     packaging = "package packages/podinfo.yaml --repo-prefix quay.io/acme/packages --output vendor/packages"
     for command in (packaging, "lock", "build"):
-        assert kcd_gen(*command.split(), directory=folder).exit == 0
-    shutil.rmtree(folder / ".git")  # with the tutorial's hook
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit_all(folder)
+        assert kcd_gen(*command.split(), directory=directory).exit == 0
+    shutil.rmtree(directory / ".git")  # with the tutorial's hook
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    commit_all(directory)
     return Stage()
 
 
-def quickstart_with_another_host(folder: Path) -> Stage:
-    """The quickstart's folder in Git, with a change that is not committed."""
-    shutil.copytree(QUICKSTART, folder, dirs_exist_ok=True)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit_all(folder)
-    release = folder / "cluster/releases/podinfo1.yaml"
+def quickstart_with_another_host(directory: Path) -> Stage:
+    """Commit the quickstart's directory, and leave a change uncommitted."""
+    shutil.copytree(QUICKSTART, directory, dirs_exist_ok=True)
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    commit_all(directory)
+    release = directory / "cluster/releases/podinfo1.yaml"
     release.write_text(release.read_text().replace("fqdn: podinfo1.", "fqdn: shop."))
     return Stage()
 
 
-# How a page's folder is set up for it to be run from its top to its end.
+# How to set up a page's directory in order to run the page from top to bottom.
 RUN_HERE: dict[str, SetUp] = {
     "docs/diff.md": quickstart_with_another_host,
-    "docs/tutorial.md": with_a_checkout_of_the_project,
-    "docs/under-the-hood.md": the_tutorials_repository,
+    "docs/tutorial.md": empty_directory,
+    "docs/under-the-hood.md": tutorial_repository,
 }
-# Pages that are run by a test of their own, because they need more than a folder.
+# Pages with their own test, because they need more than a directory.
 RUN_ELSEWHERE = {
     "README.md": "tests/acceptance/test_readme.py",
     "docs/deploying.md": "tests/acceptance/test_deploying_page.py",
@@ -78,17 +78,17 @@ RUN_ELSEWHERE = {
 }
 
 
-LONG = ("docs/tutorial.md", "docs/under-the-hood.md")  # left to CI
+LONG = ("docs/tutorial.md", "docs/under-the-hood.md")  # run only in CI
 
 
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in RUN_HERE]
 )
-def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    stage = RUN_HERE[page](folder)
-    assert run_page(page, folder, stage) == sum(
+def test_a_page_shows_the_real_output(page: str, tmp_path: Path) -> None:
+    directory = tmp_path / "here"
+    directory.mkdir()
+    stage = RUN_HERE[page](directory)
+    assert run_page(page, directory, stage) == sum(
         len(list(steps(block))) if block.language == "console" else 1 for block in blocks(page) if block.is_session
     )
 
@@ -100,7 +100,7 @@ def test_every_page_with_commands_is_run() -> None:
         assert Path(page).name in (ROOT / test).read_text(encoding="utf-8"), f"{test} does not read {page}"
 
 
-def test_what_is_left_out_needs_a_cluster() -> None:
+def test_a_skipped_block_needs_a_cluster() -> None:
     for page in all_pages():
         for block in blocks(page):
             if block.title == IN_THE_CLUSTER:
@@ -108,8 +108,8 @@ def test_what_is_left_out_needs_a_cluster() -> None:
                 assert any(word in block.text for word in ("kubectl", "flux")), (page, block.line)
 
 
-def test_no_session_hides_in_a_block_of_another_language() -> None:
-    """A `$ kcd-gen` without a language would be run by nobody."""
+def test_no_session_is_in_a_block_of_another_language() -> None:
+    """A `$ kcd-gen` in a block without a language would never be run."""
     for page in all_pages():
         for block in blocks(page):
             if not block.is_session:
@@ -117,7 +117,7 @@ def test_no_session_hides_in_a_block_of_another_language() -> None:
 
 
 def page(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """A page of this text, for the tests of the tests."""
+    """Write a page with this content, for the tests of the test helpers."""
     monkeypatch.setattr("tests.support.sessions.ROOT", tmp_path)
     (tmp_path / "page.md").write_text(text)
     (tmp_path / "here").mkdir()
@@ -147,20 +147,20 @@ def test_a_page_is_one_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         "```sh\nfalse\n```\n",
     ],
 )
-def test_a_page_that_shows_something_else_is_found(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_page_with_other_output_is_reported(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     name = page(text, monkeypatch, tmp_path)
     with pytest.raises(AssertionError, match=r"page\.md, the block in line 1"):
         run_page(name, tmp_path / "here")
 
 
-def test_dots_stand_for_what_is_not_shown() -> None:
+def test_an_ellipsis_matches_omitted_output() -> None:
     assert fits("sha256:abc\nmore\nend\n", "sha256:…\n…\nend\n")
     assert fits("end\n", "…\nend\n")
     assert not fits("sha256:abc\nother\n", "sha256:…\n")
     assert not fits("a.c\n", "abc\n")
 
 
-def test_a_block_knows_what_it_is() -> None:
+def test_a_block_is_classified_by_language_and_title() -> None:
     assert Block("yaml", "kcd-gen.yaml", "", 1).is_file
     assert not Block("yaml", IN_THE_CLUSTER, "", 1).is_file
     assert not Block("sh", IN_THE_CLUSTER, "", 1).is_session

@@ -1,4 +1,4 @@
-"""Commands that pages name, also those that can't be run in a test, are ones that kcd-gen has, with their options."""
+"""Every kcd-gen command and option in the pages exists, including those that tests can't run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from kubocd_gen.cli import cli
 from tests.support.sessions import ROOT, all_pages
 from website.commands import command_pages
 
-# From where a command may begin to where the shell goes on with something else.
+# From where a command can begin to where the shell continues with something else.
 CALL = re.compile(r"(?:^|[$:;&|(]|exec|run) *kcd-gen ((?:\\\n|[^\n|;&>#`()])+)", re.MULTILINE)
 GENERATED = command_pages()
 
 
 def code(tokens: list[Token]) -> Iterator[str]:
-    """What is set as code, in blocks and in lines."""
+    """Yield the code of a page, from blocks and from inline code."""
     for token in tokens:
         if token.type in ("fence", "code_block", "code_inline"):
             yield token.content
@@ -28,7 +28,7 @@ def code(tokens: list[Token]) -> Iterator[str]:
 
 
 def calls(text: str) -> Iterator[list[str]]:
-    """The words after each `kcd-gen` in the code of a page."""
+    """Return the words after each `kcd-gen` in the code of a page."""
     for piece in code(MarkdownIt("gfm-like", {"linkify": False}).parse(text)):
         for call in CALL.findall(piece):
             if (words := call.replace("\\\n", " ").split()) and re.fullmatch(r"--?[a-z-]+|[a-z]+", words[0]):
@@ -36,7 +36,7 @@ def calls(text: str) -> Iterator[list[str]]:
 
 
 def problem(words: list[str]) -> str | None:
-    """What kcd-gen would say of a call's command and options, if anything."""
+    """Return kcd-gen's usage error for the words of a call, or None."""
     command: click.Command = cli
     with cli.make_context("kcd-gen", [], resilient_parsing=True) as context:
         while isinstance(command, click.Group) and words and re.fullmatch("[a-z]+", words[0]):
@@ -55,10 +55,10 @@ def problem(words: list[str]) -> str | None:
 @pytest.mark.parametrize("page", [*all_pages(), *GENERATED])
 def test_commands_and_options_exist(page: str) -> None:
     text = GENERATED[page] if page in GENERATED else (ROOT / page).read_text(encoding="utf-8")
-    assert {" ".join(words): said for words in calls(text) if (said := problem(words))} == {}
+    assert {" ".join(words): message for words in calls(text) if (message := problem(words))} == {}
 
 
-def test_calls_are_found_wherever_code_is() -> None:
+def test_calls_are_found_in_blocks_and_inline_code() -> None:
     blocks = "    kcd-gen biuld && kcd-gen diff --ref x \\\n        --nothing\n\n```sh\nkcd-gen init srv\n```\n"
     text = f"`kcd-gen lock --chek` and that\n\n{blocks}"
     found = [problem(words) for words in calls(text)]

@@ -1,4 +1,4 @@
-"""The threat model: each promise of docs/security.md is held by a test that exists."""
+"""The threat model: every promise in docs/security.md names an existing test that verifies it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAGE = ROOT / "docs/security.md"
 
 
 def promises() -> list[list[str]]:
-    """The cells of each row of the page's tables, without heads and rules."""
+    """Yield the cells of each row of the page's tables, without headers and separators."""
     rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("|")]
     return [row for row in rows if row[0] != "controls" and not set(row[0]) <= set("-|")]
 
@@ -21,7 +21,7 @@ def functions_of(file: str) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_promise_names_a_test_that_holds_it() -> None:
+def test_every_promise_names_an_existing_test() -> None:
     rows = promises()
     assert len(rows) > 20
     for row in rows:

@@ -1,4 +1,4 @@
-"""The site: `make docs` has built it strictly, and everything that leads to it from elsewhere arrives."""
+"""The site: `make docs` builds it in strict mode, and every link to it from elsewhere works."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.support.site import REPO_URL, SITE_URL
 from website.rooms import with_rooms
 
 HOME = SITE_URL
-# What a reader sees of a page's structure; `strong` and `em` because a mark that is not read stays as it is.
+# A page's structure as a reader sees it; with `strong` and `em`, because unparsed marks remain visible as they are.
 STRUCTURE = ("h1", "h2", "h3", "h4", "ul", "ol", "li", "table", "tr", "pre", "blockquote", "img", "strong", "em")
 
 
 class _Tags(HTMLParser):
-    """The tags of a text, each with its attributes."""
+    """The tags of a document, each with its attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -43,19 +43,19 @@ class _Tags(HTMLParser):
 
 
 def built(site: Path) -> dict[str, str]:
-    """Every page of the site by its address below HOME."""
+    """Return every page of the site by its address below HOME."""
     pages = {path.parent.relative_to(site).as_posix() + "/": path.read_text() for path in site.rglob("index.html")}
     pages[""] = pages.pop("./")
     return pages
 
 
 def article(text: str) -> str:
-    """What a page says, without what stands around it."""
+    """Return the content of a page, without navigation."""
     return text[text.index("<article") : text.index("</article>")]
 
 
 def address(page: str) -> str:
-    """Where a page of the repository is on the site."""
+    """Return a repository page's address on the site."""
     return re.sub(r"(^|/)index\.md$|\.md$", lambda match: f"{match[1] or ''}" if match[1] is not None else "/", page)
 
 
@@ -64,18 +64,18 @@ def pages_in_docs() -> list[str]:
 
 
 @pytest.mark.parametrize("page", [*pages_in_docs(), "CHANGELOG.md"])
-def test_a_page_reads_the_same_on_github_and_on_the_site(page: str, site: Path) -> None:
-    """GitHub reads lists and blocks in them by CommonMark, MkDocs by older rules; pages keep to what is common."""
+def test_a_page_has_the_same_structure_on_github_and_on_the_site(page: str, site: Path) -> None:
+    """GitHub parses lists and nested blocks as CommonMark, MkDocs by older rules: pages must suit both."""
     there = built(site)[address(page.removeprefix("docs/").lower())]
     text = (ROOT / page).read_text(encoding="utf-8")
     if page == "docs/architecture.md":
-        text = with_rooms(text)  # the site alone has the table
+        text = with_rooms(text)  # only the site has a table of contents
     here = MarkdownIt("gfm-like", {"linkify": False}).render(text)
     both = [Counter(tag for tag, _ in _Tags(text).found if tag in STRUCTURE) for text in (article(there), here)]
     assert both[0] == both[1]
 
 
-def test_no_page_asks_another_host(site: Path) -> None:
+def test_no_page_loads_from_another_host(site: Path) -> None:
     for name, text in built(site).items():
         for tag, attributes in _Tags(text).found:
             source = attributes.get("src") or (attributes.get("href") if tag == "link" else None) or ""
@@ -83,8 +83,8 @@ def test_no_page_asks_another_host(site: Path) -> None:
             assert where.scheme == "data" or where.netloc == urlsplit(HOME).netloc, (name, tag, source)
 
 
-def test_every_link_inside_arrives(site: Path) -> None:
-    """What MkDocs checks of Markdown, checked of what came of it: generated pages and the theme's links, too."""
+def test_every_internal_link_has_a_target(site: Path) -> None:
+    """MkDocs checks links in Markdown; this checks the built pages, with generated ones and the theme's links."""
     pages = built(site)
     anchors = {name: set(_Tags(text).values("id")) for name, text in pages.items()}
     count = 0
@@ -102,7 +102,7 @@ def test_every_link_inside_arrives(site: Path) -> None:
     assert count > 1000
 
 
-def test_links_to_the_repository_name_what_is_there(site: Path) -> None:
+def test_links_to_the_repository_name_existing_files(site: Path) -> None:
     prefix = f"{REPO_URL}/"
     count = 0
     for name, text in built(site).items():
@@ -113,13 +113,13 @@ def test_links_to_the_repository_name_what_is_there(site: Path) -> None:
     assert count > 10
 
 
-def test_no_id_is_given_twice(site: Path) -> None:
+def test_ids_are_unique_in_a_page(site: Path) -> None:
     for name, text in built(site).items():
         ids = Counter(_Tags(article(text)).values("id"))
         assert [one for one, times in ids.items() if times > 1] == [], name
 
 
-def test_schemas_are_where_their_ids_say(site: Path) -> None:
+def test_schemas_are_published_at_their_ids(site: Path) -> None:
     assert len(kinds()) > 10
     for kind in kinds():
         schema = document_schema(kind)
@@ -137,7 +137,7 @@ def test_every_error_code_can_be_linked_to(site: Path) -> None:
 
 
 def commands() -> Iterator[tuple[str, str, click.Command]]:
-    """Every command: its page, its words and itself."""
+    """Yield every command: its page, its words and the command itself."""
     with cli.make_context("kcd-gen", [], resilient_parsing=True) as context:
         for name in cli.list_commands(context):
             command = cli.get_command(context, name)
@@ -193,7 +193,7 @@ def test_every_field_of_the_project_file_is_in_the_reference(site: Path) -> None
     assert set(names(schema)) <= {one.rpartition(".")[2].removesuffix("[]") for one in ids}
 
 
-def test_the_search_knows_the_pages(site: Path) -> None:
+def test_the_search_index_contains_the_pages(site: Path) -> None:
     index = json.loads((site / "search/search_index.json").read_text())
-    places = {entry["location"].partition("#")[0] for entry in index["docs"]}
-    assert places == set(built(site))
+    locations = {entry["location"].partition("#")[0] for entry in index["docs"]}
+    assert locations == set(built(site))

@@ -1,6 +1,6 @@
-"""The site in Chromium, from a server on this machine: what a reader sees, and that nothing leaves the machine.
+"""The site in Chromium, from a local server: its appearance, and that no request leaves the machine.
 
-SCREENSHOTS=folder keeps the pictures.
+SCREENSHOTS=directory keeps the screenshots.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def browser() -> Iterator[Browser]:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, dark: bool, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    browser.look(width=width, dark=dark)
+    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    directory.mkdir(parents=True, exist_ok=True)
+    browser.emulate_screen(width=width, dark=dark)
     for page in PAGES:
         browser.errors.clear()
         assert browser.open(f"{address}/{page}") == 200
@@ -44,7 +44,7 @@ def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, 
         wide = browser.evaluate("document.documentElement.scrollWidth")
         background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
         name = f"site-{page.strip('/').replace('/', '-') or 'home'}-{width}-{'dark' if dark else 'light'}.png"
-        (folder / name).write_bytes(browser.screenshot())
+        (directory / name).write_bytes(browser.screenshot())
         assert browser.errors == [], page
         assert {urlsplit(one).netloc for one in loaded} == {urlsplit(address).netloc}, page
         assert wide <= width, page
@@ -52,23 +52,23 @@ def test_it_looks_right_on_a_screen(browser: Browser, address: str, width: int, 
 
 
 @pytest.mark.parametrize("page", ["reference/commands/build/", "reference/files/project/"])
-def test_what_tables_name_is_read_on_a_telephone(browser: Browser, address: str, page: str) -> None:
-    """Without moving the table to the side: its columns stand one below the other."""
-    browser.look(width=360, dark=False)
+def test_tables_are_readable_on_a_phone(browser: Browser, address: str, page: str) -> None:
+    """Without horizontal scrolling: the columns are shown below each other."""
+    browser.emulate_screen(width=360, dark=False)
     browser.open(f"{address}/{page}")
     wrapped = "[...document.querySelectorAll('.md-typeset__scrollwrap:has(a.kcd-name)')]"
-    wait_for(browser, f"{wrapped}.length")  # the theme puts tables into it
+    wait_for(browser, f"{wrapped}.length")  # the theme wraps tables in it
     widths = browser.evaluate(f"{wrapped}.map(one => [one.scrollWidth, one.clientWidth])")
     assert all(content <= shown for content, shown in widths), widths
 
 
 def wait_for(browser: Browser, expression: str) -> object:
-    """The value of an expression as soon as it is none of the empty ones; the browser's patience ends the wait."""
+    """Return the value of an expression once it is not empty; the browser's timeout ends the wait."""
     waiting = f"""new Promise((done, fail) => {{
         const end = Date.now() + 50000;
         const look = () => {{
             const value = {expression};
-            if (value) done(value); else if (Date.now() > end) fail("nothing came"); else setTimeout(look, 50);
+            if (value) done(value); else if (Date.now() > end) fail("no value in time"); else setTimeout(look, 50);
         }};
         look();
     }})"""
@@ -77,8 +77,8 @@ def wait_for(browser: Browser, expression: str) -> object:
     return result["result"]["value"]
 
 
-def test_the_search_finds_an_error_code_and_leads_there(browser: Browser, address: str) -> None:
-    browser.look(width=1280, dark=False)
+def test_the_search_finds_an_error_code_and_links_to_it(browser: Browser, address: str) -> None:
+    browser.emulate_screen(width=1280, dark=False)
     browser.errors.clear()
     browser.open(f"{address}/?q=unmet-role")
     found = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.href)"
@@ -89,7 +89,7 @@ def test_the_search_finds_an_error_code_and_leads_there(browser: Browser, addres
 
 
 def test_a_link_to_an_error_code_shows_it(browser: Browser, address: str) -> None:
-    browser.look(width=360, dark=False)
+    browser.emulate_screen(width=360, dark=False)
     browser.open(f"{address}/errors/#unknown-parameter")
     wait_for(browser, "scrollY > 0")
     top, height = browser.evaluate(
@@ -98,8 +98,8 @@ def test_a_link_to_an_error_code_shows_it(browser: Browser, address: str) -> Non
     assert 0 < top < height
 
 
-def test_a_copied_session_is_its_commands(browser: Browser, address: str) -> None:
-    """What the button beside a block copies is the text that is shown while it copies."""
+def test_copying_a_session_copies_only_its_commands(browser: Browser, address: str) -> None:
+    """The copy button copies the text that is shown while it copies."""
     browser.open(f"{address}/diff/")
     copied = browser.evaluate(
         "(() => { const code = document.querySelector('.language-console code');"

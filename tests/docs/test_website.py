@@ -1,4 +1,4 @@
-"""How the site is made: where links lead, what can be linked to, and that a mistake stops the build."""
+"""How the site is built: where links lead, link targets, and errors that stop the build."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOB = f"{REPO_URL}/blob/main"
 
 
 def read(page: str, text: str, repository: str = REPO_URL) -> str:
-    """The HTML of a page."""
+    """Return the HTML of a page."""
     extension = SiteExtension(ROOT, COPIES, SOURCES, repository)
     extension.page = page
     return Markdown(extensions=["tables", extension]).convert(text)
@@ -52,11 +52,11 @@ def read(page: str, text: str, repository: str = REPO_URL) -> str:
         ("index.md", "../../etc/passwd", "../../etc/passwd"),
     ],
 )
-def test_links_lead_to_the_site_or_the_repository(page: str, link: str, leads_to: str) -> None:
+def test_links_point_to_the_site_or_the_repository(page: str, link: str, leads_to: str) -> None:
     assert f'href="{leads_to}"' in read(page, f"[a]({link})")
 
 
-def test_of_a_repository_without_an_address_files_are_named_and_not_linked_to() -> None:
+def test_files_of_a_repository_without_an_address_are_named_but_not_linked() -> None:
     assert read("index.md", "[a](../LICENSE) [b](diff.md)", repository="") == (
         '<p><span>a</span> <a href="diff.md">b</a></p>'
     )
@@ -77,7 +77,7 @@ def test_a_page_has_an_edit_link_only_if_the_repository_has_an_address(
     assert Page(None, written, config).edit_url == link
 
 
-def test_what_is_printed_and_written_names_pages_that_are_there() -> None:
+def test_messages_and_generated_files_name_existing_pages() -> None:
     code = {path: path.read_text(encoding="utf-8") for path in (ROOT / "kubocd_gen").rglob("*.py")}
     scaffolds = [path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*") if path.is_file()]
     named = re.findall(r"""\bpage\(["']([^"']+)["']\)""", "\n".join(code.values()))
@@ -89,7 +89,7 @@ def test_what_is_printed_and_written_names_pages_that_are_there() -> None:
 
 
 @pytest.mark.parametrize("page", all_pages())
-def test_links_between_files_arrive_on_github_too(page: str) -> None:
+def test_links_between_files_also_work_on_github(page: str) -> None:
     text = MarkdownIt("gfm-like", {"linkify": False}).render((ROOT / page).read_text(encoding="utf-8"))
     for link in re.findall(r'(?:href|src)="([^"]*)"', text):
         path = link.partition("#")[0]
@@ -107,7 +107,7 @@ def test_names_in_tables_can_be_linked_to() -> None:
     assert 'id="e"' not in text
 
 
-def test_texts_of_the_code_say_what_they_say() -> None:
+def test_markdown_in_texts_from_the_code_is_escaped() -> None:
     assert prose("--force replaces *all*\n  of <DIR> or x--y; see `build --check *`") == (
         r"`--force` replaces \*all\* of \<DIR> or x--y; see `build --check *`"
     )

@@ -1,4 +1,4 @@
-"""A registry client before servers that fail, with a clock that runs ahead instead of a sleep."""
+"""A registry client against failing servers, with a clock that advances instead of sleeping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAIN = Access(insecure=True)
 
 @dataclass
 class Time:
-    """Real time, and what was slept, which no one waits for."""
+    """Real time plus the time of all sleeps, which return at once."""
 
     slept: list[float] = field(default_factory=list)
 
@@ -37,17 +37,17 @@ class Time:
 
 @dataclass
 class Client:
-    """A registry client whose parts a test looks at. `said` is its progress, `environment` its variables."""
+    """A registry client whose parts a test can inspect. `progress` collects its messages."""
 
     environment: dict[str, str] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     chance: Callable[[], float] = lambda: 1.0
     now: Callable[[], float] = time.time
     time: Time = field(default_factory=Time)
-    said: list[str] = field(default_factory=list)
+    progress: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.network = replace(self.network, progress=self.said.append)
+        self.network = replace(self.network, progress=self.progress.append)
         self.transport = Transport(
             self.network,
             clock=self.time.clock,
@@ -64,7 +64,7 @@ NewClient = Callable[..., Client]
 
 @pytest.fixture
 def client() -> Iterator[NewClient]:
-    """Make clients; they are closed at the end."""
+    """Return a function that makes clients; they are closed at the end."""
     made: list[Client] = []
 
     def make(**settings: Any) -> Client:
@@ -84,7 +84,7 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def other() -> Iterator[FaultServer]:
-    """A second host: a CDN, a token service, a thief."""
+    """A second host: a CDN, a token service, an attacker."""
     with FaultServer() as running:
         yield running
 
@@ -102,7 +102,7 @@ def tls_server(authority: CertificateAuthority) -> Iterator[FaultServer]:
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of the machine's own settings in the tests."""
+    """Keep the machine's own settings out of the tests."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

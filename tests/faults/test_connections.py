@@ -20,7 +20,7 @@ from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
-from tests.support.fault_server import Asked, FaultServer, Handler, endless, hang_up, raw, reply, silent
+from tests.support.fault_server import FaultServer, Handler, Request, endless, hang_up, raw, reply, silent
 from tests.support.registry import CertificateAuthority
 
 # Without a deadline, a response that drips would not end. On a busy machine, a pause can be as long as silence.
@@ -36,7 +36,7 @@ def failure(client: Client, reference: Reference, access: Access = PLAIN, code: 
     return text.replace(reference.registry, "HOST")
 
 
-def test_an_unknown_certificate(tls_server: FaultServer, client: NewClient) -> None:
+def test_an_unknown_certificate_is_an_error(tls_server: FaultServer, client: NewClient) -> None:
     one = client()
     text = failure(one, named(tls_server), Access())
     assert text.startswith("the certificate of HOST is not valid: ")
@@ -44,7 +44,7 @@ def test_an_unknown_certificate(tls_server: FaultServer, client: NewClient) -> N
     assert one.time.slept == []
 
 
-def test_all_names_of_a_certificate_are_good(
+def test_every_name_of_a_certificate_is_accepted(
     tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
 ) -> None:
     one = client(network=Network(ca_file=authority.certificate))
@@ -52,7 +52,7 @@ def test_all_names_of_a_certificate_are_good(
     assert "does not have p:1" in failure(one, local, Access(), "missing-package")
 
 
-def test_a_certificate_s_name_is_compared(
+def test_the_host_is_compared_with_the_certificate(
     tls_server: FaultServer, client: NewClient, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(tls_server.host.rpartition(":")[2])
@@ -63,7 +63,7 @@ def test_a_certificate_s_name_is_compared(
     assert "the certificate is for another host name" in text
 
 
-def test_plain_http_where_https_was_expected(server: FaultServer, client: NewClient) -> None:
+def test_plain_http_instead_of_https_is_an_error(server: FaultServer, client: NewClient) -> None:
     one = client()
     text = failure(one, named(server), Access())
     assert text.startswith("HOST does not serve HTTPS -- ")
@@ -72,7 +72,7 @@ def test_plain_http_where_https_was_expected(server: FaultServer, client: NewCli
 
 
 @pytest.mark.parametrize("content", [None, "no certificate", ""])
-def test_a_ca_file_that_is_none(content: str | None, tmp_path: Path, client: NewClient) -> None:
+def test_an_invalid_ca_file_is_an_error(content: str | None, tmp_path: Path, client: NewClient) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
@@ -81,20 +81,20 @@ def test_a_ca_file_that_is_none(content: str | None, tmp_path: Path, client: New
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_certificates_by_variable(
+def test_a_variable_names_the_certificates(
     name: str, tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
 ) -> None:
     one = client(environment={name: str(authority.certificate)})
     assert "does not have p:1.0.0" in failure(one, named(tls_server), Access(), "missing-package")
 
 
-def test_a_name_that_no_one_knows(client: NewClient) -> None:
+def test_an_unknown_host_name_is_an_error(client: NewClient) -> None:
     one = client()
     text = failure(one, Reference("no-such-host.invalid", "p", "1"))
     assert text.startswith(("the host HOST does not exist", "the host HOST could not be resolved"))
 
 
-def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_servers_that_do_not_answer_are_given_up(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object) -> list[Any]:
         time.sleep(0.5)
         return []
@@ -107,8 +107,8 @@ def test_name_servers_that_do_not_answer(client: NewClient, monkeypatch: pytest.
 
 
 @pytest.fixture
-def swallowing() -> Iterator[str]:
-    """A host that lets nobody in: its queue is full."""
+def full_queue() -> Iterator[str]:
+    """A host that accepts no connection: its queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
         address = listening.getsockname()
         waiting = []
@@ -122,21 +122,23 @@ def swallowing() -> Iterator[str]:
             sock.close()
 
 
-def test_a_host_that_swallows_connections(swallowing: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_accepts_no_connection_is_given_up(
+    full_queue: str, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.2)
-    text = failure(client(), Reference(swallowing, "p", "1"))
+    text = failure(client(), Reference(full_queue, "p", "1"))
     assert text.startswith("HOST could not be reached within 10 s, after 5 attempts")
 
 
 def test_the_next_address_is_tried_in_time(
-    swallowing: str, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
+    full_queue: str, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def address(host: str) -> Any:
         return (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(host.rpartition(":")[2])))
 
     monkeypatch.setattr(connections, "_SHARE", 0.1)
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 1.0)
-    monkeypatch.setattr(connections, "_addresses", lambda *_: [address(swallowing), address(server.host)])
+    monkeypatch.setattr(connections, "_addresses", lambda *_: [address(full_queue), address(server.host)])
     one = client()
     assert "does not have p:1" in failure(one, Reference("a.example", "p", "1"), code="missing-package")
     assert one.time.slept == []
@@ -156,12 +158,12 @@ def test_no_proxy(server: FaultServer, client: NewClient, monkeypatch: pytest.Mo
     failure(client(), named(server), code="missing-package")
 
 
-def denied(handler: Handler, asked: Asked) -> None:
-    reply(407)(handler, asked)
+def denied(handler: Handler, request: Request) -> None:
+    reply(407)(handler, request)
 
 
 @pytest.mark.parametrize(("answer", "tries"), [(denied, 1), (hang_up, 5), (raw(b"\x1b[2J\r\n"), 5)])
-def test_a_proxy_that_does_not_lead_on_is_named(
+def test_a_proxy_that_opens_no_tunnel_is_named(
     answer: Any, tries: int, server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.script("CONNECT r.example:443", answer)
@@ -169,12 +171,12 @@ def test_a_proxy_that_does_not_lead_on_is_named(
     one = client()
     text = failure(one, Reference("r.example", "p", "1"), Access())
     assert f"the proxy '{server.host}'" in text
-    assert "hunter2" not in text + "".join(one.said)
+    assert "hunter2" not in text + "".join(one.progress)
     assert len(one.time.slept) == tries - 1
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://", "nonsense://x", "http://[::1"])
-def test_a_proxy_that_is_not_there_is_named(proxy: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_named(proxy: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     text = failure(client(), Reference("r.example", "p", "1"), Access())
     assert "could not connect to HOST" in text
@@ -183,12 +185,12 @@ def test_a_proxy_that_is_not_there_is_named(proxy: str, client: NewClient, monke
 
 @pytest.mark.parametrize("status", [200, 404])
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_a_connection_is_used_again(method: str, status: int, server: FaultServer, client: NewClient) -> None:
+def test_a_connection_is_reused(method: str, status: int, server: FaultServer, client: NewClient) -> None:
     ports = set()
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         ports.add(handler.client_address[1])
-        reply(status, b"x" * 100)(handler, asked)
+        reply(status, b"x" * 100)(handler, request)
 
     server.script(f"{method} /", give)
     one = client()
@@ -197,9 +199,9 @@ def test_a_connection_is_used_again(method: str, status: int, server: FaultServe
     assert len(ports) == 1
 
 
-def tunnel(handler: Handler, asked: Asked) -> None:
-    """Lead on to where a CONNECT asks for."""
-    host, _, port = asked.path.rpartition(":")
+def tunnel(handler: Handler, request: Request) -> None:
+    """Forward to the target of a CONNECT."""
+    host, _, port = request.path.rpartition(":")
     with socket.create_connection((host, int(port))) as there:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
 
@@ -245,7 +247,7 @@ def test_https_goes_through_a_tunnel(
     ],
     ids=["headers", "a body"],
 )
-def test_what_drips_over_tls_is_given_up(
+def test_a_response_that_drips_over_tls_is_given_up(
     drip: Any, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
@@ -256,8 +258,8 @@ def test_what_drips_over_tls_is_given_up(
 
 
 @contextlib.contextmanager
-def speaking(*pieces: bytes) -> Iterator[str]:
-    """A host that says these bytes to everyone, the last one again and again, and takes no notice of what it gets."""
+def byte_server(*pieces: bytes) -> Iterator[str]:
+    """A host that sends these bytes to every client, the last one repeatedly, and ignores what it receives."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def talk(sock: socket.socket) -> None:
@@ -279,12 +281,12 @@ def speaking(*pieces: bytes) -> Iterator[str]:
 
 def test_a_handshake_that_drips_is_given_up(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.3)
-    with speaking(b"\x16\x03\x03\x40\x00\x02", b"\x00") as host:  # the record of a hello of 16 KiB
+    with byte_server(b"\x16\x03\x03\x40\x00\x02", b"\x00") as host:  # the record of a 16 KiB hello
         assert "after 5 attempts" in failure(client(), Reference(host, "p", "1"), Access(timeout=0.3))
 
 
 def test_close_ends_every_wait_at_once(
-    swallowing: str, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
+    full_queue: str, tls_server: FaultServer, authority: CertificateAuthority, client: NewClient, monkeypatch: Any
 ) -> None:
     asking = threading.Event()
 
@@ -306,10 +308,10 @@ def test_close_ends_every_wait_at_once(
 
     tls_server.script("HEAD /v2/p/manifests/1.0.0", silent)
     ends(tls_server.host, lambda: bool(tls_server.asked))
-    with speaking(b"\x16\x03\x03\x40\x00\x02", b"") as host:
+    with byte_server(b"\x16\x03\x03\x40\x00\x02", b"") as host:
         time_of_handshake = time.monotonic() + 0.5
         ends(host, lambda: time.monotonic() > time_of_handshake)
     time_of_connecting = time.monotonic() + 0.5
-    ends(swallowing, lambda: time.monotonic() > time_of_connecting)
+    ends(full_queue, lambda: time.monotonic() > time_of_connecting)
     monkeypatch.setattr(socket, "getaddrinfo", late)
     ends("a.example", asking.is_set)

@@ -1,4 +1,4 @@
-"""What a server may do wrong, and what kcd-gen makes of it."""
+"""Faults of a registry server, and how kcd-gen handles them."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def read_manifest(client: Client, server: FaultServer, digest: str | None = None
 
 
 def failure(client: Client, server: FaultServer, code: str = "registry-failed", access: Access = PLAIN) -> str:
-    """How the reading of the manifest fails: message and hint, the server's name as «HOST»."""
+    """Return message and hint of the failure to read the manifest, with the server's name as «HOST»."""
     with pytest.raises(ProblemsError) as caught:
         read_manifest(client, server, access=access)
-    return told(caught.value.problem, server, code)
+    return text_of(caught.value.problem, server, code)
 
 
 def blob_failure(client: Client, server: FaultServer, code: str = "registry-failed") -> str:
     with pytest.raises(ProblemsError) as caught:
         read_blob(client, server)
-    return told(caught.value.problem, server, code)
+    return text_of(caught.value.problem, server, code)
 
 
-def told(error: Problem, server: FaultServer, code: str) -> str:
+def text_of(error: Problem, server: FaultServer, code: str) -> str:
     assert error.code == code
     assert (error.exit_code == 4) == (code not in ("corrupt-blob", "package-limit"))
     assert f"{error.message}{error.hint or ''}".isprintable()
@@ -60,23 +60,23 @@ def told(error: Problem, server: FaultServer, code: str) -> str:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
-def test_what_may_pass_is_tried_again(status: int, server: FaultServer, client: NewClient) -> None:
+def test_a_temporary_failure_is_retried(status: int, server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, reply(status), reply(status), reply(status), reply(status), reply(200, MANIFEST, OF_MANIFEST))
     one = client()
     assert read_manifest(one, server) == MANIFEST
     assert one.time.slept == [1, 2, 4, 8]
-    assert one.said[0].startswith(f"{server.host} returned {status}")
-    assert one.said[0].endswith("retrying in 1.0 s (attempt 2)")
+    assert one.progress[0].startswith(f"{server.host} returned {status}")
+    assert one.progress[0].endswith("retrying in 1.0 s (attempt 2)")
 
 
-def test_five_tries_are_all(server: FaultServer, client: NewClient) -> None:
+def test_a_request_is_tried_five_times(server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, reply(503))
     assert failure(client(), server).startswith("HOST returned 503 (Service Unavailable), after 5 attempts")
     assert len(server.asked) == 5
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.25])
-def test_jitter_is_full(chance: float, server: FaultServer, client: NewClient) -> None:
+def test_the_delay_has_full_jitter(chance: float, server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, reply(503))
     one = client(chance=lambda: chance)
     failure(one, server)
@@ -84,7 +84,7 @@ def test_jitter_is_full(chance: float, server: FaultServer, client: NewClient) -
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 418])
-def test_what_does_not_pass_is_not_tried_again(status: int, server: FaultServer, client: NewClient) -> None:
+def test_a_permanent_failure_is_not_retried(status: int, server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, reply(status, fields={"WWW-Authenticate": 'Basic realm="x"'}))
     one = client()
     with pytest.raises(NetworkError) as caught:
@@ -97,7 +97,7 @@ def test_what_does_not_pass_is_not_tried_again(status: int, server: FaultServer,
 
 
 @pytest.mark.parametrize(
-    ("said", "slept"),
+    ("value", "slept"),
     [
         ("3", 3.0),
         ("0", 1.0),
@@ -110,14 +110,14 @@ def test_what_does_not_pass_is_not_tried_again(status: int, server: FaultServer,
         ("Wed, 99 Foo 99999 99:99:99 GMT", 1.0),
     ],
 )
-def test_retry_after_is_honored_up_to_a_limit(said: str, slept: float, server: FaultServer, client: NewClient) -> None:
-    server.script(AT_TAG, reply(429, fields={"Retry-After": said}), reply(200, MANIFEST, OF_MANIFEST))
+def test_retry_after_is_honored_up_to_a_limit(value: str, slept: float, server: FaultServer, client: NewClient) -> None:
+    server.script(AT_TAG, reply(429, fields={"Retry-After": value}), reply(200, MANIFEST, OF_MANIFEST))
     one = client(now=lambda: 1_000_000.0)
     assert read_manifest(one, server) == MANIFEST
     assert one.time.slept == [slept]
 
 
-def test_the_others_leave_a_host_alone_that_asks_for_it(server: FaultServer, client: NewClient) -> None:
+def test_retry_after_delays_the_next_request_to_the_host(server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, reply(429, fields={"Retry-After": "9"}))
     one = client()
     one.time.sleep = lambda seconds: one.transport.close() or one.time.slept.append(seconds)  # type: ignore[func-returns-value,method-assign]
@@ -126,7 +126,7 @@ def test_the_others_leave_a_host_alone_that_asks_for_it(server: FaultServer, cli
     assert one.time.slept == [9]
 
 
-def test_a_long_retry_after_is_told(server: FaultServer, client: NewClient) -> None:
+def test_a_long_retry_after_is_reported(server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, reply(429, fields={"Retry-After": "120"}))
     text = failure(client(), server)
     assert text.startswith("HOST returned 429 (Too Many Requests); gave up after 20 s -- ")
@@ -147,7 +147,7 @@ BREAKS: list[tuple[str, Reply]] = [
 
 
 @pytest.mark.parametrize("break_", [one for _, one in BREAKS], ids=[name for name, _ in BREAKS])
-def test_broken_connections_are_tried_again(break_: Reply, server: FaultServer, client: NewClient) -> None:
+def test_broken_connections_are_retried(break_: Reply, server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, break_, reply(200, MANIFEST, OF_MANIFEST))
     assert read_manifest(client(), server) == MANIFEST
 
@@ -158,7 +158,7 @@ def test_broken_connections_are_named(break_: Reply, server: FaultServer, client
     assert failure(client(), server).startswith("HOST closed the connection unexpectedly, after 5 attempts")
 
 
-def test_what_broke_off_is_continued(server: FaultServer, client: NewClient) -> None:
+def test_an_interrupted_download_is_resumed(server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, ranged(BLOB, cut=300_000), ranged(BLOB, cut=100_000), ranged(BLOB))
     assert read_blob(client(), server) == BLOB
     starts = [one.headers.get("range") for one in server.asked]
@@ -167,7 +167,7 @@ def test_what_broke_off_is_continued(server: FaultServer, client: NewClient) -> 
     assert all("if-range" not in one.headers for one in server.asked)
 
 
-def test_an_etag_guards_what_is_continued(server: FaultServer, client: NewClient) -> None:
+def test_an_etag_guards_a_resumed_download(server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, ranged(b"x" * len(BLOB), etag='"1"', cut=300_000), ranged(BLOB, etag='"2"'))
     assert read_blob(client(), server) == BLOB
     assert server.asked[1].headers["if-range"] == '"1"'
@@ -179,7 +179,7 @@ def test_a_weak_etag_guards_nothing(server: FaultServer, client: NewClient) -> N
     assert "if-range" not in server.asked[1].headers
 
 
-def test_without_digest_or_etag_nothing_is_continued(server: FaultServer, client: NewClient) -> None:
+def test_without_digest_or_etag_no_download_is_resumed(server: FaultServer, client: NewClient) -> None:
     server.script("GET /index.yaml", ranged(BLOB, cut=300_000), ranged(BLOB))
     answer = client().transport.request("GET", f"{server.url}/index.yaml")
     assert answer.body == BLOB
@@ -198,21 +198,23 @@ def test_without_digest_or_etag_nothing_is_continued(server: FaultServer, client
         reply(206, BLOB, {"Content-Type": "multipart/byteranges; boundary=x"}),
         reply(416),
     ],
-    ids=["200", "from the start", "elsewhere", "not said where", "a piece", "nonsense", "several", "416"],
+    ids=["200", "from the start", "elsewhere", "without a range", "a piece", "nonsense", "several", "416"],
 )
-def test_a_server_that_does_not_continue_starts_over(second: Reply, server: FaultServer, client: NewClient) -> None:
+def test_a_download_starts_over_if_the_server_cannot_resume_it(
+    second: Reply, server: FaultServer, client: NewClient
+) -> None:
     server.script(AT_BLOB, reply(200, BLOB, cut=300_000), second, reply(200, BLOB))
     assert read_blob(client(), server) == BLOB
     assert "range" in server.asked[1].headers
     assert all("range" not in one.headers for one in server.asked[2:])
 
 
-def test_a_part_that_nobody_asked_for_is_refused(server: FaultServer, client: NewClient) -> None:
+def test_an_unrequested_range_is_refused(server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, reply(206, BLOB[:100], {"Content-Range": "bytes 0-99/100"}))
     assert blob_failure(client(), server).startswith("HOST returned a partial response to a full request")
 
 
-LIES: list[tuple[str, Reply, str]] = [
+CORRUPT_REPLIES: list[tuple[str, Reply, str]] = [
     ("other bytes", reply(200, BLOB[:-1] + b"!"), "returned content with the digest"),
     ("fewer bytes", reply(200, BLOB[:-9]), "of the 512000 bytes of blob"),
     ("more bytes", reply(200, BLOB + b"!"), "returned more than the 512000 bytes"),
@@ -228,19 +230,19 @@ LIES: list[tuple[str, Reply, str]] = [
 
 
 @pytest.mark.parametrize("size", [9, len(BLOB) + 9])
-def test_a_login_page_is_no_blob(size: int, server: FaultServer, client: NewClient) -> None:
+def test_a_login_page_is_not_taken_for_a_blob(size: int, server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, reply(200, b"<" * size, {"Content-Type": "text/html"}))
     assert "returned a web page for blob" in blob_failure(client(), server)
 
 
-@pytest.mark.parametrize(("lie", "text"), [one[1:] for one in LIES], ids=[one[0] for one in LIES])
-def test_a_blob_is_what_its_digest_says(lie: Reply, text: str, server: FaultServer, client: NewClient) -> None:
+@pytest.mark.parametrize(("lie", "text"), [one[1:] for one in CORRUPT_REPLIES], ids=[one[0] for one in CORRUPT_REPLIES])
+def test_a_blob_must_match_its_digest(lie: Reply, text: str, server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, lie)
     assert text in blob_failure(client(), server, "corrupt-blob")
     assert len(server.asked) == 1
 
 
-def test_a_content_encoding_that_only_names_what_a_blob_is_does_no_harm(server: FaultServer, client: NewClient) -> None:
+def test_a_content_encoding_that_only_describes_the_blob_is_ignored(server: FaultServer, client: NewClient) -> None:
     server.script(AT_BLOB, reply(200, BLOB, {"Content-Encoding": "x-gzip"}))
     assert read_blob(client(), server) == BLOB
     assert server.asked[0].headers["accept-encoding"] == "identity"
@@ -284,7 +286,7 @@ NO_MANIFESTS: list[tuple[str, Reply, str, str]] = [
     ),
     ("too long", reply(200, b" " * (LIMITS.manifest + 1), OF_MANIFEST), "package-limit", "than the limit of 4 MiB"),
     (
-        "said to be too long",
+        "declared too long",
         reply(200, b"", OF_MANIFEST, length=LIMITS.manifest + 1),
         "package-limit",
         "than the limit of 4 MiB",
@@ -327,12 +329,12 @@ def test_a_manifest_is_checked(lie: Reply, code: str, text: str, server: FaultSe
     assert text in failure(client(), server, code)
 
 
-def test_a_manifest_asked_for_by_digest_has_it(server: FaultServer, client: NewClient) -> None:
+def test_a_manifest_requested_by_digest_must_match_it(server: FaultServer, client: NewClient) -> None:
     wanted = sha256(b"another")
     server.script(f"GET /v2/p/manifests/{wanted}", reply(200, MANIFEST, OF_MANIFEST))
     with pytest.raises(ProblemsError) as caught:
         read_manifest(client(), server, wanted)
-    assert "returned a manifest with the digest" in told(caught.value.problem, server, "corrupt-blob")
+    assert "returned a manifest with the digest" in text_of(caught.value.problem, server, "corrupt-blob")
 
 
 @pytest.mark.parametrize(
@@ -369,7 +371,7 @@ SLOW: list[tuple[str, Reply, str]] = [
 
 
 @pytest.mark.parametrize(("slow", "text"), [one[1:] for one in SLOW], ids=[one[0] for one in SLOW])
-def test_silence_is_limited(slow: Reply, text: str, server: FaultServer, client: NewClient) -> None:
+def test_a_silent_server_is_given_up(slow: Reply, text: str, server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, slow)
     assert f"HOST {text}" in failure(client(), server, access=Access(insecure=True, timeout=0.05))
 
@@ -396,7 +398,7 @@ def test_a_server_that_drips_is_given_up(
     assert len(server.asked) <= 5
 
 
-def test_a_slow_answer_that_goes_on_is_waited_for(server: FaultServer, client: NewClient) -> None:
+def test_a_slow_answer_that_makes_progress_is_not_given_up(server: FaultServer, client: NewClient) -> None:
     pieces = [BLOB[start : start + 40_000] for start in range(0, len(BLOB), 40_000)]
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BLOB)
     server.script(AT_BLOB, raw(head, *pieces, pause=0.1))
@@ -405,7 +407,7 @@ def test_a_slow_answer_that_goes_on_is_waited_for(server: FaultServer, client: N
     assert one.time.slept == []
 
 
-def test_close_ends_what_is_under_way(server: FaultServer, client: NewClient) -> None:
+def test_close_ends_requests_in_progress(server: FaultServer, client: NewClient) -> None:
     server.script(AT_TAG, silent)
     one = client()
     with ThreadPoolExecutor(2) as pool:
@@ -421,10 +423,10 @@ def test_close_ends_what_is_under_way(server: FaultServer, client: NewClient) ->
 # -- several at a time -----------------------------------------------------------------------------------------------
 
 
-def test_four_connections_a_host(server: FaultServer, client: NewClient) -> None:
-    def slow(handler: object, asked: object) -> None:
+def test_a_host_gets_at_most_four_connections(server: FaultServer, client: NewClient) -> None:
+    def slow(handler: object, request: object) -> None:
         time.sleep(0.05)
-        reply(200, MANIFEST, OF_MANIFEST)(handler, asked)  # type: ignore[arg-type]
+        reply(200, MANIFEST, OF_MANIFEST)(handler, request)  # type: ignore[arg-type]
 
     server.script("GET *", slow)
     one = client()
@@ -435,12 +437,12 @@ def test_four_connections_a_host(server: FaultServer, client: NewClient) -> None
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_one_fetch_a_digest(works: bool, server: FaultServer, client: NewClient) -> None:
+def test_a_digest_is_fetched_only_once(works: bool, server: FaultServer, client: NewClient) -> None:
     go = threading.Event()
 
-    def held(handler: object, asked: object) -> None:
+    def held(handler: object, request: object) -> None:
         go.wait(10)
-        reply(200, BLOB if works else b"x")(handler, asked)  # type: ignore[arg-type]
+        reply(200, BLOB if works else b"x")(handler, request)  # type: ignore[arg-type]
 
     server.script(AT_BLOB, held)
     one = client()
@@ -453,14 +455,14 @@ def test_one_fetch_a_digest(works: bool, server: FaultServer, client: NewClient)
     assert all(isinstance(outcome, ProblemsError) != works for outcome in outcomes)
 
 
-def test_another_registry_is_asked_where_the_first_fails(
+def test_another_registry_is_asked_if_the_first_fails(
     server: FaultServer, other: FaultServer, client: NewClient
 ) -> None:
     go = threading.Event()
 
-    def held(handler: object, asked: object) -> None:
+    def held(handler: object, request: object) -> None:
         go.wait(10)
-        reply(404)(handler, asked)  # type: ignore[arg-type]
+        reply(404)(handler, request)  # type: ignore[arg-type]
 
     server.script(AT_BLOB, held)
     other.script(AT_BLOB, reply(200, BLOB))
@@ -478,32 +480,34 @@ def test_another_registry_is_asked_where_the_first_fails(
 # -- redirects -------------------------------------------------------------------------------------------------------
 
 
-def to(location: str, status: int = 307) -> Reply:
+def redirect(location: str, status: int = 307) -> Reply:
     return reply(status, fields={"Location": location})
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_blobs_may_lie_elsewhere(status: int, server: FaultServer, other: FaultServer, client: NewClient) -> None:
-    server.script(AT_BLOB, to(f"{other.url}/x?signed=1", status))
+def test_a_redirect_to_another_host_is_followed_for_blobs(
+    status: int, server: FaultServer, other: FaultServer, client: NewClient
+) -> None:
+    server.script(AT_BLOB, redirect(f"{other.url}/x?signed=1", status))
     other.script("GET /x", reply(200, BLOB))
     assert read_blob(client(), server) == BLOB
 
 
-def test_what_broke_off_elsewhere_is_continued_from_the_start_of_the_way(
+def test_an_interrupted_redirected_download_is_resumed_from_the_first_url(
     server: FaultServer, other: FaultServer, client: NewClient
 ) -> None:
-    server.script(AT_BLOB, to(f"{other.url}/x?signed=1"), to(f"{other.url}/x?signed=2"))
+    server.script(AT_BLOB, redirect(f"{other.url}/x?signed=1"), redirect(f"{other.url}/x?signed=2"))
     other.script("GET /x", ranged(BLOB, cut=300_000), ranged(BLOB))
     assert read_blob(client(), server) == BLOB
     assert [one.path for one in other.asked] == ["/x?signed=1", "/x?signed=2"]
     assert "range" in other.asked[1].headers
 
 
-def test_credentials_do_not_follow(server: FaultServer, other: FaultServer, client: NewClient) -> None:
+def test_credentials_do_not_follow_a_redirect(server: FaultServer, other: FaultServer, client: NewClient) -> None:
     host = server.host.replace(".", "_").replace(":", "_")
     ours = {f"KCD_OCI_{host}_USER": "alice", f"KCD_OCI_{host}_SECRET": "hunter2"}
-    server.script(AT_BLOB, reply(401, fields={"WWW-Authenticate": "Basic realm=x"}), to(f"{server.url}/same"))
-    server.script("GET /same", to(f"{other.url}/x"))
+    server.script(AT_BLOB, reply(401, fields={"WWW-Authenticate": "Basic realm=x"}), redirect(f"{server.url}/same"))
+    server.script("GET /same", redirect(f"{other.url}/x"))
     other.script("GET /x", reply(200, BLOB))
     assert read_blob(client(environment=ours), server) == BLOB
     assert ["authorization" in one.headers for one in server.asked] == [False, True, True]
@@ -527,7 +531,7 @@ def test_credentials_do_not_follow(server: FaultServer, other: FaultServer, clie
     ],
 )
 def test_redirects_are_bounded(location: str, text: str, server: FaultServer, client: NewClient) -> None:
-    server.script(AT_TAG, to(location))
+    server.script(AT_TAG, redirect(location))
     assert text in failure(client(), server)
     assert len(server.asked) <= 6
 
@@ -539,10 +543,10 @@ def test_the_body_of_a_redirect_is_not_read(server: FaultServer, client: NewClie
     assert read_manifest(client(), server) == MANIFEST
 
 
-def test_https_is_not_left(
+def test_a_redirect_from_https_to_http_is_refused(
     tls_server: FaultServer, other: FaultServer, client: NewClient, authority: CertificateAuthority
 ) -> None:
-    tls_server.script(AT_TAG, to(f"{other.url}/x"))
+    tls_server.script(AT_TAG, redirect(f"{other.url}/x"))
     one = client(network=Network(ca_file=authority.certificate))
     assert "HOST redirected from HTTPS to plain HTTP" in failure(one, tls_server, access=Access())
     assert other.asked == []
@@ -551,7 +555,7 @@ def test_https_is_not_left(
 # -- the rest --------------------------------------------------------------------------------------------------------
 
 
-def test_offline_nothing_is_asked(server: FaultServer, client: NewClient) -> None:
+def test_offline_mode_sends_no_request(server: FaultServer, client: NewClient) -> None:
     text = failure(client(network=Network(offline=True)), server, "offline")
     assert text.startswith("cannot access the registry of HOST/p:1.0.0 with --offline")
     with pytest.raises(NetworkError, match="is disabled"):
@@ -570,7 +574,7 @@ def test_cookies_and_netrc_are_not_sent(
 
 
 @pytest.mark.parametrize("size", [1 << 31, (1 << 30) + 1])
-def test_a_blob_over_the_limit_is_not_asked_for(size: int, server: FaultServer, client: NewClient) -> None:
+def test_a_blob_over_the_limit_is_not_requested(size: int, server: FaultServer, client: NewClient) -> None:
     with pytest.raises(ProblemsError, match="is larger than the limit of 1 GiB"):
         client().registry.read_blob(named(server), Descriptor(CONTENT_TYPE, LAYER.digest, size), PLAIN, limit=1 << 30)
     assert server.asked == []

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a command waits for a server: it ends at once, with its programs, and leaves nothing."""
+"""Ctrl-C and SIGTERM while a command waits for a server: it ends at once, with its child processes and files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.support.fault_server import FaultServer, silent
 from tests.support.processes import children, gone
 from tests.support.workspace import WEB_MANIFEST, Workspace, files_below
 
-# A host, and whether somebody waits for it.
+# A host, and a function that tells whether a client is waiting for it.
 Server = Callable[[], AbstractContextManager[tuple[str, Callable[[], bool]]]]
-# kcd-gen with time limits of an hour: it ends at once, or the test does not end.
+# kcd-gen with time limits of an hour: if it doesn't end at once, the test doesn't end either.
 PATIENT = """
 from kubocd_gen.network import transport
 transport.CONNECT_TIMEOUT = 3600
@@ -54,7 +54,7 @@ def a_silent_server() -> Iterator[tuple[str, Callable[[], bool]]]:
 
 @contextmanager
 def connections_swallowed() -> Iterator[tuple[str, Callable[[], bool]]]:
-    """A port whose queue is full: who connects waits until the time limit."""
+    """A port whose queue is full: a connecting client waits until the time limit."""
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -67,19 +67,19 @@ def connections_swallowed() -> Iterator[tuple[str, Callable[[], bool]]]:
 
 
 def connecting(port: int) -> int:
-    """Return how many sockets wait to be let in at a port of this machine."""
+    """Return how many sockets of this machine are waiting to connect to a port."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
     return sum(row[2] == f"0100007F:{port:04X}" and row[3] == "02" for row in rows)  # SYN_SENT
 
 
 @contextmanager
-def kcd_gen_process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """kcd-gen in a process of its own, with a home and scratch folders of its own in `folder`."""
-    home = folder / "home"
+def kcd_gen_process(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """kcd-gen in a separate process, with its own home and temporary directories in `directory`."""
+    home = directory / "home"
     home.mkdir(exist_ok=True)
     with subprocess.Popen(
         [sys.executable, "-c", PATIENT, *arguments],
-        cwd=folder,
+        cwd=directory,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(home), "TMPDIR": "."},
         start_new_session=True,
     ) as process:
@@ -113,7 +113,7 @@ def test_a_command_that_waits_ends_at_once(
 
 
 def is_helm(process: int) -> bool:
-    """Whether helm runs there already: until it is loaded from a busy disk, the process that starts it can't end."""
+    """Whether the process is helm yet: while it is loaded from a busy disk, the process that starts it can't end."""
     try:
         return Path(f"/proc/{process}/exe").readlink().name.startswith("helm")
     except OSError:
@@ -122,7 +122,9 @@ def is_helm(process: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("jobs", ["1", "3"])
-def test_a_build_ends_with_the_helm_that_it_waits_for(tmp_path: Path, number: signal.Signals, jobs: str) -> None:
+def test_an_interrupted_build_ends_the_helm_process_it_waits_for(
+    tmp_path: Path, number: signal.Signals, jobs: str
+) -> None:
     workspace = Workspace(tmp_path)
     endless = "{{ range until 60000 }}{{ range until 60000 }}{{ end }}{{ end }}"
     workspace.package()
@@ -175,7 +177,9 @@ with interruptible():
         "with ThreadPoolExecutor(1) as pool: pool.submit(compute)",
     ],
 )
-def test_who_computes_ends_with_programs_and_scratch_folders(tmp_path: Path, run: str, number: signal.Signals) -> None:
+def test_an_interrupted_computation_ends_its_programs_and_removes_scratch_directories(
+    tmp_path: Path, run: str, number: signal.Signals
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", COMPUTING.format(run=run)],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -187,14 +191,14 @@ def test_who_computes_ends_with_programs_and_scratch_folders(tmp_path: Path, run
         process.stdout.readline()
         started = children(process.pid)
         process.send_signal(number)
-        # Where no thread outlives the block, Python itself ends: by SIGINT as a shell expects it, without a handler.
+        # If no thread outlives the block, Python itself ends: by SIGINT as a shell expects it, without a handler.
         assert process.wait() in (128 + number, -number)
     assert started
     assert gone(started)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_program_ends_with_what_it_has_started() -> None:
+def test_a_stopped_program_is_ended_with_its_children() -> None:
     with running(["sh", "-c", "sleep 60 & echo $!; wait"]) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())

@@ -1,4 +1,4 @@
-"""What the network client logs, and that no secret is among it."""
+"""The network client's log, which contains no secret."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from tests.faults.conftest import PLAIN, NewClient, named
-from tests.support.fault_server import Asked, FaultServer, Handler, Reply, hang_up, reply
+from tests.support.fault_server import FaultServer, Handler, Reply, Request, hang_up, reply
 
 SECRETS = ("s3cret/word", "refresh-t0ken", "bearer-t0ken", "s1gnature")
 BLOB = b"b0dy" * 100
@@ -25,9 +25,9 @@ AT_BLOB = f"/v2/p/blobs/{LAYER.digest}"
 def guarded(then: Reply, server: FaultServer) -> Reply:
     challenge = f'Bearer realm="{server.url}/token?key=s1gnature",service="s",scope="repository:p:pull"'
 
-    def give(handler: Handler, asked: Asked) -> None:
-        known = asked.headers.get("authorization") == "Bearer bearer-t0ken"
-        (then if known else reply(401, fields={"WWW-Authenticate": challenge}))(handler, asked)
+    def give(handler: Handler, request: Request) -> None:
+        known = request.headers.get("authorization") == "Bearer bearer-t0ken"
+        (then if known else reply(401, fields={"WWW-Authenticate": challenge}))(handler, request)
 
     return give
 

@@ -1,4 +1,4 @@
-"""What a dead registry may cost a build: with a clock that only sleeps and hung connections move, so to the second."""
+"""The time that a dead registry can cost a build, to the second: the clock only advances in simulated waits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.faults.conftest import PLAIN, NewClient, named
 from tests.support.fault_server import FaultServer, each, hang_up, reply
 
 PACKAGES = 24
-MOST = 40.0  # seconds that a build may lose to a registry
+MAX_DELAY = 40.0  # seconds that a build can lose to a registry
 
 
 @dataclass
 class World:
-    """Threads in a time of their own: it goes on when all of them sleep, to the moment when the first is to wake."""
+    """Threads with their own clock: when all of them sleep, it advances to the first wake-up."""
 
     threads: int
     now: float = 0.0
@@ -39,7 +39,7 @@ class World:
                 self._condition.wait()
 
     def leave(self) -> None:
-        """A thread has nothing more to do."""
+        """Remove a thread that has nothing left to do."""
         with self._condition:
             self.threads -= 1
             self._go_on()
@@ -115,13 +115,13 @@ def test_a_dead_registry_costs_a_build_less_than_forty_seconds(attempt: Attempt,
     for worker in workers:
         worker.join(30)
     assert len(errors) == PACKAGES
-    assert world.now < MOST
+    assert world.now < MAX_DELAY
     if attempt in (refused, swallowed):
-        assert len(set(errors)) == 1  # so that they are one line for the user
+        assert len(set(errors)) == 1  # so that the user sees one line
 
 
-def test_the_constants_keep_the_promise() -> None:
-    assert OUTAGE + max(LAST_WAIT, CONNECT_TIMEOUT) < MOST
+def test_the_constants_respect_the_limit() -> None:
+    assert OUTAGE + max(LAST_WAIT, CONNECT_TIMEOUT) < MAX_DELAY
     assert sum(min(BACKOFF_LIMIT, 2.0**n) for n in range(TRIES - 1)) < OUTAGE
 
 
@@ -136,7 +136,7 @@ def test_a_registry_that_throttles_but_serves_is_never_given_up() -> None:
     assert host.left() is None
 
 
-def test_a_download_that_goes_on_after_a_break_is_not_charged() -> None:
+def test_a_resumed_download_is_not_charged() -> None:
     clock = World(1)
     host = Host("r.example", clock.clock)
     host.begin(0.0)
@@ -149,7 +149,7 @@ def test_a_download_that_goes_on_after_a_break_is_not_charged() -> None:
     assert host.left() == pytest.approx(OUTAGE - 10, abs=0.01)
 
 
-def test_time_is_charged_once_for_all_who_wait() -> None:
+def test_time_is_charged_once_for_all_waiting_threads() -> None:
     clock = World(1)
     host = Host("r.example", clock.clock)
     for _ in range(10):
@@ -162,8 +162,8 @@ def test_time_is_charged_once_for_all_who_wait() -> None:
     assert host.left() == OUTAGE - 6.0 - 1.0
 
 
-def test_what_fails_is_charged_though_other_things_work(server: FaultServer, client: NewClient) -> None:
-    """Manifests are there and blobs are not: that must not go on for ever either."""
+def test_failures_are_charged_even_if_other_requests_succeed(server: FaultServer, client: NewClient) -> None:
+    """Manifests are available and blobs are not: this must not go on forever either."""
     server.script("HEAD *", reply(500))
     server.script("GET *", reply(404))
     one = client()
@@ -175,7 +175,7 @@ def test_what_fails_is_charged_though_other_things_work(server: FaultServer, cli
     assert sum(one.time.slept) < OUTAGE
 
 
-def test_a_closed_host_is_not_asked_and_says_why(server: FaultServer, client: NewClient) -> None:
+def test_a_closed_host_is_not_asked_and_the_reason_is_reported(server: FaultServer, client: NewClient) -> None:
     server.script("GET *", hang_up)
     one = client()
     messages = set()
@@ -185,10 +185,10 @@ def test_a_closed_host_is_not_asked_and_says_why(server: FaultServer, client: Ne
         messages.add(caught.value.problem.message)
     assert f"{server.host} closed the connection unexpectedly; gave up after 22 s" in messages
     assert len(server.asked) < 3 * TRIES
-    assert len(one.said) == len(one.time.slept)
+    assert len(one.progress) == len(one.time.slept)
 
 
-def test_a_registry_that_comes_back_is_used(server: FaultServer, client: NewClient) -> None:
+def test_a_registry_that_recovers_is_used_again(server: FaultServer, client: NewClient) -> None:
     manifest = reply(200, b"{}", {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
     server.script("GET *", each([reply(503), reply(503), manifest]))
     one = client()
@@ -197,7 +197,7 @@ def test_a_registry_that_comes_back_is_used(server: FaultServer, client: NewClie
     assert one.time.slept == [1, 2]
 
 
-def test_what_refuses_connections_is_closed_after_one_request(client: NewClient) -> None:
+def test_a_host_that_refuses_connections_is_closed_after_one_request(client: NewClient) -> None:
     with FaultServer() as gone:
         reference = named(gone)
     one = client()
@@ -216,7 +216,7 @@ def test_the_wait_for_a_free_connection_is_not_charged() -> None:
     def attempt() -> None:
         left.append(transport._host("r.example").left())
         if len(left) < 3:
-            world.now += 20  # all four are taken, by requests that get their answers
+            world.now += 20  # all four connections are taken, by requests that get their answers
             error = AttemptError("r.example", "r.example answers 503")
             error.began = world.now
             raise error

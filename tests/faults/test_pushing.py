@@ -20,7 +20,7 @@ DIGEST = sha256(DATA)
 BEGIN = "POST /v2/p/blobs/uploads/"
 
 
-def begun(location: str) -> object:
+def upload_started(location: str) -> object:
     return reply(202, fields={"Location": location})
 
 
@@ -42,8 +42,10 @@ def failure(client: Client, server: FaultServer, code: str = "registry-failed") 
         ("{0}/upload/1?a=b", "/upload/1?a=b&digest="),
     ],
 )
-def test_locations(location: str, put: str, server: FaultServer, client: NewClient) -> None:
-    server.script(BEGIN, begun(location.replace("{0}", server.url)))  # type: ignore[arg-type]
+def test_an_upload_location_is_resolved_against_the_request(
+    location: str, put: str, server: FaultServer, client: NewClient
+) -> None:
+    server.script(BEGIN, upload_started(location.replace("{0}", server.url)))  # type: ignore[arg-type]
     server.script("PUT *", reply(201))
     pushed = client().registry.push_blob(named(server), DATA, PLAIN)
     assert (pushed.digest, pushed.size) == (DIGEST, len(DATA))
@@ -51,7 +53,7 @@ def test_locations(location: str, put: str, server: FaultServer, client: NewClie
     assert server.asked[-1].body == DATA
 
 
-def test_what_is_there_is_not_sent(server: FaultServer, client: NewClient) -> None:
+def test_an_existing_blob_is_not_uploaded(server: FaultServer, client: NewClient) -> None:
     server.script(f"HEAD /v2/p/blobs/{DIGEST}", reply(200))
     client().registry.push_blob(named(server), DATA, PLAIN)
     assert len(server.asked) == 1
@@ -59,8 +61,8 @@ def test_what_is_there_is_not_sent(server: FaultServer, client: NewClient) -> No
 
 @pytest.mark.parametrize("fault", [reply(500), reply(429), hang_up])
 @pytest.mark.parametrize("step", [BEGIN, "PUT *"])
-def test_an_upload_is_tried_again_as_a_whole(step: str, fault: object, server: FaultServer, client: NewClient) -> None:
-    server.script(BEGIN, begun("/upload/1"), begun("/upload/2"))  # type: ignore[arg-type]
+def test_an_upload_is_retried_as_a_whole(step: str, fault: object, server: FaultServer, client: NewClient) -> None:
+    server.script(BEGIN, upload_started("/upload/1"), upload_started("/upload/2"))  # type: ignore[arg-type]
     server.script("PUT *", reply(201))
     good = server._scripts[step]
     server.script(step, fault, *good)  # type: ignore[arg-type]
@@ -71,12 +73,14 @@ def test_an_upload_is_tried_again_as_a_whole(step: str, fault: object, server: F
     assert puts == (["/upload/1"] if step == BEGIN else ["/upload/1", "/upload/2"])
 
 
-def test_credentials_stay(server: FaultServer, other: FaultServer, client: NewClient) -> None:
+def test_credentials_are_not_sent_to_an_upload_location_elsewhere(
+    server: FaultServer, other: FaultServer, client: NewClient
+) -> None:
     host = server.host.replace(".", "_").replace(":", "_")
     ours = {f"KCD_OCI_{host}_USER": "alice", f"KCD_OCI_{host}_SECRET": "hunter2"}
     field = "Basic " + base64.b64encode(b"alice:hunter2").decode()
     server.script(f"HEAD /v2/p/blobs/{DIGEST}", reply(401, fields={"WWW-Authenticate": 'Basic realm="x"'}), reply(404))
-    server.script(BEGIN, begun(f"{other.url}/store?sig=1"))  # type: ignore[arg-type]
+    server.script(BEGIN, upload_started(f"{other.url}/store?sig=1"))  # type: ignore[arg-type]
     other.script("PUT *", reply(201))
     client(environment=ours).registry.push_blob(named(server), DATA, PLAIN)
     assert [one.headers.get("authorization") for one in server.asked] == [None, field, field]
@@ -94,26 +98,28 @@ def test_credentials_stay(server: FaultServer, other: FaultServer, client: NewCl
         (307, "registry-failed", "HOST redirected a POST"),
     ],
 )
-def test_refusals(status: int, code: str, text: str, server: FaultServer, client: NewClient) -> None:
+def test_an_unexpected_status_of_an_upload_is_an_error(
+    status: int, code: str, text: str, server: FaultServer, client: NewClient
+) -> None:
     fields = {"WWW-Authenticate": 'Basic realm="x"'} | ({"Location": "/there"} if status == 307 else {})
     server.script(BEGIN, reply(status, fields=fields))
     assert failure(client(), server, code).startswith(text)
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "", "http://[::1/"])
-def test_locations_that_lead_nowhere(location: str, server: FaultServer, client: NewClient) -> None:
-    server.script(BEGIN, begun(location))  # type: ignore[arg-type]
+def test_an_invalid_upload_location_is_an_error(location: str, server: FaultServer, client: NewClient) -> None:
+    server.script(BEGIN, upload_started(location))  # type: ignore[arg-type]
     failure(client(), server)
 
 
-def test_a_manifest_that_becomes_another(server: FaultServer, client: NewClient) -> None:
+def test_a_manifest_stored_with_another_digest_is_an_error(server: FaultServer, client: NewClient) -> None:
     server.script("PUT /v2/p/manifests/1.0.0", reply(201, fields={"Docker-Content-Digest": "sha256:" + "0" * 64}))
     with pytest.raises(ProblemsError) as caught:
         client().registry.push_manifest(named(server), b"{}", MANIFEST_TYPE, PLAIN)
     assert caught.value.problem.code == "corrupt-blob"
 
 
-def test_clouds_have_helpers(server: FaultServer, client: NewClient) -> None:
+def test_a_cloud_registry_suggests_its_credential_helper(server: FaultServer, client: NewClient) -> None:
     server.script("HEAD *", reply(401, fields={"WWW-Authenticate": 'Basic realm="x"'}))
     for provider, helper in {"aws": "ecr-login", "azure": "acr-env", "gcp": "gcloud"}.items():
         with pytest.raises(ProblemsError) as caught:
@@ -121,8 +127,8 @@ def test_clouds_have_helpers(server: FaultServer, client: NewClient) -> None:
         assert f"docker-credential-{helper}" in str(caught.value.problem.hint)
 
 
-def test_a_slow_upload_that_goes_on_is_waited_for(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit for connecting is one for each wait of an upload, not for the upload as a whole."""
+def test_a_slow_upload_that_makes_progress_is_not_given_up(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection timeout applies to each wait of an upload, not to the upload as a whole."""
     monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
     data = bytes(2 << 20)
     with socket.socket() as listening:

@@ -1,4 +1,4 @@
-"""kcd-gen's client and skopeo before the registry that most others are made of."""
+"""kcd-gen's client and skopeo against the registry that most others are based on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory, authority: CertificateAuth
 
 
 def push_with_skopeo(registry: Running, tmp_path: Path, repository: str, *flags: str) -> Reference:
-    """A package in the registry, by skopeo from an image layout."""
+    """Push a package to the registry with skopeo, from an image layout."""
     reference = Reference(registry.host, repository, TAG)
     write_layout(tmp_path / "layout", {"made": LAYER})
     source = f"oci:{tmp_path / 'layout'}:made"
@@ -50,7 +50,7 @@ def push_with_skopeo(registry: Running, tmp_path: Path, repository: str, *flags:
 
 
 def push_package(client: NewClient, reference: Reference, access: Access, **settings: object) -> str:
-    """A package in the registry, by kcd-gen. Returns its digest."""
+    """Push a package to the registry with kcd-gen. Returns its digest."""
     registry = client(**settings).registry
     config = registry.push_blob(reference, b"{}", access)
     layer = registry.push_blob(reference, LAYER, access)
@@ -71,7 +71,7 @@ def refusal(code: str, call: object, *arguments: object) -> Problem:
     return caught.value.problem
 
 
-def test_what_skopeo_pushed_is_read(plain: Running, tmp_path: Path, client: NewClient) -> None:
+def test_kcd_gen_reads_a_package_pushed_by_skopeo(plain: Running, tmp_path: Path, client: NewClient) -> None:
     reference = push_with_skopeo(plain, tmp_path, "by/skopeo", "--dest-tls-verify=false")
     registry = client().registry
     found = registry.resolve(reference, PLAIN)
@@ -84,7 +84,7 @@ def test_what_skopeo_pushed_is_read(plain: Running, tmp_path: Path, client: NewC
     assert registry.read_blob(reference, blob, PLAIN, limit=1 << 20) == LAYER
 
 
-def test_skopeo_reads_what_was_pushed(plain: Running, tmp_path: Path, client: NewClient) -> None:
+def test_skopeo_reads_a_package_pushed_by_kcd_gen(plain: Running, tmp_path: Path, client: NewClient) -> None:
     reference = Reference(plain.host, "by/kcd-gen", TAG)
     assert client().registry.has_manifest(reference, PLAIN) is None
     digest = push_package(client, reference, PLAIN)
@@ -93,16 +93,16 @@ def test_skopeo_reads_what_was_pushed(plain: Running, tmp_path: Path, client: Ne
     assert found.digest == digest
     skopeo("copy", "--src-tls-verify=false", f"docker://{reference}", f"oci:{tmp_path / 'copy'}:x", home=tmp_path)
     assert (tmp_path / "copy/blobs/sha256" / sha256(LAYER)[7:]).read_bytes() == LAYER
-    push_package(client, reference, PLAIN)  # once more, over what is there
+    push_package(client, reference, PLAIN)  # again, over the existing one
 
 
-def test_what_is_not_there_is_missing(plain: Running, client: NewClient) -> None:
+def test_a_missing_package_is_reported_as_missing(plain: Running, client: NewClient) -> None:
     error = refusal("missing-package", client().registry.resolve, Reference(plain.host, "none", "1"), PLAIN)
     assert error.message == f"{plain.host} does not have none:1 (404)"
     assert error.exit_code == 4
 
 
-def test_a_private_registry_wants_a_login(private: Running, tmp_path: Path, client: NewClient) -> None:
+def test_a_private_registry_requires_a_login(private: Running, tmp_path: Path, client: NewClient) -> None:
     login = f"{USER}:{SECRET}"
     reference = push_with_skopeo(private, tmp_path, "p", "--dest-tls-verify=false", "--dest-creds", login)
     host = private.host.replace(".", "_").replace(":", "_")
@@ -140,13 +140,13 @@ def test_a_private_authority_is_trusted_when_it_is_given(trusted: Running, tmp_p
     assert "remove 'insecure'" in str(error.hint)
 
 
-def test_plain_http_is_never_a_fall_back(plain: Running, client: NewClient) -> None:
+def test_there_is_no_fallback_to_plain_http(plain: Running, client: NewClient) -> None:
     error = refusal("registry-failed", client().registry.resolve, Reference(plain.host, "p", "1"), Access())
     assert error.message == f"{plain.host} does not serve HTTPS"
     assert "insecure: true" in str(error.hint)
 
 
-def test_a_mirror_takes_the_registry_s_place(plain: Running, tmp_path: Path, client: NewClient) -> None:
+def test_a_mirror_replaces_the_registry(plain: Running, tmp_path: Path, client: NewClient) -> None:
     push_with_skopeo(plain, tmp_path, "quay/team/p", "--dest-tls-verify=false")
     mirrors = {"quay.io": f"http://{plain.host}/quay"}
     registry = client(network=Network(mirrors=mirrors)).registry

@@ -1,4 +1,4 @@
-"""The token dialogue, with servers that speak it well and badly."""
+"""The token dialogue with well-behaved and misbehaving servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kubocd_gen.oci.descriptors import MANIFEST_TYPE
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
-from tests.support.fault_server import Asked, FaultServer, Handler, Reply, endless, reply
+from tests.support.fault_server import FaultServer, Handler, Reply, Request, endless, reply
 from tests.support.registry import CertificateAuthority
 
 MANIFEST = reply(200, b"{}", {"Content-Type": MANIFEST_TYPE})
@@ -27,14 +27,14 @@ PASSWORD = "hunter2:and-more"
 
 
 def guarded(*tokens: str, challenge: str) -> Reply:
-    """A resource for who has one of the tokens, or any of the values of an Authorization field."""
+    """Serve a resource to clients with one of the tokens, or with one of the Authorization values."""
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         good = {*tokens, *(f"Bearer {token}" for token in tokens)}
-        if asked.headers.get("authorization") in good:
-            MANIFEST(handler, asked)
+        if request.headers.get("authorization") in good:
+            MANIFEST(handler, request)
         else:
-            reply(401, fields={"WWW-Authenticate": challenge})(handler, asked)
+            reply(401, fields={"WWW-Authenticate": challenge})(handler, request)
 
     return give
 
@@ -85,7 +85,7 @@ def test_the_dialogue(challenge: str, name: str, server: FaultServer, client: Ne
     asked = server.asked[1]
     assert parse_qs(urlsplit(asked.path).query) == {"service": ["s"], "scope": ["repository:p:pull"]}
     assert base64.b64decode(asked.headers["authorization"][6:]).decode() == f"alice:{PASSWORD}"
-    read(one, server)  # with the token that is there
+    read(one, server)  # with the existing token
     assert len(server.asked) == 4
 
 
@@ -97,7 +97,7 @@ def test_without_credentials_an_anonymous_token_is_asked_for(server: FaultServer
     assert parse_qs(urlsplit(server.asked[1].path).query) == {"a": ["b"], "scope": ["repository:p:pull"]}
 
 
-def test_an_ended_token_is_renewed_once(server: FaultServer, client: NewClient) -> None:
+def test_an_expired_token_is_renewed_once(server: FaultServer, client: NewClient) -> None:
     challenge = f'Bearer realm="{server.url}/token"'
     server.script("GET /v2/p/manifests/1.0.0", guarded("one", "two", challenge=challenge))
     server.script("GET /token", *tokens({"token": "one"}, {"token": "two"}, {"token": "three"}))
@@ -116,7 +116,9 @@ def test_an_ended_token_is_renewed_once(server: FaultServer, client: NewClient) 
     ("lifetime", "asked"),
     [(None, 2), (300, 1), (1, 2), (0, 2), (-5, 2), (True, 2), ("300", 2), (10**400, 1), ([], 2)],
 )
-def test_tokens_end(lifetime: object, asked: int, server: FaultServer, client: NewClient) -> None:
+def test_a_token_expires_after_its_lifetime(
+    lifetime: object, asked: int, server: FaultServer, client: NewClient
+) -> None:
     server.script("GET /v2/p/manifests/1.0.0", guarded("abc", challenge=f'Bearer realm="{server.url}/token"'))
     server.script("GET /token", *tokens({"token": "abc", "expires_in": lifetime}))
     one = client()
@@ -186,7 +188,9 @@ BAD_TOKENS: list[tuple[str, Reply, str, str]] = [
 
 
 @pytest.mark.parametrize(("bad", "code", "text"), [one[1:] for one in BAD_TOKENS], ids=[one[0] for one in BAD_TOKENS])
-def test_bad_tokens(bad: Reply, code: str, text: str, server: FaultServer, client: NewClient) -> None:
+def test_an_invalid_token_response_is_an_error(
+    bad: Reply, code: str, text: str, server: FaultServer, client: NewClient
+) -> None:
     server.script("GET /v2/p/manifests/1.0.0", guarded("abc", challenge=f'Bearer realm="{server.url}/token"'))
     server.script("GET /token", bad)
     assert text in failure(client(environment=ours(server)), server, code)
@@ -215,7 +219,9 @@ BAD_CHALLENGES = [
 
 
 @pytest.mark.parametrize(("challenge", "code", "text"), BAD_CHALLENGES)
-def test_bad_challenges(challenge: str, code: str, text: str, server: FaultServer, client: NewClient) -> None:
+def test_an_invalid_challenge_is_an_error(
+    challenge: str, code: str, text: str, server: FaultServer, client: NewClient
+) -> None:
     server.script("GET /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": challenge}))
     assert text in failure(client(environment=ours(server)), server, code)
     assert len(server.asked) == 1
@@ -247,7 +253,7 @@ def test_a_realm_over_https_may_be_another_host(
     read(client(environment=ours(server), network=Network(ca_file=authority.certificate)), server)
 
 
-def test_a_registry_over_https_sends_nobody_to_plain_http(
+def test_a_registry_over_https_cannot_redirect_tokens_to_plain_http(
     tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
 ) -> None:
     tls_server.script(
@@ -306,7 +312,7 @@ def test_basic_authentication(server: FaultServer, client: NewClient) -> None:
     assert len(server.asked) == 3
 
 
-def test_a_password_is_shown_to_all_repositories_of_a_host_once_it_has_asked(
+def test_a_password_is_sent_to_all_repositories_of_a_host_after_a_challenge(
     server: FaultServer, client: NewClient
 ) -> None:
     field = "Basic " + base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
@@ -318,7 +324,7 @@ def test_a_password_is_shown_to_all_repositories_of_a_host_once_it_has_asked(
     assert len([asked for asked in server.asked if "authorization" not in asked.headers]) == 1
 
 
-def test_secrets_are_in_no_repr() -> None:
+def test_no_repr_contains_a_secret() -> None:
     shown = repr(Credentials("x", "alice", "hunter2", "hunter2", "hunter2"))
     shown += repr(Answer(200, {}, b"hunter2", "https://x/?sig=hunter2"))
     assert "hunter2" not in shown

@@ -1,4 +1,4 @@
-"""Who gets credentials, and how long all registries together can hold a run."""
+"""Which hosts get credentials, and how long all registries together can delay a run."""
 
 from __future__ import annotations
 
@@ -53,12 +53,14 @@ def login(host: str) -> dict[str, str]:
         ("http://[/", (), False),
     ],
 )
-def test_what_carries_credentials(url: str, named: tuple[str, ...], allowed: bool) -> None:
+def test_credentials_are_only_sent_over_https_or_to_a_named_host(
+    url: str, named: tuple[str, ...], allowed: bool
+) -> None:
     assert Network(clear_text_hosts=frozenset(named)).may_send_credentials(url) is allowed
 
 
 def test_insecure_sends_no_credentials(server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`insecure: true` of a Release lets plain HTTP be spoken, and no more than that."""
+    """`insecure: true` of a Release permits plain HTTP, and nothing more."""
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     one = client(environment=login(server.host))
@@ -84,14 +86,14 @@ def test_a_helper_is_not_run_for_plain_http(
     server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
-    monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_: pytest.fail("it was asked for"))
+    monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_: pytest.fail("the credentials were requested"))
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     with pytest.raises(ProblemsError):
         client().registry.resolve(named(server), PLAIN)
 
 
-def test_a_mirror_gets_its_own_credentials_alone(server: FaultServer, client: NewClient) -> None:
-    """A pull request chooses the mirror: the login of the registry in whose place it stands is not sent there."""
+def test_a_mirror_only_gets_its_own_credentials(server: FaultServer, client: NewClient) -> None:
+    """A pull request can choose the mirror: it never receives the credentials of the registry it replaces."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     network = Network(mirrors={"quay.io": f"http://{server.host}"})
     one = client(environment=login("quay.io"), network=network)
@@ -100,8 +102,8 @@ def test_a_mirror_gets_its_own_credentials_alone(server: FaultServer, client: Ne
     assert [asked.headers.get("authorization") for asked in server.asked] == [None]
 
 
-def test_a_redirected_package_gets_the_credentials_of_its_new_host_alone(server: FaultServer, tmp_path: Path) -> None:
-    """A pull request's Config chooses where packages come from: `packageRedirects` moves no login."""
+def test_a_redirected_package_only_gets_the_credentials_of_its_new_host(server: FaultServer, tmp_path: Path) -> None:
+    """A pull request's Config can choose where packages come from: `packageRedirects` does not move credentials."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
     workspace = Workspace(tmp_path)
     workspace.release("web", package="quay.io/p:1.0.0")
@@ -142,15 +144,17 @@ def test_a_token_service_over_plain_http_gets_no_credentials(
     ],
     ids=["headers", "a body"],
 )
-def test_an_answer_that_drips_ends_with_the_run_s_deadline(drip: Reply, server: FaultServer, client: NewClient) -> None:
-    """Nothing is wrong with the answer but that it does not end: its own limits would let it go on."""
+def test_an_answer_that_drips_ends_at_the_deadline_of_the_run(
+    drip: Reply, server: FaultServer, client: NewClient
+) -> None:
+    """The answer is valid except that it does not end: its own limits would let it continue."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
     server.script("GET /v2/p/manifests/1.0.0", drip)
     reach_deadline(server, client, 2)
 
 
 def reach_deadline(server: FaultServer, client: NewClient, seconds: int) -> Client:
-    """Resolve a reference until the time of the run for the network is over; the client that did so."""
+    """Resolve a reference until the run's time for the network is over; return the client."""
     limits = moved(LIMITS, {"network-time": seconds})
     one = client(network=Network(limits=limits, budget=Budget(limits)))
     with pytest.raises(ProblemsError) as caught:
@@ -161,7 +165,7 @@ def reach_deadline(server: FaultServer, client: NewClient, seconds: int) -> Clie
 
 
 class Clock:
-    """A clock that only the test moves."""
+    """A clock that only advances when the test says so."""
 
     now = 0.0
 
@@ -174,7 +178,7 @@ def test_the_run_has_one_deadline_for_all_transfers() -> None:
     run = RunTime(budget, clock)
     with run:
         clock.now += 40
-        with run:  # at the same time: it is not counted twice
+        with run:  # concurrent time is not counted twice
             clock.now += 20
         assert run.left() == 40
     clock.now += 1000  # nothing is transferred
@@ -186,17 +190,17 @@ def test_the_run_has_one_deadline_for_all_transfers() -> None:
 
 
 def test_hosts_that_fail_in_turn_share_the_deadline(server: FaultServer, client: NewClient) -> None:
-    """Each host is within its own time; all together are not."""
+    """Each host stays within its own time; all together do not."""
     server.script("HEAD /v2/p/manifests/1.0.0", reply(503, fields={"Retry-After": "9"}))
     one = reach_deadline(server, client, 5)
     asked = len(server.asked)
-    with pytest.raises(ProblemsError) as caught:  # the run is over: nobody else is asked
+    with pytest.raises(ProblemsError) as caught:  # the run's time is over: no other host is asked
         one.registry.resolve(Reference(server.host, "other", "1"), PLAIN)
     assert caught.value.problem.code == "run-limit"
     assert len(server.asked) == asked
 
 
-def test_what_registries_send_is_counted(server: FaultServer, client: NewClient) -> None:
+def test_received_bytes_count_towards_the_limit_of_the_run(server: FaultServer, client: NewClient) -> None:
     server.script("GET /v2/p/manifests/1.0.0", reply(200, json.dumps({"x": "y" * 5000}).encode()))
     server.script("HEAD /v2/p/manifests/1.0.0", reply(405))
     limits = moved(LIMITS, {"fetched": 1000})

@@ -1,9 +1,9 @@
 """Compile a parity case twice, as differently as two machines can, and compare every byte of the outputs.
 
-    python -m tests.parity.same_bytes CASE_FOLDER
+    python -m tests.parity.same_bytes CASE_DIRECTORY
 
-The second compilation reads a copy of the sources that was made in another order in another folder, under another time
-zone, locale, umask, hash seed and number of jobs. `CASE_FOLDER/../../layout.py` makes the packages.
+The second compilation reads a copy of the sources that was created in another order and directory, with another time
+zone, locale, umask, hash seed and number of jobs. `CASE_DIRECTORY/../../layout.py` makes the packages.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ JOBS = ("1", "7")
 
 
 def main() -> int:
-    """Exit status 0 when both outputs are the same."""
+    """Return exit status 0 if both outputs are the same."""
     case = Path(sys.argv[1]).resolve()
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
         subprocess.run(
             [sys.executable, str(case.parent.parent / "layout.py"), str(case), str(work / "layout")], check=True
         )

@@ -1,9 +1,9 @@
-"""Fifty clients take charts from nginx while `kcd-gen build` replaces them all the time; every byte is checked.
+"""Download charts from nginx with fifty clients while `kcd-gen build` keeps replacing them, and check every byte.
 
     python -m tests.server.load [SECONDS]
 
-Each client does what Flux does: it reads an index, and takes the charts in it. All that it may notice of a build is
-that a chart is gone by then; the index that it reads next must not have that chart either.
+Each client does what Flux does: it reads an index and downloads the charts in it. The only permitted effect of a build
+is that a chart is gone by then; in that case the next index must not list it either.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHARTS = ("web", "worker")
 
 @dataclass(slots=True)
 class Seen:
-    """What the clients saw: seconds of each request by what it asked for, charts that were gone, and errors."""
+    """What the clients saw: seconds of each request by kind, charts that were gone, and errors."""
 
     indexes: list[float] = field(default_factory=list)
     charts: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Seen:
     builds: int = 0
 
     def percentiles(self) -> dict[str, float]:
-        """p50 and p99 in milliseconds."""
+        """Return p50 and p99 in milliseconds."""
         found = {}
         for name, times in (("index", sorted(self.indexes)), ("chart", sorted(self.charts))):
             for percent in (50, 99):
@@ -56,7 +56,7 @@ class Seen:
 
 
 def write_packages(workspace: Workspace) -> frozenset[bytes]:
-    """The packages app:1.0.0 and up, with charts that don't fit into one buffer; returns every index in them."""
+    """Write the packages app:1.0.0 and up, with charts that exceed one buffer; return every index in them."""
     indexes = set()
     chance = random.Random(7)  # noqa: S311
     for version in range(VERSIONS):
@@ -97,16 +97,16 @@ def write_packages(workspace: Workspace) -> frozenset[bytes]:
 
 
 def write_releases(workspace: Workspace, version: int) -> None:
-    """Every Release of one version, each of them elsewhere in the row."""
+    """Write every Release; the versions are rotated by `version`."""
     for number in range(RELEASES):
         package = f"registry.example.com/demo/app:1.0.{(version + number) % VERSIONS}"
         workspace.release(f"app{number}", package=package)
 
 
-async def build_again_and_again(workspace: Workspace, seen: Seen, goes_on: Callable[[Seen], bool]) -> None:
+async def build_again_and_again(workspace: Workspace, seen: Seen, keep_going: Callable[[Seen], bool]) -> None:
     where = ("--source", "sources", "--output", "output", "--vendor", "packages")
     environment = {**os.environ, "XDG_CACHE_HOME": str(workspace.root / ".cache")}
-    while goes_on(seen):
+    while keep_going(seen):
         write_releases(workspace, seen.builds + 1)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "kubocd_gen", "build", "--offline", "--quiet", *where),
@@ -115,22 +115,22 @@ async def build_again_and_again(workspace: Workspace, seen: Seen, goes_on: Calla
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
         seen.builds += 1
         if process.returncode != 0:
-            seen.errors.append(f"build: {said.decode()}")
+            seen.errors.append(f"build: {output.decode()}")
             return
 
 
 class Client:
-    """One connection that is kept as long as the server keeps it."""
+    """One connection, kept alive as long as the server allows."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def get(self, path: str) -> tuple[int, bytes]:
-        """Status and body."""
+        """Return status and body."""
         if self.streams is None:
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = self.streams
@@ -148,11 +148,11 @@ class Client:
 
 
 async def work(
-    port: int, known: frozenset[bytes], seen: Seen, goes_on: Callable[[Seen], bool], chance: random.Random
+    port: int, known: frozenset[bytes], seen: Seen, keep_going: Callable[[Seen], bool], chance: random.Random
 ) -> None:
     client = Client(port)
     try:
-        while goes_on(seen):
+        while keep_going(seen):
             await install(client, f"/hr/default/app{chance.randrange(RELEASES)}", known, seen)
     except (OSError, EOFError, asyncio.IncompleteReadError, AssertionError) as error:
         seen.errors.append(repr(error))
@@ -161,7 +161,7 @@ async def work(
 
 
 async def install(client: Client, repository: str, known: frozenset[bytes], seen: Seen) -> None:
-    """Read an index and take its charts, as Flux does."""
+    """Read an index and download its charts, as Flux does."""
     index = await read_index(client, repository, known, seen)
     for name in CHARTS:
         entry = index[name][0]
@@ -192,32 +192,34 @@ async def read_index(client: Client, repository: str, known: frozenset[bytes], s
     return entries
 
 
-async def _everybody(workspace: Workspace, port: int, known: frozenset[bytes], goes_on: Callable[[Seen], bool]) -> Seen:
+async def _run_all(
+    workspace: Workspace, port: int, known: frozenset[bytes], keep_going: Callable[[Seen], bool]
+) -> Seen:
     seen = Seen()
-    clients = (work(port, known, seen, goes_on, random.Random(number)) for number in range(CLIENTS))  # noqa: S311
-    await asyncio.gather(build_again_and_again(workspace, seen, goes_on), *clients)
+    clients = (work(port, known, seen, keep_going, random.Random(number)) for number in range(CLIENTS))  # noqa: S311
+    await asyncio.gather(build_again_and_again(workspace, seen, keep_going), *clients)
     return seen
 
 
-def load(folder: Path, goes_on: Callable[[Seen], bool]) -> Seen:
-    """Have the clients and the builds at work as long as `goes_on` returns True."""
-    workspace = Workspace(folder / "workspace")
+def load(directory: Path, keep_going: Callable[[Seen], bool]) -> Seen:
+    """Run the clients and the builds as long as `keep_going` returns True."""
+    workspace = Workspace(directory / "workspace")
     known = write_packages(workspace)
     write_releases(workspace, 0)
     assert workspace.build().exit == 0
-    with run_nginx(workspace.output, folder / "nginx") as nginx:
-        seen = asyncio.run(_everybody(workspace, nginx.port, known, goes_on))
+    with run_nginx(workspace.output, directory / "nginx") as nginx:
+        seen = asyncio.run(_run_all(workspace, nginx.port, known, keep_going))
         assert nginx.stop() == 0
         seen.errors += nginx.errors.read_text().splitlines()
         return seen
 
 
 def main() -> int:
-    """Exit status 0 when no client saw an error."""
+    """Return exit status 0 if no client saw an error."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         until = time.monotonic() + seconds
-        seen = load(Path(folder), lambda _: time.monotonic() < until)
+        seen = load(Path(directory), lambda _: time.monotonic() < until)
     requests = len(seen.indexes) + len(seen.charts)
     print(f"{CLIENTS} clients, {seconds:.0f} s: {requests} requests, {seen.size >> 20} MiB, {len(seen.errors)} errors")
     print(f"{seen.builds} builds of {RELEASES} Releases, {len(seen.versions)} versions seen, {seen.moved} charts gone")

@@ -1,4 +1,4 @@
-"""The image that the Containerfile makes, run as in a cluster, and asked by helm."""
+"""The image built from the Containerfile, run as in a cluster and queried with helm."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.workspace import kcd_gen
 pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(__file__).parents[2]
-# A real platform, where it lies beside the checkout.
+# A real platform, if it is next to the checkout.
 PLATFORM = CHECKOUT.parent / "shared/parity/cases/okdp"
 CASES = ("quickstart", "okdp") if PLATFORM.is_dir() else ("quickstart",)
 RECIPES = ("Containerfile", "kcd-gen image")
@@ -37,7 +37,7 @@ TIME = 1_700_000_000
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """An output, the image that was made of it, and the container that runs that."""
+    """An output, the image built from it, and the running container."""
 
     output: Path
     recipe: str
@@ -46,7 +46,7 @@ class Deployed:
 
     @property
     def repositories(self) -> list[str]:
-        """`<namespace>/<release>` of each repository."""
+        """Return `<namespace>/<release>` of each repository."""
         return sorted(
             str(path.parent.relative_to(self.output / "hr")) for path in self.output.glob("hr/*/*/index.yaml")
         )
@@ -69,15 +69,15 @@ def deployed(
     request: pytest.FixtureRequest, images: Images, base: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
     case, recipe = request.param
-    folder = tmp_path_factory.mktemp(case)
-    output = compile_case(case, folder)
+    directory = tmp_path_factory.mktemp(case)
+    output = compile_case(case, directory)
     layout = make_image(case, recipe, output, images, base)
-    with run_container(layout, folder / "container") as container:
+    with run_container(layout, directory / "container") as container:
         yield Deployed(output, recipe, layout, container)
 
 
 def make_image(case: str, recipe: str, output: Path, images: Images, base: str) -> Path:
-    """The image of an output as a layout, made by buildah or by kcd-gen."""
+    """Return the image of an output as a layout, built by buildah or by kcd-gen."""
     if recipe == "Containerfile":
         write_recipe(output)
         return images.layout(images.build(output, base, TIME), f"{case}-layout")
@@ -89,28 +89,28 @@ def make_image(case: str, recipe: str, output: Path, images: Images, base: str) 
     return layout
 
 
-def sources(case: str, folder: Path) -> tuple[str, ...]:
-    """The flags that name the example, or the platform."""
+def sources(case: str, directory: Path) -> tuple[str, ...]:
+    """Return the flags for the example or the platform."""
     if case == "quickstart":
         cluster, vendor = CHECKOUT / "fixtures/quickstart/cluster", CHECKOUT / "fixtures/quickstart/packages"
     else:
-        cluster, vendor = PLATFORM / "cluster", folder / "packages"
+        cluster, vendor = PLATFORM / "cluster", directory / "packages"
         if not vendor.exists():
             program = str(PLATFORM.parent.parent / "layout.py")
             subprocess.run([sys.executable, program, str(PLATFORM), str(vendor)], check=True)
     return ("--source", str(cluster), "--vendor", str(vendor))
 
 
-def compile_case(case: str, folder: Path) -> Path:
-    """The output of the example, or of the platform."""
-    arguments = (*sources(case, folder), "--output", "out", "--offline", "--quiet")
-    outcome = kcd_gen("build", *arguments, directory=folder)
+def compile_case(case: str, directory: Path) -> Path:
+    """Return the output of the example or of the platform."""
+    arguments = (*sources(case, directory), "--output", "out", "--offline", "--quiet")
+    outcome = kcd_gen("build", *arguments, directory=directory)
     assert outcome.exit == 0, outcome
-    return folder / "out"
+    return directory / "out"
 
 
 def write_recipe(output: Path) -> None:
-    """What lies in the output's server/ for a container engine."""
+    """Write the output's server/ directory for a container engine."""
     (output / "server").mkdir()
     (output / "server/Containerfile").write_text(containerfile())
     for path, text in configuration().items():
@@ -124,7 +124,7 @@ def test_the_base_is_pinned_and_can_be_another() -> None:
     assert "FROM ${BASE}" in lines
 
 
-def test_it_runs_without_any_right(deployed: Deployed) -> None:
+def test_it_runs_without_privileges(deployed: Deployed) -> None:
     status = deployed.container.status()
     assert deployed.container.user() == (USER, USER)
     assert {status[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
@@ -144,7 +144,7 @@ def test_it_is_ready_and_logs_requests(deployed: Deployed) -> None:
     assert lines[-1]["status"] == 404
 
 
-def test_every_file_is_served_as_it_was_compiled(deployed: Deployed) -> None:
+def test_every_compiled_file_is_served_unchanged(deployed: Deployed) -> None:
     files = [path for path in (deployed.output / "hr").rglob("*") if path.is_file()]
     assert len(files) > len(deployed.repositories) > 0
     for path in files:
@@ -155,7 +155,7 @@ def test_every_file_is_served_as_it_was_compiled(deployed: Deployed) -> None:
         assert answer.header("last-modified") == formatdate(modified, usegmt=True)
 
 
-def test_helm_finds_and_takes_every_chart(deployed: Deployed, tmp_path: Path) -> None:
+def test_helm_finds_and_pulls_every_chart(deployed: Deployed, tmp_path: Path) -> None:
     def helm(*arguments: str) -> str:
         done = subprocess.run([str(find_helm()), *arguments], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
@@ -177,7 +177,7 @@ def test_helm_finds_and_takes_every_chart(deployed: Deployed, tmp_path: Path) ->
         assert pulled == {path.name: path.read_bytes() for path in (deployed.output / "hr" / repository).glob("*.tgz")}
 
 
-def test_what_is_in_it(deployed: Deployed, tmp_path: Path) -> None:
+def test_the_image_has_the_expected_content(deployed: Deployed, tmp_path: Path) -> None:
     root = tmp_path / "root"
     config = unpack(deployed.layout, root)
     try:
@@ -186,8 +186,8 @@ def test_what_is_in_it(deployed: Deployed, tmp_path: Path) -> None:
         expected = {str(path.relative_to(deployed.output)) for path in (deployed.output / "hr").rglob("*")}
         assert {name for name, *_ in lines} == {"", "hr", *expected, *(Path(name).name for name in configuration())}
         assert all(owner == "0:0" for _, owner, *_ in lines)
-        folders = ("",) if deployed.recipe == "kcd-gen image" else ("", "hr")  # buildah makes those by itself
-        assert all(int(mode, 8) & 0o222 == 0 for name, _, mode, _ in lines if name not in folders)
+        directories = ("",) if deployed.recipe == "kcd-gen image" else ("", "hr")  # buildah creates these itself
+        assert all(int(mode, 8) & 0o222 == 0 for name, _, mode, _ in lines if name not in directories)
         assert (root / CONFIGURATION[1:]).read_text() == configuration()[CONFIGURATION]
     finally:
         run_as_root("rm", "-rf", root)
@@ -209,7 +209,7 @@ def test_a_download_is_completed_before_it_stops(images: Images, base: str, tmp_
     output = compile_case("quickstart", tmp_path)
     write_recipe(output)
     big = output / "hr/default/podinfo1/big-1.0.0.tgz"
-    big.write_bytes(os.urandom(1 << 20) * 64)  # more than sockets and the relay hold
+    big.write_bytes(os.urandom(1 << 20) * 64)  # more than the buffers of sockets and relay
     layout = images.layout(images.build(output, base, TIME), "big")
     with run_container(layout, tmp_path / "container") as container:
         with socket.create_connection(("127.0.0.1", container.port), 30) as connection:
@@ -218,7 +218,7 @@ def test_a_download_is_completed_before_it_stops(images: Images, base: str, tmp_
             with ThreadPoolExecutor(1) as threads:
                 stopped = threads.submit(container.stop)
                 time.sleep(1)
-                assert not stopped.done(), "it went while somebody was reading"
+                assert not stopped.done(), "it stopped during a download"
                 while chunk := connection.recv(1 << 20):
                     parts.append(chunk)
                 assert stopped.result() == 0

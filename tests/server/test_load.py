@@ -1,4 +1,4 @@
-"""Fifty clients while charts are replaced, a few times; `.ci/run` has them at it for 20 seconds."""
+"""Fifty clients download while charts are replaced a few times; `.ci/run` runs this for 20 seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.workspace import Workspace
 def test_no_client_sees_an_error_while_charts_are_replaced(tmp_path: Path) -> None:
     seen = load(tmp_path, lambda seen: seen.builds < 4 and not seen.errors)
     assert seen.errors == []
-    assert len(seen.versions) > 12, "no build but the first was seen"
+    assert len(seen.versions) > 12, "only the first build was seen"
     assert min(len(seen.indexes), len(seen.charts)) > 100
 
 

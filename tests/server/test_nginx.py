@@ -1,4 +1,4 @@
-"""The configuration of nginx, apart from what single requests show."""
+"""nginx's configuration, apart from single requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def content(tmp_path: Path) -> Path:
     return write_content(tmp_path)
 
 
-def test_it_is_made_for_the_container() -> None:
+def test_the_configuration_is_for_the_container() -> None:
     files = configuration()
     assert list(files) == [CONFIGURATION, "/etc/nginx/listen-ipv6.conf"]
     assert files["/etc/nginx/listen-ipv6.conf"] == f"listen [::]:{PORT};\n"
@@ -33,7 +33,7 @@ def test_it_is_made_for_the_container() -> None:
     assert not any(line.strip().startswith(("user ", "daemon ", "load_module ")) for line in conf.splitlines())
 
 
-def test_it_writes_to_its_scratch_folder_alone(content: Path, tmp_path: Path) -> None:
+def test_it_writes_only_to_its_scratch_directory(content: Path, tmp_path: Path) -> None:
     with run_nginx(content, tmp_path / "nginx") as nginx:
         ask(nginx.port, request(CHART_PATH))
         assert {path.name for path in (tmp_path / "nginx/scratch").iterdir()} == {
@@ -44,20 +44,21 @@ def test_it_writes_to_its_scratch_folder_alone(content: Path, tmp_path: Path) ->
             for path in Path(f"/proc/{nginx.process.pid}/fd").iterdir()
             if path.readlink().is_absolute() and "/dev/" not in str(path.readlink())
         }
-        assert {path.parent for path in opened} <= {tmp_path / "nginx"}, opened  # the log and the errors that are ours
+        # The test itself has the log and the error file there.
+        assert {path.parent for path in opened} <= {tmp_path / "nginx"}, opened
         assert nginx.stop() == 0
         assert nginx.errors.read_text() == ""
 
 
 def test_ipv4_is_enough(content: Path, tmp_path: Path) -> None:
-    # As on a node where the kernel knows no IPv6: the path that tells so is not there.
+    # As on a node whose kernel has no IPv6: the path that shows it does not exist.
     with run_nginx(content, tmp_path / "nginx", if_ipv6=f"{tmp_path}/[n]owhere/..") as nginx:
         assert ask(nginx.port, request("/healthz")).status == 200
         with pytest.raises(OSError, match=r"refused|assign|family"):
             socket.create_connection(("::1", nginx.port), 5)
 
 
-def test_ipv6_where_there_is_some(content: Path, tmp_path: Path) -> None:
+def test_ipv6_is_used_if_available(content: Path, tmp_path: Path) -> None:
     has_ipv6 = Path("/proc/sys/net/ipv6").is_dir()
     with run_nginx(content, tmp_path / "nginx") as nginx:
         wildcard = "0" * 32 + f":{nginx.port:04X}"
@@ -65,7 +66,7 @@ def test_ipv6_where_there_is_some(content: Path, tmp_path: Path) -> None:
         assert (wildcard in listening) == has_ipv6
 
 
-def test_without_content_it_lives_and_is_not_ready(tmp_path: Path) -> None:
+def test_without_content_it_is_live_but_not_ready(tmp_path: Path) -> None:
     root = tmp_path / "output"
     with run_nginx(root, tmp_path / "nginx") as nginx:
         for step in range(3):
@@ -82,8 +83,8 @@ def test_without_content_it_lives_and_is_not_ready(tmp_path: Path) -> None:
         assert ask(nginx.port, request(INDEX_PATH)).body == INDEX
 
 
-def test_a_root_that_is_a_link_may_be_moved(tmp_path: Path) -> None:
-    # As git-sync publishes a checkout: `current` is exchanged for a link to the next one.
+def test_a_symlinked_root_can_be_replaced(tmp_path: Path) -> None:
+    # As git-sync publishes a checkout: `current` is replaced with a symlink to the next one.
     for name in ("one", "two"):
         write_content(tmp_path / name)
         (tmp_path / name / "output/hr/default/web/index.yaml").write_text(f"name: {name}\n")
@@ -98,17 +99,17 @@ def test_a_root_that_is_a_link_may_be_moved(tmp_path: Path) -> None:
             assert ask(nginx.port, request(path)).status == 404
 
 
-def test_a_linked_hr_is_not_served(content: Path, tmp_path: Path) -> None:
+def test_a_symlinked_hr_is_not_served(content: Path, tmp_path: Path) -> None:
     (content / "hr").rename(tmp_path / "elsewhere")
     (content / "hr").symlink_to(tmp_path / "elsewhere")
     with run_nginx(content, tmp_path / "nginx") as nginx:
         assert ask(nginx.port, request(INDEX_PATH)).status == 404
-        assert ask(nginx.port, request("/readyz")).status == 503  # and says so
+        assert ask(nginx.port, request("/readyz")).status == 503  # and logs it
 
 
 def test_a_download_is_completed_before_it_stops(content: Path, tmp_path: Path) -> None:
     big = content / "hr/default/web/big-1.0.0.tgz"
-    big.write_bytes(bytes(range(256)) * 4096 * 64)  # more than sockets hold
+    big.write_bytes(bytes(range(256)) * 4096 * 64)  # more than the buffers of the sockets
     with run_nginx(content, tmp_path / "nginx") as nginx:
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -118,7 +119,7 @@ def test_a_download_is_completed_before_it_stops(content: Path, tmp_path: Path) 
             with ThreadPoolExecutor(1) as threads:
                 stopped = threads.submit(nginx.stop)
                 refused = _refuses_within(nginx.port, 5)
-                assert nginx.process.poll() is None, "it went while somebody was reading"
+                assert nginx.process.poll() is None, "it stopped during a download"
                 parts = [received]
                 while chunk := connection.recv(1 << 20):
                     parts.append(chunk)
@@ -138,7 +139,7 @@ def _refuses_within(port: int, seconds: float) -> bool:
     return False
 
 
-def test_who_sends_slowly_is_cut_off_and_others_are_served(content: Path, tmp_path: Path) -> None:
+def test_a_slow_client_is_disconnected_and_others_are_served(content: Path, tmp_path: Path) -> None:
     sooner = ("client_header_timeout 10s;", "client_header_timeout 1s;")
     with run_nginx(content, tmp_path / "nginx", instead=sooner) as nginx:
         slow = [socket.create_connection(("127.0.0.1", nginx.port), 30) for _ in range(100)]
@@ -151,8 +152,8 @@ def test_who_sends_slowly_is_cut_off_and_others_are_served(content: Path, tmp_pa
             connection.close()
 
 
-def test_debians_own_check_has_no_complaint(tmp_path: Path) -> None:
-    # `nginx -t` warns of directives that are out of date, too.
+def test_nginx_accepts_the_configuration_without_warnings(tmp_path: Path) -> None:
+    # `nginx -t` also warns of deprecated directives.
     conf = tmp_path / "nginx.conf"
     (tmp_path / "scratch").mkdir()
     conf.write_text(nginx_conf(root=str(tmp_path), scratch=str(tmp_path / "scratch"), directory=str(tmp_path)))

@@ -1,4 +1,4 @@
-"""What the container's nginx answers, and what it refuses."""
+"""Which requests the container's nginx answers, and which it refuses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_requests_of_the_table(nginx: Nginx) -> None:
     check_all(nginx.port, REQUESTS)
 
 
-def test_yaml_is_the_same_when_it_comes_compressed(nginx: Nginx) -> None:
+def test_compressed_yaml_has_the_same_content(nginx: Nginx) -> None:
     answer = ask(nginx.port, request(INDEX_PATH, "Accept-Encoding: gzip"))
     assert answer.header("content-encoding") == "gzip"
     assert answer.header("transfer-encoding") == "chunked"
@@ -41,7 +41,7 @@ def test_yaml_is_the_same_when_it_comes_compressed(nginx: Nginx) -> None:
 
 @pytest.mark.parametrize("path", [INDEX_PATH, CHART_PATH])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-def test_who_has_it_is_told_so(nginx: Nginx, path: str, coding: str) -> None:
+def test_a_conditional_request_for_an_unchanged_file_gets_304(nginx: Nginx, path: str, coding: str) -> None:
     accept = f"Accept-Encoding: {coding}"
     first = ask(nginx.port, request(path, accept))
     tag, modified = first.header("etag"), first.header("last-modified")
@@ -60,7 +60,7 @@ def test_who_has_it_is_told_so(nginx: Nginx, path: str, coding: str) -> None:
         assert ask(nginx.port, request(path, accept, condition)).status == 200
 
 
-def test_a_file_that_changes_has_another_tag(nginx: Nginx, content: Path) -> None:
+def test_a_changed_file_has_a_new_etag(nginx: Nginx, content: Path) -> None:
     path = content / "hr/default/changing/index.yaml"
     path.parent.mkdir()
     tags = []
@@ -71,10 +71,10 @@ def test_a_file_that_changes_has_another_tag(nginx: Nginx, content: Path) -> Non
         answer = ask(nginx.port, request("/hr/default/changing/index.yaml"))
         assert answer.body == data
         tags.append(answer.header("etag"))
-    assert len(set(tags)) == 3  # of one size; of one time
+    assert len(set(tags)) == 3  # of the same size, with the same time
 
 
-def test_what_is_logged(nginx: Nginx) -> None:
+def test_each_request_is_logged_as_a_line_of_json(nginx: Nginx) -> None:
     strange = request('/hr/\xff"\\\x7f', 'User-Agent: "\\\x1b[31m\xff{}')
     ask(nginx.port, request(f"{INDEX_PATH}?logged=1", "User-Agent: Helm/3.17"))
     ask(nginx.port, request("/logged", method="DELETE"))
@@ -83,7 +83,7 @@ def test_what_is_logged(nginx: Nginx) -> None:
     ask(nginx.port, request("/readyz?logged"))
     ask(nginx.port, request("/logged-last"))
     lines = wait_for_line(nginx, "/logged-last")
-    records = [json.loads(line) for line in lines]  # every line, those of the whole table included, too
+    records = [json.loads(line) for line in lines]  # every line, including those of the whole table
     assert not any("healthz?" in record["uri"] or "readyz?" in record["uri"] for record in records)
     first = next(record for record in records if "logged=1" in record["uri"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", first.pop("time"))
@@ -102,7 +102,7 @@ def test_what_is_logged(nginx: Nginx) -> None:
 
 
 def wait_for_line(nginx: Nginx, text: str) -> list[str]:
-    """The lines of the log, once there is one with `text`: nginx writes after it has answered."""
+    """Return the lines of the log once one contains `text`: nginx logs after it has answered."""
     for _ in range(100):
         lines = nginx.log.read_text(encoding="ascii").splitlines()
         if any(text in line for line in lines):

@@ -1,4 +1,4 @@
-"""`kcd-gen serve` as a process: what it says, how it ends, what helm takes from it, and builds on change."""
+"""`kcd-gen serve` as a process: its output, how it ends, what helm gets from it, and builds on change."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.support.requests import Answer, ask
 from tests.support.workspace import Workspace, kcd_gen
 
 ROOT = Path(__file__).resolve().parents[2]
-LONG = 30.0  # seconds for what takes one
+LONG = 30.0  # seconds for anything that takes a second
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A server: its port, and files that its output goes to."""
+    """A running server: its port, and the files of its output."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -46,14 +46,14 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[Serving]:
-    out, err = folder / ".out", folder / ".err"
+def serving(directory: Path, *arguments: str) -> Iterator[Serving]:
+    out, err = directory / ".out", directory / ".err"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_", "HELM_"))}
-    environment = {**clean, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / ".cache")}
+    environment = {**clean, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(directory / ".cache")}
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "kubocd_gen", "serve", "--port", "0", *arguments],
-            cwd=folder,
+            cwd=directory,
             env=environment,
             stdout=stdout,
             stderr=stderr,
@@ -70,10 +70,10 @@ def serving(folder: Path, *arguments: str) -> Iterator[Serving]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for it, and fail where it does not come."""
+    """Wait until the condition is met, and fail after a timeout."""
     end = time.monotonic() + LONG
     while not condition():
-        assert time.monotonic() < end, "it did not come"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 
@@ -84,14 +84,14 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def built(workspace: Workspace) -> Workspace:
-    """Built once."""
+    """The workspace, built once."""
     workspace.package()
     workspace.release("web")
     assert workspace.build().exit == 0
     return workspace
 
 
-def test_the_first_line_says_where(built: Workspace) -> None:
+def test_the_first_line_contains_the_address(built: Workspace) -> None:
     with serving(built.root, "--output", "output") as server:
         assert server.out.read_text() == f"Serving output at http://127.0.0.1:{server.port}/ (press Ctrl-C to stop)\n"
         assert server.err.read_text() == ""
@@ -101,8 +101,8 @@ def test_the_first_line_says_where(built: Workspace) -> None:
 
 
 def test_the_page_of_the_documentation(built: Workspace) -> None:
-    said = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^Serving .*$", said, re.MULTILINE)
+    page = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^Serving .*$", page, re.MULTILINE)
     (built.root / "output").rename(built.root / "prod")
     (built.root / "deploy").mkdir()
     (built.root / "prod").rename(built.root / "deploy/prod")
@@ -113,7 +113,7 @@ def test_the_page_of_the_documentation(built: Workspace) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_it_ends_at_once(built: Workspace, number: signal.Signals, code: int) -> None:
     with serving(built.root, "--output", "output") as server:
-        with socket.create_connection(("127.0.0.1", server.port), 5):  # somebody who says nothing holds nobody up
+        with socket.create_connection(("127.0.0.1", server.port), 5):  # a silent client does not delay the end
             server.process.send_signal(number)
             assert server.process.wait(5) == code
         assert "Traceback" not in server.err.read_text()
@@ -123,13 +123,13 @@ def test_it_ends_at_once(built: Workspace, number: signal.Signals, code: int) ->
 def test_it_ends_at_once_while_it_waits_for_a_change(built: Workspace, number: signal.Signals, code: int) -> None:
     with serving(built.root, *WATCH) as server:
         until(lambda: "compiled;" in server.out.read_text())
-        time.sleep(0.5)  # for the system to be asked; without, it would end all the same
+        time.sleep(0.5)  # so that the system is asked for changes; otherwise it would end anyway
         server.process.send_signal(number)
         assert server.process.wait(5) == code
         assert "Traceback" not in server.err.read_text()
 
 
-def test_helm_takes_every_chart(tmp_path: Path) -> None:
+def test_helm_pulls_every_chart(tmp_path: Path) -> None:
     fixture = ROOT / "fixtures/quickstart"
     arguments = ("--source", str(fixture / "cluster"), "--vendor", str(fixture / "packages"), "--output", "out")
     assert kcd_gen("build", *arguments, directory=tmp_path).exit == 0
@@ -150,33 +150,33 @@ def test_helm_takes_every_chart(tmp_path: Path) -> None:
     assert (tmp_path / chart.name).read_bytes() == chart.read_bytes()
 
 
-def test_flags_that_lead_to_nothing(built: Workspace, tmp_path: Path) -> None:
-    def says(*arguments: str) -> tuple[int, str]:
+def test_unusable_arguments_are_an_error(built: Workspace, tmp_path: Path) -> None:
+    def serve(*arguments: str) -> tuple[int, str]:
         outcome = kcd_gen("serve", *arguments, directory=built.root)
         return outcome.exit, outcome.err
 
-    code, text = says("--output", "nowhere")
+    code, text = serve("--output", "nowhere")
     assert code == 1
     assert "nowhere: error[missing-output]" in text
-    code, text = says("--source", "sources", "--output", "output")
+    code, text = serve("--source", "sources", "--output", "output")
     assert code == 2
     assert "--source requires --watch" in text
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        code, text = says("--output", "output", "--port", str(taken.getsockname()[1]))
+        code, text = serve("--output", "output", "--port", str(taken.getsockname()[1]))
     assert code == 1
     assert "error[unusable-address]" in text
     assert "--port 0" in text
     head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
     clusters = "- {name: a, sources: [a], output: oa}\n- {name: b, sources: [b], output: ob}\n"
     (built.root / "kcd-gen.yaml").write_text(head + clusters)
-    code, text = says()
+    code, text = serve()
     assert code == 2
     assert "choose one with --cluster: a, b" in text
 
 
-def test_another_address_is_warned_of(built: Workspace) -> None:
+def test_another_address_than_loopback_is_a_warning(built: Workspace) -> None:
     with serving(built.root, "--output", "output", "--host", "0.0.0.0") as server:  # noqa: S104 - that is the matter
         until(lambda: "warning[exposed-address]" in server.err.read_text())
         assert server.get("/healthz").status == 200
@@ -185,7 +185,7 @@ def test_another_address_is_warned_of(built: Workspace) -> None:
 WATCH = ("--watch", "--source", "sources", "--output", "output", "--vendor", "packages", "--offline")
 
 
-def test_a_change_is_built(workspace: Workspace) -> None:
+def test_a_change_triggers_a_build(workspace: Workspace) -> None:
     workspace.package()
     workspace.release("web")
     with serving(workspace.root, *WATCH) as server:
@@ -198,17 +198,17 @@ def test_a_change_is_built(workspace: Workspace) -> None:
         saved.write_text((workspace.root / "sources/default-shop.yaml").read_text().replace("name: shop", "name: cafe"))
         saved.replace(workspace.root / "sources/default-shop.yaml")
         until(lambda: server.get("/hr/default/cafe/index.yaml").status == 200)
-        # The files are there before the build has said so.
+        # The files exist before the build has reported it.
         until(lambda: re.search(r'"cafe-main".*compiled;', server.out.read_text(), re.DOTALL) is not None)
-        said = server.out.read_text()
-        assert 'Created HelmRelease "shop-main"' in said
-        assert re.search(r"^\d\d:\d\d:\d\d sources/default-shop.yaml changed$", said, re.MULTILINE)
-        count = said.count("compiled;")
-        time.sleep(1.5)  # several looks: its own output is no change
+        printed = server.out.read_text()
+        assert 'Created HelmRelease "shop-main"' in printed
+        assert re.search(r"^\d\d:\d\d:\d\d sources/default-shop.yaml changed$", printed, re.MULTILINE)
+        count = printed.count("compiled;")
+        time.sleep(1.5)  # several polls: its own output is not a change
         assert server.out.read_text().count("compiled;") == count
 
 
-def test_while_there_is_an_error_the_old_output_is_served(workspace: Workspace) -> None:
+def test_the_old_output_is_served_while_the_sources_have_an_error(workspace: Workspace) -> None:
     workspace.package()
     workspace.release("web")
     with serving(workspace.root, *WATCH) as server:
@@ -223,7 +223,7 @@ def test_while_there_is_an_error_the_old_output_is_served(workspace: Workspace) 
         until(lambda: "The last build failed" not in server.page())
 
 
-def test_sources_that_vanish_and_come_back(workspace: Workspace) -> None:
+def test_sources_that_disappear_and_return_are_built(workspace: Workspace) -> None:
     workspace.package()
     workspace.release("web")
     with serving(workspace.root, *WATCH) as server:
@@ -236,7 +236,7 @@ def test_sources_that_vanish_and_come_back(workspace: Workspace) -> None:
         until(lambda: server.get("/hr/default/shop/index.yaml").status == 200)
 
 
-def test_another_branch_is_checked_out(workspace: Workspace) -> None:
+def test_checking_out_another_branch_triggers_a_build(workspace: Workspace) -> None:
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
         subprocess.run(["git", *identity, *arguments], cwd=workspace.root, check=True, capture_output=True)

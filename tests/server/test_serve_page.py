@@ -1,6 +1,6 @@
-"""The page of `kcd-gen serve`, as it is made, and in Chromium: four screens, every link, and not a word on the console.
+"""The page of `kcd-gen serve`, as generated and in Chromium: four screens, every link, and an empty console.
 
-Screenshots go to the folder that SCREENSHOTS names; without it they are thrown away.
+Screenshots are written to the directory SCREENSHOTS if set, and otherwise discarded.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ LONG = "a-chart-with-a-name-that-nobody-would-give-it-but-somebody-does-one-day"
 
 
 def write_repository(output: Path, release: str, charts: dict[str, str], more: str = "") -> None:
-    """A repository with an archive for each chart and version."""
-    folder = output / "hr" / release
-    folder.mkdir(parents=True)
+    """Write a repository with an archive for each chart and version."""
+    directory = output / "hr" / release
+    directory.mkdir(parents=True)
     lines = ["apiVersion: v1", "entries:"]
     for name, version in charts.items():
-        (folder / f"{name}-{version}.tgz").write_bytes(b"x" * 12_345)
+        (directory / f"{name}-{version}.tgz").write_bytes(b"x" * 12_345)
         lines.append(
             f"  {name}:\n  - {{name: {name}, version: {version}, appVersion: '7', urls: [{name}-{version}.tgz]{more}}}"
         )
-    (folder / "index.yaml").write_text("\n".join(lines) + "\n")
+    (directory / "index.yaml").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a page can be full of."""
+    """An output with everything that the page can show."""
     made = tmp_path_factory.mktemp("page") / "deploy"
     write_repository(
         made, "default/podinfo1", {"podinfo": "6.7.1"}, ", description: A web application to show what a chart does"
@@ -89,7 +89,7 @@ FAILED = LastBuild(
 )
 
 
-def test_it_lists_what_is_there(output: Path) -> None:
+def test_it_lists_releases_and_charts(output: Path) -> None:
     with serving(output) as port:
         text = page(port)
     assert "5 Releases in 3 namespaces, 5 charts" in text
@@ -99,7 +99,7 @@ def test_it_lists_what_is_there(output: Path) -> None:
     assert "helm repo add default-podinfo1 http://localhost/hr/default/podinfo1" in text
 
 
-def test_what_a_chart_says_is_text(output: Path) -> None:
+def test_the_page_escapes_all_text(output: Path) -> None:
     with serving(output, FAILED) as port:
         text = page(port)
     assert "<script" not in text
@@ -107,7 +107,7 @@ def test_what_a_chart_says_is_text(output: Path) -> None:
     assert "sources/web.yaml:3:7: error[bad-yaml]: a &lt;b&gt; is no" in text
 
 
-def test_an_index_that_cannot_be_read_is_told_there(output: Path) -> None:
+def test_an_unreadable_index_is_reported_on_the_page(output: Path) -> None:
     with serving(output) as port:
         text = page(port)
     assert re.search(r'<h3>broken</h3>.*?<p class="problem">[^<]+</p>', text, re.DOTALL)
@@ -145,23 +145,23 @@ def browser() -> Iterator[Browser]:
 def test_it_looks_right_on_a_screen(
     browser: Browser, output: Path, width: int, dark: bool, built: LastBuild | None, tmp_path: Path
 ) -> None:
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     with serving(output, built) as port:
-        browser.look(width=width, dark=dark)
+        browser.emulate_screen(width=width, dark=dark)
         browser.errors.clear()
         assert browser.open(f"http://127.0.0.1:{port}/") == 200
         wide = browser.evaluate("document.documentElement.scrollWidth")
         background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         name = f"serve-{'failed-' if built else ''}{width}-{'dark' if dark else 'light'}.png"
-        (folder / name).write_bytes(browser.screenshot())
+        (directory / name).write_bytes(browser.screenshot())
     assert browser.errors == []
     assert wide <= width
     assert (background == "rgb(255, 255, 255)") is not dark
-    assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert (directory / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_link_leads_somewhere(browser: Browser, output: Path) -> None:
+def test_every_link_has_a_target(browser: Browser, output: Path) -> None:
     with serving(output) as port:
         browser.open(f"http://127.0.0.1:{port}/")
         links = browser.evaluate("[...document.links].map(link => link.getAttribute('href'))")
@@ -174,7 +174,7 @@ def test_every_link_leads_somewhere(browser: Browser, output: Path) -> None:
                 assert answer.status == 200, link
 
 
-def test_it_can_be_read_without_eyes(browser: Browser, output: Path) -> None:
+def test_the_page_is_labeled_for_screen_readers(browser: Browser, output: Path) -> None:
     with serving(output) as port:
         browser.open(f"http://127.0.0.1:{port}/")
         assert browser.evaluate("document.documentElement.lang") == "en"
@@ -186,8 +186,8 @@ def test_it_can_be_read_without_eyes(browser: Browser, output: Path) -> None:
         assert browser.evaluate(unnamed) == 0
 
 
-def test_a_fault_of_the_page_would_be_seen(browser: Browser, tmp_path: Path) -> None:
-    """What the tests above rely on: the browser tells of what the policy forbids."""
+def test_a_violation_of_the_policy_is_detected(browser: Browser, tmp_path: Path) -> None:
+    """The tests above rely on this: the browser reports violations of the policy."""
     with serving(tmp_path) as port:
         browser.errors.clear()
         browser.open(f"http://127.0.0.1:{port}/")

@@ -1,4 +1,4 @@
-"""The development server answers and refuses what the container does, byte for byte; besides, there is its page."""
+"""The development server answers and refuses exactly like the container; in addition, it has a page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.requests import (
     write_content,
 )
 
-ANY_LENGTH = {"gzip for YAML"}  # nginx compresses while it sends, and can't say it
+ANY_LENGTH = {"gzip for YAML"}  # nginx compresses while it sends, and can't know the length
 AS_IN_THE_CONTAINER = [
     replace(one, headers={**one.headers, "content-length": r"\d+"}) if one.name in ANY_LENGTH else one
     for one in REQUESTS
@@ -40,7 +40,7 @@ AS_IN_THE_CONTAINER = [
 
 @contextmanager
 def serving(output: Path, *, only_here: bool = False, **settings: Any) -> Iterator[int]:
-    """The port of a server for `output`."""
+    """Start a server for `output` and return its port."""
     with http.Server("127.0.0.1", 0, **settings) as server:
         port: int = server.server_address[1]
         server.answer = Site(output, address=f"127.0.0.1:{port}", only_here=only_here).answer
@@ -69,7 +69,7 @@ def test_the_gzipped_index_is_the_index(port: int) -> None:
     assert ask(port, request(INDEX_PATH, "Accept-Encoding: gzip;q=0, br")).body == INDEX
 
 
-def test_the_page_is_at_the_root_alone(port: int) -> None:
+def test_the_page_is_only_at_the_root(port: int) -> None:
     page = ask(port, request("/"))
     assert (page.status, page.header("content-type")) == (200, "text/html; charset=utf-8")
     assert b"<h3>web</h3>" in page.body
@@ -90,7 +90,7 @@ def test_without_charts_the_server_is_not_ready(tmp_path: Path) -> None:
         assert ask(port, request("/readyz")).status == 200
 
 
-def test_a_name_from_elsewhere_does_not_reach_a_server_for_this_machine(output: Path) -> None:
+def test_a_loopback_server_refuses_other_host_names(output: Path) -> None:
     def status(port: int, host: str) -> int:
         return ask(port, f"GET {INDEX_PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()).status
 
@@ -112,7 +112,7 @@ def test_a_connection_serves_one_request(port: int) -> None:
     assert (answer.status, answer.body, answer.rest) == (200, INDEX, b"")
 
 
-def test_who_dawdles_is_not_waited_for(output: Path) -> None:
+def test_an_idle_client_is_disconnected(output: Path) -> None:
     with serving(output, patience=Patience(head=0.3)) as port:
         for sent in (b"GET / HTTP/1.1\r\nHos", b""):
             with socket.create_connection(("127.0.0.1", port), 10) as connection:
@@ -121,7 +121,7 @@ def test_who_dawdles_is_not_waited_for(output: Path) -> None:
                     pass
 
 
-def test_a_chart_that_becomes_shorter_breaks_off(tmp_path: Path) -> None:
+def test_a_chart_truncated_during_a_download_closes_the_connection(tmp_path: Path) -> None:
     chart = write_content(tmp_path) / CHART_PATH[1:]
     chart.write_bytes(b"a" * 50_000_000)
     with serving(tmp_path / "output") as port, socket.create_connection(("127.0.0.1", port), 10) as connection:
@@ -161,8 +161,8 @@ def test_fifty_clients_get_whole_files_while_a_build_replaces_them(tmp_path: Pat
     assert all(status == 200 and body in bodies for status, body in seen)
 
 
-def test_a_head_that_drips_is_not_waited_for(output: Path) -> None:
-    """Each byte comes in time; the head as a whole never would."""
+def test_a_request_head_that_drips_is_given_up(output: Path) -> None:
+    """Each byte arrives in time; the head as a whole never would."""
     with serving(output, patience=Patience(head=0.5)) as port:
         for first in (b"", b"GET /healthz HTTP/1.1\r\nX: "):
             with socket.create_connection(("127.0.0.1", port), 60) as connection:
@@ -176,17 +176,17 @@ def test_a_head_that_drips_is_not_waited_for(output: Path) -> None:
         assert ask(port, request("/healthz")).status == 200
 
 
-def test_more_connections_than_there_is_room_for_are_closed(output: Path) -> None:
+def test_connections_over_the_limit_are_closed(output: Path) -> None:
     with serving(output, patience=Patience(head=60), most=2) as port:
         held = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(2)]
         try:
             for connection in held:  # each has its thread
                 connection.sendall(b"GET / ")
             with socket.create_connection(("127.0.0.1", port), 30) as beyond:
-                said = b""
+                received = b""
                 while block := beyond.recv(1000):
-                    said += block
-                assert said.startswith(b"HTTP/1.0 503 ")
+                    received += block
+                assert received.startswith(b"HTTP/1.0 503 ")
         finally:
             for connection in held:
                 connection.close()
@@ -200,8 +200,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_client_that_reads_too_slowly_is_hung_up_on() -> None:
-    """A byte now and then would keep a timeout of the socket from passing."""
+def test_a_client_that_reads_too_slowly_is_disconnected() -> None:
+    """A byte now and then would keep a socket timeout from expiring."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

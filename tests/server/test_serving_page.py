@@ -1,4 +1,4 @@
-"""What docs/serving.md gives to copy is valid, and what this machine can run of it does what the page says."""
+"""The examples of docs/serving.md are valid, and those that can run here do what the page promises."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REAL = ("hr/default/web/index.yaml", "hr/default/web/web-1.0.0.tgz", "hr/default
 
 
 def block(language: str, begins: str) -> str:
-    """The one block of the page that begins so."""
+    """Return the only block of the page that begins with `begins`."""
     (found,) = (text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if text.startswith(begins))
     return str(found)
 
@@ -35,12 +35,12 @@ def run(script: str, directory: Path, **environment: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def output(root: Path) -> Path:
-    """deploy/prod in a checkout, with what a build writes and nothing else."""
+    """Write deploy/prod in a checkout, with a build's files and nothing more."""
     content = write_content(root / "scratch")
     for name in (*REAL, "flux/kustomization.yaml"):
         (root / "deploy/prod" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def output(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["github", "gitlab"])
-def test_pages_publish_hr_and_nothing_else(engine: str, tmp_path: Path) -> None:
+def test_the_examples_for_pages_publish_only_hr(engine: str, tmp_path: Path) -> None:
     if engine == "github":
         workflow = yaml.safe_load(block("yaml", "# .github"))
         steps = workflow["jobs"]["publish"]["steps"]
@@ -71,7 +71,7 @@ def test_pages_publish_hr_and_nothing_else(engine: str, tmp_path: Path) -> None:
     assert found == {f"hr/{name}": data for name, data in published.items()}
 
 
-def test_the_pipelines_move_what_flux_follows(tmp_path: Path) -> None:
+def test_the_pipelines_move_the_reference_that_flux_follows(tmp_path: Path) -> None:
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path / "work"))
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "origin")], check=True)
     subprocess.run(["git", "clone", "-q", str(tmp_path / "origin"), str(tmp_path / "work")], check=True)
@@ -95,7 +95,7 @@ def test_rclone_copies_charts_then_indexes_and_deletes_last(tmp_path: Path) -> N
     first = files(deploy / "hr")
     assert files(tmp_path / "remote") == {f"hr/{name}": data for name, data in first.items()}
 
-    # The next build: a chart goes, one comes, and the index has the size and the time that it had.
+    # The next build: one chart is removed, one added, and the index keeps its size and time.
     index = deploy / "hr/default/web/index.yaml"
     times = (index.stat().st_atime_ns, index.stat().st_mtime_ns)
     index.write_bytes(INDEX.replace(b"1.0.0", b"1.0.1"))
@@ -108,7 +108,7 @@ def test_rclone_copies_charts_then_indexes_and_deletes_last(tmp_path: Path) -> N
     assert files(tmp_path / "remote/hr") == files(deploy / "hr")
 
 
-def test_the_upload_to_s3_has_that_order_too() -> None:
+def test_the_upload_to_s3_has_the_same_order() -> None:
     script = block("sh", "# BUCKET")
     charts, indexes, deletes = re.findall(r"aws s3 [^\\\n]*(?:\\\n[^\\\n]*)?", script)
     assert "'*.tgz'" in charts and "--delete" not in charts
@@ -117,8 +117,8 @@ def test_the_upload_to_s3_has_that_order_too() -> None:
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 
-def test_git_syncs_links_are_followed_at_the_root_alone(tmp_path: Path) -> None:
-    """What git-sync 4 does, with git itself: worktrees in .worktrees, and a link that is exchanged for another."""
+def test_symlinks_of_git_sync_are_followed_only_at_the_root(tmp_path: Path) -> None:
+    """Imitate git-sync 4 with git: worktrees in .worktrees, and a symlink that is replaced with another."""
     origin = tmp_path / "origin"
     subprocess.run(["git", "init", "-q", "-b", "main", str(origin)], check=True)
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(origin))
@@ -152,7 +152,7 @@ def test_git_syncs_links_are_followed_at_the_root_alone(tmp_path: Path) -> None:
                 assert ask(nginx.port, request(path)).status == 404
 
 
-def test_git_syncs_root_is_changed_in_one_line(tmp_path: Path) -> None:
+def test_the_root_for_git_sync_is_changed_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text(configuration()[CONFIGURATION])
     run(block("sh", "sed"), tmp_path)
     root = "/git/current/deploy/prod"
@@ -161,7 +161,7 @@ def test_git_syncs_root_is_changed_in_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_git_syncs_pod_is_valid_and_restricted() -> None:
+def test_the_pod_for_git_sync_is_valid_and_restricted() -> None:
     spec: dict[str, Any] = yaml.safe_load(block("yaml", "# a part of deployment"))
     assert violations(spec) == []
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "charts"}, "spec": spec}

@@ -1,4 +1,4 @@
-"""Somebody who exchanges a directory for a symlink while kcd-gen works, and what must not change by that."""
+"""Replace a directory with a symlink while kcd-gen works, and record what must not change as a result."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 SYSTEM_CALLS = ("open", "stat", "mkdir", "replace", "link", "unlink", "rmdir", "utime", "scandir")
 
 
-def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Everything below `folder`, with its own times."""
+def state(directory: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Return everything below `directory`, with modes and modification times."""
     found = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
+    for path in [directory, *sorted(directory.rglob("*"))]:
         status = path.lstat()
         content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
         found[str(path)] = (status.st_mode, status.st_mtime_ns, content)
@@ -23,7 +23,7 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 class Attacker:
-    """Exchanges a directory for a symlink in front of the system call `number`, counted from 1."""
+    """Replaces a directory with a symlink right before the system call `number`, counted from 1."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, victim: Path, target: Path, number: int) -> None:
         self.calls = 0

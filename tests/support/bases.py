@@ -1,4 +1,4 @@
-"""Base images in miniature, in image layouts: of one platform or several, in OCI's types or Docker's."""
+"""Miniature base images in image layouts: for one platform or several, with OCI's media types or Docker's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 def layer_bytes(files: Mapping[str, bytes]) -> bytes:
-    """A tar with the files."""
+    """Return a tar archive of the files."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         for name, data in files.items():
@@ -41,14 +41,14 @@ def layer_bytes(files: Mapping[str, bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class BaseMaker:
-    """Writes base images into the layout at `folder`, in Docker's types if wanted."""
+    """Writes base images into the layout at `directory`, optionally with Docker's media types."""
 
-    folder: Path
+    directory: Path
     docker: bool = False
 
     @property
     def writer(self) -> LayoutWriter:
-        return LayoutWriter(self.folder)
+        return LayoutWriter(self.directory)
 
     def json(self, descriptor: Descriptor) -> Json:
         return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
@@ -57,10 +57,13 @@ class BaseMaker:
         return self.json(self.writer.put_blob(data, media_type))
 
     def image(self, architecture: str = "amd64", *, changes: Mapping[str, Any] | None = None, **config: Any) -> Json:
-        """An image's manifest, as its entry in an index. `changes` are to the manifest, the rest to the config."""
+        """Write an image and return its manifest as an index entry.
+
+        `changes` apply to the manifest, the other arguments to the config.
+        """
         layers = [layer_bytes({"etc/base": b"the same everywhere"}), layer_bytes({"bin/nginx": architecture.encode()})]
         packed = [gzip.compress(layer, mtime=0) for layer in layers]
-        said: Json = {
+        image_config: Json = {
             "os": "linux",
             "architecture": architecture,
             "created": "2024-02-03T04:05:06Z",
@@ -77,7 +80,7 @@ class BaseMaker:
         manifest: Json = {
             "schemaVersion": 2,
             "mediaType": DOCKER_MANIFEST_TYPE if self.docker else MANIFEST_TYPE,
-            "config": self.blob(json.dumps(said).encode(), DOCKER_CONFIG if self.docker else IMAGE_CONFIG_TYPE),
+            "config": self.blob(json.dumps(image_config).encode(), DOCKER_CONFIG if self.docker else IMAGE_CONFIG_TYPE),
             "layers": [self.blob(layer, DOCKER_LAYER if self.docker else f"{LAYER_TYPE}+gzip") for layer in packed],
         } | dict(changes or {})
         return self.blob(json.dumps(manifest).encode(), manifest["mediaType"])
@@ -88,7 +91,7 @@ class BaseMaker:
         return self.blob(json.dumps(index).encode(), media_type)
 
     def platforms(self) -> Json:
-        """An index for two platforms, one of them with a variant, and an attestation."""
+        """Write an index for two platforms, one of them with a variant, and an attestation."""
         arm = self.image("arm64")
         return self.index(
             [
@@ -106,6 +109,6 @@ class BaseMaker:
         )
 
     def named(self, entry: Json, name: str = "base") -> str:
-        """Give an image its name in the layout; returns the reference that `--base` takes."""
+        """Name an image in the layout and return the reference for `--base`."""
         self.writer.tag(name, Descriptor(entry["mediaType"], entry["digest"], entry["size"]))
-        return f"oci:{self.folder}:{name}"
+        return f"oci:{self.directory}:{name}"

@@ -1,4 +1,4 @@
-"""Where charts come from, in miniature: a static Helm repository over HTTP, Git repositories, charts on disk."""
+"""Miniature chart sources: a static Helm repository over HTTP, Git repositories, and charts on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ data: {values: {{ .Values | toJson | quote }}}
 
 
 def chart_files(name: str = "web", version: str = "1.0.0", **more: str) -> dict[str, bytes]:
-    """The files of a small chart below its folder; `more` are further lines of Chart.yaml."""
+    """Return the files of a small chart, by path in its directory; `more` are additional lines of Chart.yaml."""
     lines = "".join(f"{key}: {value}\n" for key, value in more.items())
     return {
         "Chart.yaml": f"apiVersion: v2\nname: {name}\nversion: {version}\n{lines}".encode(),
@@ -34,27 +34,27 @@ def chart_files(name: str = "web", version: str = "1.0.0", **more: str) -> dict[
 
 
 def archive(name: str = "web", version: str = "1.0.0", **more: str) -> bytes:
-    """The archive of the same chart, as a Helm repository has it."""
+    """Return the archive of the same chart, as a Helm repository serves it."""
     return chart_archive({f"{name}/{path}": data for path, data in chart_files(name, version, **more).items()})
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """`files` below `folder`."""
+def write_files(directory: Path, files: Mapping[str, bytes]) -> Path:
+    """Write `files` below `directory`."""
     for name, data in files.items():
-        path = folder / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    return folder
+    return directory
 
 
-def write_repository(folder: Path, charts: Mapping[str, bytes]) -> Path:
-    """A Helm repository with chart archives by file name."""
-    return write_files(folder, {**charts, "index.yaml": chart_index(charts).encode()})
+def write_repository(directory: Path, charts: Mapping[str, bytes]) -> Path:
+    """Write a Helm repository of chart archives, given by file name."""
+    return write_files(directory, {**charts, "index.yaml": chart_index(charts).encode()})
 
 
 @dataclass(slots=True)
 class Static:
-    """A server of the files in a folder, and the paths that it was asked for, in order."""
+    """A server of the files in a directory. Records the requested paths in order."""
 
     host: str
     asked: list[str] = field(default_factory=list)
@@ -65,8 +65,8 @@ class Static:
 
 
 @contextmanager
-def serve(folder: Path, *, login: tuple[str, str] | None = None) -> Iterator[Static]:
-    """The files in `folder` over HTTP on a free port of the loopback; with `login`, for this user and secret alone."""
+def serve(directory: Path, *, login: tuple[str, str] | None = None) -> Iterator[Static]:
+    """Serve the files in `directory` over HTTP on a free loopback port; with `login`, only to that user."""
     static = Static("")
     wanted = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}" if login else None
 
@@ -81,7 +81,7 @@ def serve(folder: Path, *, login: tuple[str, str] | None = None) -> Iterator[Sta
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(directory)))
     static.host = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -93,27 +93,27 @@ def serve(folder: Path, *, login: tuple[str, str] | None = None) -> Iterator[Sta
         thread.join(5)
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """Run git in a repository, as somebody with no configuration."""
+def git(directory: Path, *arguments: str) -> str:
+    """Run git in a repository, without any user configuration."""
     who = {f"GIT_{one}_{key}": value for one in ("AUTHOR", "COMMITTER") for key, value in _PERSON.items()}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **who}
-    command = [program("git", "git"), "-C", str(folder), *arguments]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "GIT_CONFIG_NOSYSTEM": "1", **who}
+    command = [program("git", "git"), "-C", str(directory), *arguments]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 _PERSON = {"NAME": "A", "EMAIL": "a@example.com", "DATE": "2025-01-01T00:00:00Z"}
 
 
-def git_repository(folder: Path, files: Mapping[str, bytes], *, tag: str = "v1", branch: str = "main") -> str:
-    """A repository whose one commit has `files`; its URL."""
-    write_files(folder, files)
-    git(folder, "init", "--quiet", f"--initial-branch={branch}")
-    commit_all(folder)
-    git(folder, "tag", "--annotate", "--message", tag, tag)
-    return f"file://{folder}"
+def git_repository(directory: Path, files: Mapping[str, bytes], *, tag: str = "v1", branch: str = "main") -> str:
+    """Create a repository with a single commit of `files` and return its URL."""
+    write_files(directory, files)
+    git(directory, "init", "--quiet", f"--initial-branch={branch}")
+    commit_all(directory)
+    git(directory, "tag", "--annotate", "--message", tag, tag)
+    return f"file://{directory}"
 
 
-def commit_all(folder: Path) -> None:
-    """What lies in the folder, as a commit."""
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "a commit")
+def commit_all(directory: Path) -> None:
+    """Commit everything in the directory."""
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message", "a commit")

@@ -1,4 +1,4 @@
-"""A page in Chromium without a window, driven over a pipe in the DevTools protocol: no driver, no WebSocket."""
+"""A page in headless Chromium, driven with the DevTools protocol over a pipe: no driver, no WebSocket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.support.registry import program
 
-# Chromium reads commands from descriptor 3 and writes to 4; numbers that subprocess may use itself while it starts.
+# Chromium reads commands from descriptor 3 and writes to 4; subprocess may use these numbers itself during startup.
 _STARTER = """\
 import fcntl, os, sys
 ours = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 64) for number in sys.argv[1:3]]
@@ -26,7 +26,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 _FLAGS = (
     "--headless",
-    "--no-sandbox",  # tests may run as root
+    "--no-sandbox",  # tests can run as root
     "--disable-gpu",
     "--disable-quic",
     "--disable-dev-shm-usage",
@@ -37,11 +37,11 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _TIME = 60.0
-_TALLEST = 4000
+_MAX_HEIGHT = 4000
 
 
 class Browser:
-    """One tab. `errors` is what the console and the log said since the start: errors, warnings, exceptions."""
+    """One tab. `errors` collects errors, warnings and exceptions from the console and the log."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._write, self._read = to_browser, from_browser
@@ -56,7 +56,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of a command of the protocol."""
+        """Run a protocol command and return its result."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -70,7 +70,7 @@ class Browser:
                 return result
 
     def open(self, url: str) -> int:
-        """Load a page to its end. Returns its status."""
+        """Load a page completely. Returns its status."""
         self._events.clear()
         failure = self.call("Page.navigate", url=url).get("errorText")
         assert failure is None, (url, failure)
@@ -81,13 +81,16 @@ class Browser:
         return status
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page; the page's own policy does not bind the protocol."""
+        """Return the value of a JavaScript expression in the page.
+
+        The page's own policy does not apply to the protocol.
+        """
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def look(self, *, width: int, dark: bool, height: int = 900) -> None:
-        """Be a screen of this width that prefers dark or light."""
+    def emulate_screen(self, *, width: int, dark: bool, height: int = 900) -> None:
+        """Emulate a screen of this width with a dark or light color scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
         )
@@ -95,9 +98,9 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=scheme)
 
     def screenshot(self) -> bytes:
-        """The page as PNG, of a long one the beginning."""
+        """Return the page as PNG; a long page is cut off."""
         width, height = self.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
-        clip = {"x": 0, "y": 0, "width": width, "height": min(height, _TALLEST), "scale": 1}
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, _MAX_HEIGHT), "scale": 1}
         return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
 
     def _next(self) -> dict[str, Any]:
@@ -127,7 +130,7 @@ class Browser:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser with an empty profile, which ends with the block."""
+    """Start a browser with an empty profile; it is closed when the block ends."""
     binary = program("chromium", "chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         commands, to_browser = os.pipe()
@@ -144,7 +147,7 @@ def chromium() -> Iterator[Browser]:
         try:
             yield Browser(to_browser, from_browser)
         finally:
-            os.close(to_browser)  # it ends by itself then
+            os.close(to_browser)  # it ends by itself after that
             os.close(from_browser)
             try:
                 process.wait(10)

@@ -1,4 +1,4 @@
-"""A repository whose changes CI checks: the quickstart on `main`, built, and the branch `change` to be merged."""
+"""A repository whose changes CI checks: the built quickstart on `main`, and the branch `change` to be merged."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ COMMENTS = "/repos/acme/platform/issues/7/comments"
 NOTES = "/projects/3/merge_requests/8/notes"
 
 
-def quickstart(folder: Path, project: str = ".") -> Path:
-    """A repository whose main branch has the quickstart in `project`, built; the branch `change` is checked out."""
+def quickstart(directory: Path, project: str = ".") -> Path:
+    """Create a repository with the built quickstart in `project` on main; the branch `change` is checked out."""
     source = ROOT / "fixtures/quickstart"
     for name in ("cluster", "packages"):
-        shutil.copytree(source / name, folder / project / name)
-    (folder / project / "kcd-gen.yaml").write_text(PROJECT)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    build(folder / project)
-    commit_all(folder)
-    git(folder, "checkout", "--quiet", "-b", "change")
-    return folder
+        shutil.copytree(source / name, directory / project / name)
+    (directory / project / "kcd-gen.yaml").write_text(PROJECT)
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    build(directory / project)
+    commit_all(directory)
+    git(directory, "checkout", "--quiet", "-b", "change")
+    return directory
 
 
-def build(folder: Path) -> None:
-    assert kcd_gen("build", "--offline", directory=folder).exit == 0
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
+def build(directory: Path) -> None:
+    assert kcd_gen("build", "--offline", directory=directory).exit == 0
+    shutil.rmtree(directory / ".cache", ignore_errors=True)
 
 
-def change(folder: Path, old: str = "fqdn: podinfo1.", new: str = "fqdn: shop.") -> None:
-    release = folder / "cluster/releases/podinfo1.yaml"
+def change(directory: Path, old: str = "fqdn: podinfo1.", new: str = "fqdn: shop.") -> None:
+    release = directory / "cluster/releases/podinfo1.yaml"
     release.write_text(release.read_text().replace(old, new))
 
 
-def commit_of(folder: Path, name: str) -> str:
-    return git(folder, "rev-parse", name).strip()
+def commit_of(directory: Path, name: str) -> str:
+    return git(directory, "rev-parse", name).strip()
 
 
 def pull_request(origin: Path, tmp_path: Path, **given: Any) -> GitHubJob:
-    """The job for the branch `change`: like actions/checkout, a clone of depth 1 of the merge that GitHub makes."""
+    """Return the job for the branch `change`: like actions/checkout, a clone of depth 1 of GitHub's merge commit."""
     commit_all(origin)
     base, head = commit_of(origin, "main"), commit_of(origin, "change")
     git(origin, "checkout", "--quiet", "-b", "merge", "main")

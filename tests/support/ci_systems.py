@@ -1,6 +1,6 @@
-"""What CI systems do with the files that kcd-gen ships for them: fill in, and run the scripts with bash.
+"""Do what CI systems do with the files that kcd-gen ships for them: fill in inputs and run the scripts with bash.
 
-By default the installation is left out: the environment of the tests is where it would have installed kcd-gen.
+By default the installation is skipped: the tests' own environment takes the place of the installed one.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ COMPONENT = ROOT / "templates/kcd-gen/template.yml"
 JENKINSFILE = ROOT / "templates/ci/Jenkinsfile"
 TASK = ROOT / "templates/ci/tekton-task.yaml"
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-# What a workflow, pipeline or task is configured with where the test is not about the installation.
+# The default configuration of a workflow, pipeline or task, for tests that are not about the installation.
 INSTALL_FROM = f"git+https://git.example.com/platform/kcd-gen@{'0123456789' * 4}"
 _INSTALLATION = re.compile(r"^ *python3 -I -m venv (?:--clear )?(\S+)\n *#.*\n.* -m pip install .*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """A script's end, and what its log shows."""
+class ScriptResult:
+    """How a script ended and what its log shows."""
 
     exit: int
     log: str
 
 
-def run_bash(script: str, directory: Path, environment: Mapping[str, str], *arguments: str) -> Ran:
-    """Run a script as runners do, which know the path of their shell, in an environment that has nothing of ours."""
+def run_bash(script: str, directory: Path, environment: Mapping[str, str], *arguments: str) -> ScriptResult:
+    """Run a script as runners do, with the shell's absolute path and an environment without our own variables."""
     home = {"HOME": str(directory), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         [program("bash", "bash"), "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script, "bash", *arguments],
@@ -48,11 +48,11 @@ def run_bash(script: str, directory: Path, environment: Mapping[str, str], *argu
         stderr=subprocess.STDOUT,
         timeout=120,
     )
-    return Ran(done.returncode, done.stdout.decode("utf-8", "replace"))
+    return ScriptResult(done.returncode, done.stdout.decode("utf-8", "replace"))
 
 
 def installed(script: str, prefix: str = sys.prefix) -> str:
-    """The script with kcd-gen installed already, in the virtual environment `prefix`."""
+    """Return the script with its installation replaced by the virtual environment `prefix`."""
     replaced, count = _INSTALLATION.subn(rf"ln -sfn {prefix} \1\n", script)
     assert count == 1
     return replaced
@@ -60,21 +60,21 @@ def installed(script: str, prefix: str = sys.prefix) -> str:
 
 @dataclass
 class GitHubJob:
-    """A job with one step, the action. `expressions` are the values of `${{ … }}` besides inputs.
+    """A job with one step, the action. `expressions` are the values of `${{ … }}` other than inputs.
 
-    `variables` are those of the job. With `install`, kcd-gen is installed by the action's own step.
+    `variables` are those of the job. With `install`, the action's own step installs kcd-gen.
     """
 
     workspace: Path
     temp: Path
     expressions: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
-    api: str = "http://127.0.0.1:9"  # nobody answers
+    api: str = "http://127.0.0.1:9"  # nothing listens here
     variables: Mapping[str, str] = field(default_factory=dict)
     install: bool = False
 
-    def run(self) -> tuple[int, dict[str, Ran]]:
-        """The action's exit code, and what each of its own steps did, by its last word."""
+    def run(self) -> tuple[int, dict[str, ScriptResult]]:
+        """Run the action and return its exit code and the outcome of each step, by the last word of its name."""
         self.temp.mkdir(parents=True, exist_ok=True)
         if not self.install:
             (self.temp / "kcd-gen").mkdir()
@@ -83,8 +83,8 @@ class GitHubJob:
         for step in ACTION["runs"]["steps"]:
             if "run" not in step or (step.get("id") == "install" and not self.install):
                 continue
-            environment = {name: self._filled(value) for name, value in step["env"].items()}
-            directory = self.workspace / self._filled(step.get("working-directory", ""))
+            environment = {name: self._fill_in(value) for name, value in step["env"].items()}
+            directory = self.workspace / self._fill_in(step.get("working-directory", ""))
             done = run_bash(step["run"], directory, {**self._runner(), **self.variables, **environment})
             ran[step["run"].split()[-1]] = done
             code = code or done.exit
@@ -108,7 +108,7 @@ class GitHubJob:
             "RUNNER_TEMP": str(self.temp),
         }
 
-    def _filled(self, text: str) -> str:
+    def _fill_in(self, text: str) -> str:
         known = {"runner.temp": str(self.temp), "github.token": "s3cret", **self.expressions}
         for name, declared in ACTION["inputs"].items():
             value = self.inputs.get(name, declared["default"])
@@ -122,7 +122,7 @@ class GitHubJob:
 
 
 def component(**inputs: str) -> dict[str, Any]:
-    """The component as GitLab includes it, with its inputs (`_` for `-`) filled in."""
+    """Return the component as GitLab includes it, with its inputs (`_` for `-`) filled in."""
     head, body = COMPONENT.read_text(encoding="utf-8").split("\n---\n")
     values = {name: str(one["default"]) for name, one in yaml.safe_load(head)["spec"]["inputs"].items()}
     values["install-from"] = INSTALL_FROM
@@ -135,8 +135,8 @@ def component(**inputs: str) -> dict[str, Any]:
 
 def run_component(
     checkout: Path, environment: Mapping[str, str], *, install: bool = False, prefix: str = sys.prefix, **inputs: str
-) -> Ran:
-    """Run the component's job in a checkout. Unless it is to install kcd-gen, that is in `prefix`."""
+) -> ScriptResult:
+    """Run the component's job in a checkout. Without `install`, kcd-gen is taken from `prefix`."""
     (job,) = component(**inputs).values()
     (script,) = job["script"]
     predefined = {"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(checkout), **environment}
@@ -147,13 +147,13 @@ def run_component(
 
 
 def jenkins_script() -> str:
-    """The script of the Jenkinsfile, as the shell gets it."""
+    """Return the script of the Jenkinsfile, as the shell receives it."""
     (script,) = re.findall(r"sh '''\n(.*?)'''", JENKINSFILE.read_text(encoding="utf-8"), re.DOTALL)
-    assert "\\" not in script.replace("\\\\", "")  # in Groovy, a single one would change the character after it
+    assert "\\" not in script.replace("\\\\", "")  # Groovy would treat a single backslash as an escape
     return dedent(script).replace("\\\\", "\\")
 
 
-def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: bool = False) -> Ran:
+def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: bool = False) -> ScriptResult:
     """Run the stage of the Jenkinsfile in a workspace."""
     script = jenkins_script() if install else installed(jenkins_script())
     given = {"WORKSPACE": str(workspace), "WORKSPACE_TMP": f"{workspace}@tmp", "INSTALL_FROM": INSTALL_FROM}
@@ -162,7 +162,7 @@ def run_jenkins(workspace: Path, environment: Mapping[str, str], *, install: boo
 
 def run_task(
     workspace: Path, environment: Mapping[str, str], *arguments: str, install: bool = False, **params: str
-) -> Ran:
+) -> ScriptResult:
     """Run the step of the Tekton Task in a workspace."""
     spec = yaml.safe_load(TASK.read_text(encoding="utf-8"))["spec"]
     (step,) = spec["steps"]

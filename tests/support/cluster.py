@@ -1,7 +1,7 @@
-"""A cluster in which KuboCD's controller made what a compilation says, as kubectl would dump it; and Flux after it.
+"""A cluster as kubectl dumps it: with what KuboCD's controller creates from a compilation, before and after Flux.
 
-Names, uids, managers, ownerReferences and finalizers are what the controller and the API server write: the controller
-creates and merge-patches as the manager `kubocd`, Flux applies as `kustomize-controller`.
+Names, uids, managers, ownerReferences and finalizers are those that the controller and the API server write: the
+controller creates and merge-patches as the manager `kubocd`, Flux applies as `kustomize-controller`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FINALIZER = "kubocd.kubotal.io/finalizer"
 
 
 def compiled_documents(output: Path) -> list[Object]:
-    """What a build wrote below `flux/`, file by file."""
+    """Load the documents that a build wrote below `flux/`, file by file."""
     paths = sorted((output / "flux").rglob("*/*.yaml"))
     return [document for path in paths for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
 
@@ -32,7 +32,7 @@ def uid(kind: str, namespace: str, name: str) -> str:
 
 
 def fields_v1(value: Any) -> Object:
-    """Maps by their keys, with `.` for the map itself, everything else as a whole."""
+    """Return the FieldsV1 of a value: maps by their keys, with `.` for the map itself, everything else as a whole."""
     if isinstance(value, Mapping) and value:
         return {".": {}, **{f"f:{key}": fields_v1(item) for key, item in value.items()}}
     return {}
@@ -51,7 +51,7 @@ def manager(name: str, fields: Mapping[str, Any], operation: str = "Update", sub
 
 
 def release(namespace: str, name: str, spec: Mapping[str, Any]) -> Object:
-    """A Release as it is in the cluster, READY."""
+    """Return a Release as it is in the cluster, in the phase READY."""
     return {
         "apiVersion": "kubocd.kubotal.io/v1alpha1",
         "kind": "Release",
@@ -69,13 +69,13 @@ def release(namespace: str, name: str, spec: Mapping[str, Any]) -> Object:
 
 
 def by_kubocd(document: Mapping[str, Any]) -> Object:
-    """A compiled resource as the controller made it: no labels and annotations, but an owner."""
+    """Return a compiled resource as the controller created it: without labels and annotations, but with an owner."""
     one = deepcopy(dict(document))
     meta = one["metadata"]
     owner = meta["annotations"]["kcd-gen.kubocd.io/release"].partition("/")[2]
     if one["kind"] == "HelmRelease":
-        # Of what `dependencies: order` adds, the controller knows nothing; and the API server fills defaults in,
-        # which whoever made the object then owns.
+        # The controller doesn't know the fields that `dependencies: order` adds; and the API server fills in defaults,
+        # which then belong to the creator of the object.
         one["spec"]["chart"]["spec"].setdefault("reconcileStrategy", "ChartVersion")
     else:
         one["spec"].setdefault("provider", "generic")
@@ -120,7 +120,10 @@ def by_kubocd(document: Mapping[str, Any]) -> Object:
 
 
 def taken_over(document: Mapping[str, Any], live: Object) -> Object:
-    """After Flux's first apply: labels and annotations of Git, a manager more, and all of KuboCD's still there."""
+    """Return the object after Flux's first apply.
+
+    It has Git's labels and annotations and one more manager; everything of KuboCD's is still there.
+    """
     meta = live["metadata"]
     meta["labels"] = {**document["metadata"]["labels"], **KUSTOMIZATION}
     meta["annotations"] = dict(document["metadata"]["annotations"])
@@ -130,7 +133,7 @@ def taken_over(document: Mapping[str, Any], live: Object) -> Object:
 
 
 def transferred(live: Object) -> Object:
-    """After the transfer of fields: neither KuboCD's manager nor its owner."""
+    """Return the object after the transfer of fields: without KuboCD's manager and owner."""
     meta = live["metadata"]
     meta["managedFields"] = [one for one in meta["managedFields"] if one["manager"] != "kubocd"]
     meta.pop("ownerReferences", None)
@@ -138,7 +141,7 @@ def transferred(live: Object) -> Object:
 
 
 def kubocd_deployment(replicas: int) -> Object:
-    """What the chart `kubocd-ctrl` makes."""
+    """Return what the chart `kubocd-ctrl` creates."""
     container = {"name": "controller", "command": ["/kubocd"], "args": ["controller", "--rootDataFolder=/works"]}
     return {
         "apiVersion": "apps/v1",
@@ -178,7 +181,7 @@ def crd(name: str) -> Object:
 
 
 def dumped(objects: Iterable[Mapping[str, Any]], *, as_yaml: bool = False) -> str:
-    """What `kubectl get … -o json` prints of several kinds."""
+    """Return what `kubectl get … -o json` prints for several kinds."""
     listed = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": list(objects)}
     if not as_yaml:
         return json.dumps(listed, indent=4)
@@ -187,7 +190,7 @@ def dumped(objects: Iterable[Mapping[str, Any]], *, as_yaml: bool = False) -> st
 
 
 def each(objects: Sequence[Object], kind: str, change: Callable[[Object], object]) -> None:
-    """`change` all objects of a kind in place."""
+    """Apply `change` to all objects of a kind, in place."""
     for one in objects:
         if one["kind"] == kind:
             change(one)

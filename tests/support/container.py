@@ -1,7 +1,7 @@
-"""Images and containers without an engine: buildah makes them, crun runs them, as Kubernetes would have it.
+"""Build images with buildah and run them with crun, restricted as in Kubernetes, without a container engine.
 
-The container has a network of its own, a root that is read-only, /tmp as the one place to write, the image's user, no
-capability and no way to get one. A relay listens on a port of 127.0.0.1 and passes bytes on to port 8080 in there.
+The container has its own network, a read-only root with only /tmp writable, the image's user, no capabilities and no
+way to gain any. A relay listens on a port of 127.0.0.1 and forwards to port 8080 in the container.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from kubocd_gen.server.container import PORT
 from tests.support.nginx import is_up
 from tests.support.registry import program, skip_without_servers
 
-# Who is not root is root of a user namespace, with the subordinate users that the system has lent.
+# Without root, use root in a user namespace with the subordinate ids of the system.
 _AS_ROOT = () if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--map-auto")
 
-# crun refuses the mixture of cgroup versions that some machines mount; it needs none here.
+# crun refuses the mix of cgroup versions that some machines mount, and needs no cgroups here.
 _START = """\
 umount --recursive /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null || true
@@ -38,13 +38,13 @@ exec "$0" "$@"
 
 @cache
 def _may_run_containers() -> bool:
-    """Whether the kernel lends namespaces; to a container it may not. tests/servers.sh asks the same."""
+    """Whether the kernel allows new namespaces; in a container it may not. tests/servers.sh does the same check."""
     namespaces = ["unshare", *_AS_ROOT[1:], "--mount", "--net", "true"]
     return subprocess.run(namespaces, capture_output=True).returncode == 0
 
 
 def run_as_root(*command: str | Path) -> str:
-    """What a command prints that needs to be root, at least of files."""
+    """Run a command that needs root, at least over files, and return its output."""
     if not _may_run_containers():
         skip_without_servers("needs namespaces")
     done = subprocess.run([*_AS_ROOT, *map(str, command)], capture_output=True, text=True)
@@ -54,21 +54,21 @@ def run_as_root(*command: str | Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """buildah with a storage of its own in `folder`."""
+    """buildah with its own storage in `directory`."""
 
-    folder: Path
+    directory: Path
 
     def buildah(self, *arguments: str | Path) -> str:
-        storage = ("--root", self.folder / "storage", "--runroot", self.folder / "run", "--storage-driver", "vfs")
+        storage = ("--root", self.directory / "storage", "--runroot", self.directory / "run", "--storage-driver", "vfs")
         return run_as_root(program("buildah", "buildah"), *storage, *arguments)
 
     def remove(self) -> None:
-        run_as_root("rm", "-rf", self.folder)
+        run_as_root("rm", "-rf", self.directory)
 
     def make_base(self) -> str:
-        """An image with Debian's nginx, the libraries that it is linked with, users and /tmp; and its name."""
+        """Make an image with Debian's nginx, its linked libraries, users and /tmp; return its name."""
         nginx = program("nginx", "nginx-light")
-        root = self.folder / "base"
+        root = self.directory / "base"
         linked = re.findall(r"/\S+", subprocess.run(["ldd", nginx], capture_output=True, text=True).stdout)
         for name in (*linked, "/etc/passwd", "/etc/group"):
             target = root / name.removeprefix("/")
@@ -86,7 +86,7 @@ class Images:
         return "localhost/base:1"
 
     def build(self, context: Path, base: str, timestamp: int) -> str:
-        """The image that the Containerfile in `context` makes, and its name."""
+        """Build the Containerfile in `context` and return the image's name."""
         self.buildah(
             *("build", "--isolation", "chroot", "--build-arg", f"BASE={base}", "--timestamp", str(timestamp)),
             *("--file", context / "server/Containerfile", "--tag", "localhost/charts:1", context),
@@ -94,50 +94,50 @@ class Images:
         return "localhost/charts:1"
 
     def layout(self, image: str, name: str) -> Path:
-        """An image of the storage as an OCI image layout."""
-        self.buildah("push", image, f"oci:{self.folder / name}:image")
-        return self.folder / name
+        """Export an image of the storage as an OCI image layout."""
+        self.buildah("push", image, f"oci:{self.directory / name}:image")
+        return self.directory / name
 
 
 def read_blob(layout: Path, digest: str) -> Any:
     return json.loads((layout / "blobs" / digest.replace(":", "/")).read_bytes())
 
 
-def unpack(layout: Path, folder: Path) -> dict[str, Any]:
-    """The files of the one image in an OCI layout, to `folder`; and what its config says about running it."""
+def unpack(layout: Path, directory: Path) -> dict[str, Any]:
+    """Unpack the files of the only image in an OCI layout to `directory` and return its runtime config."""
     descriptor = json.loads((layout / "index.json").read_bytes())["manifests"][0]
     manifest = read_blob(layout, descriptor["digest"])
     if "manifests" in manifest:
         manifest = read_blob(layout, manifest["manifests"][0]["digest"])
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     for layer in manifest["layers"]:
-        run_as_root("tar", "-xpf", layout / "blobs" / layer["digest"].replace(":", "/"), "-C", folder)
+        run_as_root("tar", "-xpf", layout / "blobs" / layer["digest"].replace(":", "/"), "-C", directory)
     config: dict[str, Any] = read_blob(layout, manifest["config"]["digest"])["config"]
     return config
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One that runs: the port where it can be reached, and the process that signals are passed on by."""
+    """A running container: the port to reach it on, and the process that forwards signals to it."""
 
     port: int
     process: subprocess.Popen[bytes]
-    folder: Path  # of its first process, /proc/<pid>
+    directory: Path  # its first process, /proc/<pid>
     log: Path
     errors: Path
     stop_signal: signal.Signals
 
     def status(self) -> dict[str, str]:
-        """What the kernel says of its first process."""
-        lines = (line.partition(":") for line in (self.folder / "status").read_text().splitlines())
+        """Return the kernel's status of its first process."""
+        lines = (line.partition(":") for line in (self.directory / "status").read_text().splitlines())
         return {name: value.strip() for name, _, value in lines}
 
     def user(self) -> tuple[int, int]:
-        """The user and the group that it runs as, as they are called in there."""
+        """Return the user and group it runs as, as numbered inside the container."""
         pairs = []
         for kind in ("uid", "gid"):
             outside = int(self.status()[kind.capitalize()].split()[0])
-            for line in (self.folder / f"{kind}_map").read_text().splitlines():
+            for line in (self.directory / f"{kind}_map").read_text().splitlines():
                 inside, first, length = map(int, line.split())
                 if first <= outside < first + length:
                     pairs.append(inside + outside - first)
@@ -145,26 +145,26 @@ class Container:
         return user, group
 
     def stop(self) -> int:
-        """Stop it as the image wants to be stopped, and say with what code it ended."""
+        """Stop it with the image's stop signal and return the exit code."""
         self.process.send_signal(self.stop_signal)
         return self.process.wait(30)
 
 
 @contextmanager
-def run_container(layout: Path, folder: Path) -> Iterator[Container]:
-    """Run the image of an OCI layout; what belongs to the container lies in `folder`."""
+def run_container(layout: Path, directory: Path) -> Iterator[Container]:
+    """Run the image of an OCI layout; the container's files are stored in `directory`."""
     crun = program("crun", "crun")
-    config = unpack(layout, folder / "rootfs")
-    (folder / "config.json").write_text(json.dumps(_runtime(config)))
-    log, errors, pid_file = folder / "log", folder / "errors", folder / "pid"
-    command = [crun, "--root", str(folder / "state"), "--cgroup-manager=disabled", "run", "--bundle", str(folder)]
+    config = unpack(layout, directory / "rootfs")
+    (directory / "config.json").write_text(json.dumps(_runtime(config)))
+    log, errors, pid_file = directory / "log", directory / "errors", directory / "pid"
+    command = [crun, "--root", str(directory / "state"), "--cgroup-manager=disabled", "run", "--bundle", str(directory)]
     command += ["--pid-file", str(pid_file), f"kcd-gen-{os.getpid()}"]
     private = ["unshare", *_AS_ROOT[1:], "--mount", "--propagation", "private", "sh", "-c", _START]
     with log.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen([*private, *command], stdout=out, stderr=err, stdin=subprocess.DEVNULL)
     relay = None
     try:
-        pid = _written(pid_file, process, errors)
+        pid = _wait_for_file(pid_file, process, errors)
         relay = subprocess.Popen(
             [sys.executable, "-m", "tests.support.relay", str(pid), str(PORT)], stdout=subprocess.PIPE
         )
@@ -180,20 +180,20 @@ def run_container(layout: Path, folder: Path) -> Iterator[Container]:
         if relay is not None:
             relay.terminate()
             relay.communicate()
-        run_as_root("rm", "-rf", folder / "rootfs")
+        run_as_root("rm", "-rf", directory / "rootfs")
 
 
-def _written(path: Path, process: subprocess.Popen[bytes], errors: Path) -> int:
+def _wait_for_file(path: Path, process: subprocess.Popen[bytes], errors: Path) -> int:
     for _ in range(200):
         if path.exists() and (text := path.read_text()):
             return int(text)
         assert process.poll() is None, errors.read_text()
         time.sleep(0.05)
-    raise AssertionError("crun writes no process id")
+    raise AssertionError("crun did not write a process id")
 
 
 def _runtime(config: dict[str, Any]) -> dict[str, Any]:
-    """An image's config as the runtime specification has it, with Kubernetes' restricted security context."""
+    """Return an image's config in the runtime specification's form, with Kubernetes' restricted securityContext."""
     user, _, group = config["User"].partition(":")
     nothing: dict[str, list[str]] = {
         kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")

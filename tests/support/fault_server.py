@@ -1,9 +1,9 @@
-"""An HTTP server that does what it is told, a request at a time, and remembers what it was asked.
+"""A scripted HTTP server that answers one request after another and records them.
 
     with FaultServer() as server:
         server.script("GET /v2/p/blobs/x", reply(503), reply(200, b"..."))
 
-A path's replies are used up one after the other; the last one stays. What has no script gets 404.
+The replies for a path are used in order; the last one is repeated. A path without a script gets 404.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as it came."""
+class Request:
+    """A request as received."""
 
     method: str
     path: str
@@ -31,7 +31,7 @@ class Asked:
 
 
 Handler = BaseHTTPRequestHandler
-Reply = Callable[[Handler, Asked], None]
+Reply = Callable[[Handler, Request], None]
 
 
 def reply(
@@ -42,59 +42,59 @@ def reply(
     cut: int | None = None,
     length: int | None = None,
 ) -> Reply:
-    """An answer. `cut` breaks the connection off after so many bytes; `length` lies about the length."""
+    """Return an answer. `cut` breaks the connection after so many bytes; `length` declares a false length."""
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         handler.send_response(status)
         for name, value in (fields or {}).items():
             handler.send_header(name, value)
         if "Transfer-Encoding" not in (fields or {}):
             handler.send_header("Content-Length", str(len(body) if length is None else length))
         handler.end_headers()
-        if asked.method != "HEAD":
+        if request.method != "HEAD":
             handler.wfile.write(body if cut is None else body[:cut])
         if cut is not None or length is not None:
-            hang_up(handler, asked)
+            hang_up(handler, request)
 
     return give
 
 
 def ranged(body: bytes, *, etag: str | None = None, cut: int | None = None) -> Reply:
-    """An answer of a server that knows ranges, and If-Range."""
+    """Answer like a server that supports ranges and If-Range."""
 
-    def give(handler: Handler, asked: Asked) -> None:
-        wanted = asked.headers.get("range", "")
+    def give(handler: Handler, request: Request) -> None:
+        wanted = request.headers.get("range", "")
         extra = {"ETag": etag} if etag else {}
-        if wanted and asked.headers.get("if-range") in (None, etag):
+        if wanted and request.headers.get("if-range") in (None, etag):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             part = f"bytes {start}-{len(body) - 1}/{len(body)}"
-            reply(206, body[start:], {"Content-Range": part, **extra}, cut=cut)(handler, asked)
+            reply(206, body[start:], {"Content-Range": part, **extra}, cut=cut)(handler, request)
         else:
-            reply(200, body, extra, cut=cut)(handler, asked)
+            reply(200, body, extra, cut=cut)(handler, request)
 
     return give
 
 
 def raw(*pieces: bytes, pause: float = 0.0) -> Reply:
-    """Bytes as they are, with a pause after each; then the end."""
+    """Send raw bytes, with a pause after each; then close."""
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         try:
             for piece in pieces:
                 handler.wfile.write(piece)
                 handler.wfile.flush()
                 time.sleep(pause)
         except OSError:
-            pass  # the other side has had enough
-        hang_up(handler, asked)
+            pass  # the client has given up
+        hang_up(handler, request)
 
     return give
 
 
 def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Reply:
-    """A head, and then a piece after the other until the other side has had enough."""
+    """Send a head, and then a piece again and again until the client gives up."""
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         try:
             handler.wfile.write(head)
             while True:
@@ -102,21 +102,21 @@ def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Reply:
                 handler.wfile.flush()
                 time.sleep(pause)
         except OSError:
-            hang_up(handler, asked)
+            hang_up(handler, request)
 
     return give
 
 
-def silent(handler: Handler, _asked: Asked) -> None:
-    """No answer, until the other side has gone."""
+def silent(handler: Handler, _request: Request) -> None:
+    """Send nothing until the client is gone."""
     handler.connection.settimeout(30)
     with contextlib.suppress(OSError):
         handler.connection.recv(1)
     handler.close_connection = True
 
 
-def hang_up(handler: Handler, _asked: Asked) -> None:
-    """The end of the connection, without an answer or in the middle of one."""
+def hang_up(handler: Handler, _request: Request) -> None:
+    """Close the connection, without an answer or in the middle of one."""
     handler.close_connection = True
     with contextlib.suppress(OSError):
         handler.connection.shutdown(socket.SHUT_RDWR)
@@ -124,11 +124,11 @@ def hang_up(handler: Handler, _asked: Asked) -> None:
 
 @dataclass
 class FaultServer:
-    """The server; `host` is `127.0.0.1:port`. `certificate` (certificate and key files) makes it speak TLS."""
+    """The server; `host` is `127.0.0.1:port`. With `certificate` (certificate and key files) it uses TLS."""
 
     certificate: tuple[str, str] | None = None
-    asked: list[Asked] = field(default_factory=list)
-    busiest: int = 0  # the most requests that were under way at a time
+    asked: list[Request] = field(default_factory=list)
+    busiest: int = 0  # the largest number of concurrent requests
 
     def __post_init__(self) -> None:
         self._scripts: dict[str, list[Reply]] = {}
@@ -136,7 +136,7 @@ class FaultServer:
         self._busy = 0
         server = self
 
-        class Handle(Handler):
+        class RequestHandler(Handler):
             protocol_version = "HTTP/1.1"
             timeout = 30
 
@@ -154,7 +154,7 @@ class FaultServer:
 
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_CONNECT = answer  # noqa: N815 - names of http.server
 
-        self._server = _Server(("127.0.0.1", 0), Handle)
+        self._server = _Server(("127.0.0.1", 0), RequestHandler)
         if self.certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*self.certificate)
@@ -172,11 +172,11 @@ class FaultServer:
         return f"{'https' if self.certificate else 'http'}://{self.host}"
 
     def script(self, request: str, *replies: Reply) -> None:
-        """What `METHOD /path` gets, in this order."""
+        """Set the replies to `METHOD /path`, in this order."""
         self._scripts[request] = list(replies)
 
     def paths(self) -> list[str]:
-        """What was asked, as `METHOD /path`."""
+        """Return the requests so far, as `METHOD /path`."""
         return [f"{one.method} {one.path}" for one in self.asked]
 
     def __enter__(self) -> Self:
@@ -190,16 +190,16 @@ class FaultServer:
     def _answer(self, handler: Handler) -> None:
         length = int(handler.headers.get("Content-Length") or 0)
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        asked = Asked(handler.command, handler.path, headers, handler.rfile.read(length))
+        request = Request(handler.command, handler.path, headers, handler.rfile.read(length))
         with self._lock:
-            self.asked.append(asked)
+            self.asked.append(request)
             self._busy += 1
             self.busiest = max(self.busiest, self._busy)
-            path = asked.path.partition("?")[0]
-            replies = self._scripts.get(f"{asked.method} {path}") or self._scripts.get(f"{asked.method} *") or []
+            path = request.path.partition("?")[0]
+            replies = self._scripts.get(f"{request.method} {path}") or self._scripts.get(f"{request.method} *") or []
             give = (replies.pop(0) if len(replies) > 1 else replies[0]) if replies else reply(404)
         try:
-            give(handler, asked)
+            give(handler, request)
         finally:
             with self._lock:
                 self._busy -= 1
@@ -211,17 +211,17 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:
-        """A connection that ends early is what is tested."""
+        """Connections that end early are what is tested."""
 
 
 def each(items: Iterable[Reply]) -> Reply:
-    """One reply that stands for several, for scripts in which requests of all paths come in turn."""
+    """Return one reply that is several in turn, for scripts in which requests for all paths share a sequence."""
     waiting = list(items)
     lock = threading.Lock()
 
-    def give(handler: Handler, asked: Asked) -> None:
+    def give(handler: Handler, request: Request) -> None:
         with lock:
             one = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-        one(handler, asked)
+        one(handler, request)
 
     return give

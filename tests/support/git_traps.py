@@ -1,4 +1,4 @@
-"""What hostile commits and callers do to a program that runs git, and a git that records how it is run."""
+"""Attacks by hostile commits and callers on a program that runs git, and a git wrapper that records its calls."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.support.charts import git
 from tests.support.registry import program
 
 
-def look_like_a_repository(folder: Path, mark: Path) -> None:
-    """Put into a directory what makes git take it for a bare repository; its configuration makes the file `mark`."""
+def look_like_a_repository(directory: Path, mark: Path) -> None:
+    """Make git take a directory for a bare repository; its configuration creates the file `mark`."""
     for name in ("objects", "refs/heads"):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "keep").write_text("")
-    (folder / "HEAD").write_text("0123456789" * 4 + "\n")
-    script = folder / "evil.sh"
+        (directory / name).mkdir(parents=True)
+        (directory / name / "keep").write_text("")
+    (directory / "HEAD").write_text("0123456789" * 4 + "\n")
+    script = directory / "evil.sh"
     script.write_text(f"#!/bin/sh\n: >{mark}\n")
     script.chmod(0o755)
-    (folder / "config").write_text(
+    (directory / "config").write_text(
         "[core]\n\trepositoryformatversion = 1\n\tbare = false\n\tworktree = .\n"
         f"\tfsmonitor = {script}\n\thooksPath = .\n\tsshCommand = {script}\n"
         "[extensions]\n\tpartialClone = origin\n"
@@ -32,7 +32,7 @@ def look_like_a_repository(folder: Path, mark: Path) -> None:
 
 
 def tree_bomb(repository: Path, depth: int = 7) -> str:
-    """A tree of a few objects that unfolds to 10^depth files, in the repository's store; its id."""
+    """Store a tree of a few objects that expands to 10^depth files; return its id."""
     identity, entry = _write(repository, "blob", b"x"), "100644 blob"
     for _ in range(depth):
         listing = "".join(f"{entry} {identity}\tf{number}.yaml\n" for number in range(10))
@@ -41,18 +41,18 @@ def tree_bomb(repository: Path, depth: int = 7) -> str:
 
 
 def tree(repository: Path, entries: Sequence[tuple[bytes, str, str]]) -> str:
-    """A tree of names, modes and ids, however impossible; its id."""
+    """Store a tree of names, modes and ids, valid or not; return its id."""
     data = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(one) for name, mode, one in entries)
     return _write(repository, "tree", data)
 
 
 def blob(repository: Path, data: bytes) -> str:
-    """A blob; its id."""
+    """Store a blob; return its id."""
     return _write(repository, "blob", data)
 
 
 def commit_tree(repository: Path, root: str, branch: str = "main") -> str:
-    """A commit of a tree, at a branch; its id."""
+    """Store a commit of a tree and point a branch at it; return its id."""
     commit = git(repository, "commit-tree", "-m", "hostile", root).strip()
     git(repository, "update-ref", f"refs/heads/{branch}", commit)
     return commit
@@ -67,46 +67,46 @@ def _with_input(repository: Path, arguments: Sequence[str], data: bytes) -> str:
     return subprocess.run(command, input=data, check=True, stdout=subprocess.PIPE).stdout.decode().strip()
 
 
-def instead_of_git(folder: Path, script: str) -> Setup:
-    """The setup of a git that is a shell script."""
-    (folder / "git").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "git").chmod(0o755)
-    return for_questions({"PATH": f"{folder}:/usr/bin:/bin"})
+def instead_of_git(directory: Path, script: str) -> Setup:
+    """Replace git with a shell script; return the setup."""
+    (directory / "git").write_text(f"#!/bin/sh\n{script}\n")
+    (directory / "git").chmod(0o755)
+    return for_questions({"PATH": f"{directory}:/usr/bin:/bin"})
 
 
 class RecordingGit:
-    """A `git` in `folder`, to be put first on the PATH, that records each call before the real one follows.
+    """A `git` in `directory`, to be put first on the PATH, that records each call before it runs the real one.
 
     `sets` are variables that it sets for the real one.
     """
 
-    def __init__(self, folder: Path, **sets: str) -> None:
-        self.folder = folder
-        self._calls = folder / "calls"
+    def __init__(self, directory: Path, **sets: str) -> None:
+        self.directory = directory
+        self._calls = directory / "calls"
         self._calls.mkdir(parents=True)
-        script = folder / "git"
+        script = directory / "git"
         given = "".join(f"export {name}={value}\n" for name, value in sets.items())
         script.write_text(
             f'#!/bin/sh\ncall=$(mktemp -d {self._calls}/XXXXXX)\nprintf "%s\\n" "$@" >"$call/arguments"\n'
-            f'env >"$call/environment"\npwd >"$call/folder"\n{given}exec {program("git", "git")} "$@"\n'
+            f'env >"$call/environment"\npwd >"$call/directory"\n{given}exec {program("git", "git")} "$@"\n'
         )
         script.chmod(0o755)
 
     @property
     def path(self) -> str:
-        """A PATH on which it comes first."""
-        return f"{self.folder}{os.pathsep}{os.environ['PATH']}"
+        """Return a PATH on which it comes first."""
+        return f"{self.directory}{os.pathsep}{os.environ['PATH']}"
 
     def calls(self) -> list[tuple[list[str], dict[str, str], str]]:
-        """Each call's arguments, environment and directory."""
+        """Return each call's arguments, environment and directory."""
         found = []
         for call in self._calls.iterdir():
             lines = [line.partition("=") for line in (call / "environment").read_text().splitlines() if "=" in line]
             variables = {name: value for name, _, value in lines if name not in ("PWD", "SHLVL", "OLDPWD", "_")}
             arguments = (call / "arguments").read_text().splitlines()
-            found.append((arguments, variables, (call / "folder").read_text().strip()))
+            found.append((arguments, variables, (call / "directory").read_text().strip()))
         return found
 
     def said(self) -> str:
-        """All command lines, as other users of the machine see them."""
+        """Return all command lines, as other users of the machine see them."""
         return json.dumps([arguments for arguments, _, _ in self.calls()])

@@ -1,4 +1,4 @@
-"""Templates that are written in bad faith: odd characters and tokens, and after them an attack on other Releases."""
+"""Hostile templates: odd characters and tokens, followed by an attack on other Releases."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FUNCTIONS = Functions(
 )
 
 
-# Letters and digits to every Go; to Python 3.11, which has Unicode 14, the first ones are not even assigned.
+# Letters and digits in every Go version; in Python 3.11, which has Unicode 14, the first ones are not even assigned.
 _LETTERS = (
     "\U00011f04\U00011f50\U0001df25\U0001e4f0\U000323af" * 3 + "é\u0661\uff11\U0001d7ce\u00aa\u01c5\u02b0\u02c6ßaxZ_1"
 )
-# What is a letter to one table and not to the other: newer than Unicode 15, not assigned, private, marks, letter-like
-# numbers, connectors, modifiers, spaces, format characters, surrogates.
+# Letters in one table and not in the other: newer than Unicode 15, not assigned, private, marks, letter-like numbers,
+# connectors, modifiers, spaces, format characters, surrogates.
 _ODD = (
     "\U00010d40\U00016d40\U0001e5f1\u1c89\ua7cb\ua7dc\U0003ffff\U000e0080\u0378\U0010ffff\ufffe\ufdd0\U000f0000\ue000"
     "\u2167\u16ee\u0301\u0903\u02c2\u203f\u2040\uff3f\u00b2\u2460\x80\x85\xa0\xad\u1680\u2003\u2028\u2029\u200b\u200d"
@@ -36,7 +36,7 @@ _ODD = (
 )
 _ASCII = "\0\x01\v\f\x1b\x7f\t\n\r !\"#$%&'()*+,-./:;<=>?@[]^_`{|}~\\09azAZ"
 
-# Each has what is most often well-formed, and what is most often not.
+# Each has a usually well-formed and a usually malformed variant.
 _OPENINGS = (["{{ ", "{{", "{{- ", "{{-\n", "{{-\t", "{{-\r"], ["{{-", "{{-\xa0", "{{-\v", "{{ {{ ", "{ {"])
 _CLOSINGS = ([" }}", "}}", " -}}", "\n-}}", "\t-}}", "  -}}"], ["-}}", "\xa0-}}", " - }}", " } }", " }}}", ""])
 _SPACES = ([" ", "  ", "\t", "\n", "\r\n"], ["", "\x85", "\xa0", "\u2028", "\v", "\f", "\0"])
@@ -49,9 +49,9 @@ _ESCAPES = (
     [r"\q", r"\'", r"\ud800", r"\x6"],
 )
 _PARENTHESES = ([")", " )", ").a"], ["", "))", ":", ")x", ")'"])
-_NUMBERS_OF_GO = "1 -3 +4 1_000 0x1F 0X_1p-2 0b101 0o17 0O7 0B1 017 1.5E-3 .5e1 5. 1i 1+2i 1-2i 0x1.8p1i 1e3"
-_NO_NUMBERS = "0b12 0o8 089 1e+ 0x1p 1..2 1-2 1+2 +i - + 0x 1.2.3 1e3e4 1_ _1 1__0 12a 0xfg 1\u0661 1.5f"
-_NUMBERS = (_NUMBERS_OF_GO.split(), _NO_NUMBERS.split())
+_GO_NUMBERS = "1 -3 +4 1_000 0x1F 0X_1p-2 0b101 0o17 0O7 0B1 017 1.5E-3 .5e1 5. 1i 1+2i 1-2i 0x1.8p1i 1e3"
+_INVALID_NUMBERS = "0b12 0o8 089 1e+ 0x1p 1..2 1-2 1+2 +i - + 0x 1.2.3 1e3e4 1_ _1 1__0 12a 0xfg 1\u0661 1.5f"
+_NUMBERS = (_GO_NUMBERS.split(), _INVALID_NUMBERS.split())
 _CHARACTERS = (
     ["'a'", r"'\''", r"'\\'", r"'\x61'", "'\"'", "'\u2028'", r"'\u00e9'", "'}'"],
     ["'ab'", "''", "'\n'", "'}}'", "'"],
@@ -60,10 +60,10 @@ _HARMLESS = "list print printf toYaml default and imageRedirect dict toString ki
 _REFUSED = "tpl include lookup readFile env expandenv getHostByName toYamlPretty nope set fail upper index resolveDNS"
 _FUNCTIONS = (_HARMLESS.split(), _REFUSED.split())
 _KEYWORDS = "if else end range with define block template break continue nil true false"
-_TEXTS = ["a: ", "\n", "  \n", "é", "}}", "{", "*/", '"', "`", "# set\n", "\r\n", "\x00", "\u2028", "/*", "'", "\t "]
+_STRINGS = ["a: ", "\n", "  \n", "é", "}}", "{", "*/", '"', "`", "# set\n", "\r\n", "\x00", "\u2028", "/*", "'", "\t "]
 _DEFINED = ['"shared"', "`shared`", r'"sh\x61red"', r'"sh\u0061red"', r'"sh\141red"', "`sha\rred`", '""', '"kcd"']
 _DEFINED += ['"kcd/error"', '"kcd/templates/out.yaml"', '"kcd/templates/_library.tpl"', '"kcd/imageRedirect"']
-# Each changes another Release, or shows something of it, in a chart that does not keep it out.
+# Each changes another Release, or reveals something of it, in a chart without isolation.
 _ATTACKS = [
     '{{ $_ := set .Context "domain" "evil.example.org" }}',
     '{{ $_ := unset .Context "tree" }}',
@@ -90,14 +90,14 @@ _ATTACKS = [
 
 
 class Hostile:
-    """Makes templates, the same ones from the same `seed`. `faults` is how often a detail is one that Go refuses."""
+    """Generates templates, the same ones for the same `seed`. `faults` is how often a detail is one that Go rejects."""
 
     def __init__(self, seed: int, faults: float = 0.04) -> None:
         self._chance = random.Random(seed)  # noqa: S311 (no secret: a failure must be seen again)
         self._faults = faults
 
     def text(self) -> str:
-        """A template: a few parts, often with an attack at the end, sometimes with a mutation."""
+        """Return a template: a few parts, often with an attack at the end, sometimes mutated."""
         parts = [self._part() for _ in range(self._chance.randrange(4))]
         if self._likely(0.6):
             parts.append(self._attack())
@@ -107,11 +107,11 @@ class Hostile:
         return text
 
     def character(self) -> str:
-        """Any character at all, odd ones more often."""
+        """Return any character at all, odd ones more often."""
         if self._likely(0.7):
             return self._chance.choice(_ODD + _LETTERS)
         while unicodedata.category(character := chr(self._chance.randrange(sys.maxunicode + 1))) == "Co":
-            pass  # private, of which there are more than of all others
+            pass  # private characters, which outnumber all others
         return character
 
     def _likely(self, share: float) -> bool:
@@ -128,7 +128,7 @@ class Hostile:
     def _part(self) -> str:
         kind = self._chance.random()
         if kind < 0.2:
-            return self._chance.choice(_TEXTS)
+            return self._chance.choice(_STRINGS)
         if kind < 0.3:
             return self._one(_COMMENTS)
         if kind < 0.4:

@@ -1,7 +1,7 @@
-"""Packages made by hand, as KuboCD's packager makes them: charts, content layers, OCI image layouts.
+"""Hand-made packages in the form that KuboCD's packager produces: charts, content layers, OCI image layouts.
 
-The bytes depend on the arguments alone. Gzip data is stored, not compressed, because zlib and its relatives compress
-the same input differently.
+The bytes depend on the arguments alone. Gzip data is stored, not compressed, because zlib and its forks compress the
+same input differently.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CREATED = "2025-01-01T00:00:00Z"
 
 
 def chart_archive(files: Mapping[str, bytes]) -> bytes:
-    """A chart as `helm package` packs it; names are paths such as `podinfo/Chart.yaml`."""
+    """Return a chart as `helm package` packs it; names are paths such as `podinfo/Chart.yaml`."""
     return gzipped(tarred(files))
 
 
 def package_layer(manifest_text: str, status: str, charts: Mapping[str, bytes]) -> bytes:
-    """A package's content layer; `charts` are chart archives by file name, and index.yaml is made from them.
+    """Return a package's content layer; `charts` are chart archives by file name, from which index.yaml is made.
 
-    groomed.yaml is the manifest as it stands: nothing that reads a package reads it.
+    groomed.yaml is a copy of the manifest: nothing that reads a package reads it.
     """
     files = {
         "original.yaml": manifest_text.encode(),
@@ -44,7 +44,7 @@ def package_layer(manifest_text: str, status: str, charts: Mapping[str, bytes]) 
 
 
 def chart_index(charts: Mapping[str, bytes]) -> str:
-    """A Helm repository index with relative URLs."""
+    """Return a Helm repository index with relative URLs."""
     entries: dict[str, list[dict[str, Any]]] = {}
     for name, archive in sorted(charts.items()):
         meta = _chart_yaml(archive)
@@ -53,46 +53,49 @@ def chart_index(charts: Mapping[str, bytes]) -> str:
     return yaml.safe_dump({"apiVersion": "v1", "entries": entries, "generated": _CREATED})
 
 
-def write_layout(folder: Path, layers: Mapping[str, bytes]) -> None:
-    """An OCI image layout that names each package by its full reference."""
+def write_layout(directory: Path, layers: Mapping[str, bytes]) -> None:
+    """Write an OCI image layout that names each package by its full reference."""
     manifests = [
-        {**write_image(folder, layer), "annotations": {REF_NAME: reference}}
+        {**write_image(directory, layer), "annotations": {REF_NAME: reference}}
         for reference, layer in sorted(layers.items())
     ]
-    write_index(folder, manifests)
+    write_index(directory, manifests)
 
 
-def write_image(folder: Path, layer: bytes, **changes: Any) -> dict[str, Any]:
-    """The blobs of one package in a layout's folder; `changes` go over the manifest. Returns its descriptor."""
+def write_image(directory: Path, layer: bytes, **changes: Any) -> dict[str, Any]:
+    """Write the blobs of one package to a layout's directory and return its descriptor.
+
+    `changes` override fields of the manifest.
+    """
     title = "org.opencontainers.image.title"
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": {**write_blob(folder, b"{}", CONFIG_TYPE), "annotations": {title: "manifest.json"}},
-        "layers": [{**write_blob(folder, layer, CONTENT_TYPE), "annotations": {title: "assembly.tgz"}}],
+        "config": {**write_blob(directory, b"{}", CONFIG_TYPE), "annotations": {title: "manifest.json"}},
+        "layers": [{**write_blob(directory, layer, CONTENT_TYPE), "annotations": {title: "assembly.tgz"}}],
         **changes,
     }
-    return write_blob(folder, json.dumps(manifest).encode(), MANIFEST_TYPE)
+    return write_blob(directory, json.dumps(manifest).encode(), MANIFEST_TYPE)
 
 
-def write_blob(folder: Path, data: bytes, media_type: str) -> dict[str, Any]:
-    """A blob in a layout's folder. Returns its descriptor."""
+def write_blob(directory: Path, data: bytes, media_type: str) -> dict[str, Any]:
+    """Write a blob to a layout's directory. Returns its descriptor."""
     digest = hashlib.sha256(data).hexdigest()
-    blobs = folder / "blobs" / "sha256"
+    blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
     (blobs / digest).write_bytes(data)
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
 
-def write_index(folder: Path, manifests: list[dict[str, Any]]) -> None:
-    """The layout's two JSON files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}, indent=2) + "\n")
+def write_index(directory: Path, manifests: list[dict[str, Any]]) -> None:
+    """Write the layout's two JSON files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}, indent=2) + "\n")
 
 
 def package_image(reference: str, files: Mapping[str, bytes]) -> PackageImage:
-    """A package of `files` that was never in any store."""
+    """Return a package of `files` that was never stored anywhere."""
     manifest, layer = (
         Descriptor(MANIFEST_TYPE, f"sha256:{'0' * 64}", 1),
         Descriptor(CONTENT_TYPE, f"sha256:{'1' * 64}", 1),
@@ -101,7 +104,7 @@ def package_image(reference: str, files: Mapping[str, bytes]) -> PackageImage:
 
 
 def tarred(files: Mapping[str, bytes]) -> bytes:
-    """A tar of regular files without times or owners."""
+    """Return a tar archive of regular files without times or owners."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in files.items():
@@ -112,7 +115,7 @@ def tarred(files: Mapping[str, bytes]) -> bytes:
 
 
 def gzipped(data: bytes) -> bytes:
-    """A gzip member (RFC 1952) of stored blocks (RFC 1951): no name, no time, and the same bytes everywhere."""
+    """Return a gzip member (RFC 1952) of stored blocks (RFC 1951), with the same bytes everywhere."""
     blocks = [data[start : start + 0xFFFF] for start in range(0, len(data), 0xFFFF)] or [b""]
     stored = b"".join(
         struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks

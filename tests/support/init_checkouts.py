@@ -43,12 +43,12 @@ class Checkout:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def project(self, clusters: str, folder: str = ".") -> None:
+    def project(self, clusters: str, directory: str = ".") -> None:
         head = "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\nclusters:\n"
-        self.write(f"{folder}/kcd-gen.yaml", head + clusters)
+        self.write(f"{directory}/kcd-gen.yaml", head + clusters)
 
-    def init(self, *arguments: str, folder: str = ".") -> Outcome:
-        return kcd_gen("init", "server", *arguments, directory=self.root / folder)
+    def init(self, *arguments: str, directory: str = ".") -> Outcome:
+        return kcd_gen("init", "server", *arguments, directory=self.root / directory)
 
     def read(self, name: str) -> str:
         return (self.root / name).read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ BOOTSTRAP = "clusters/prod/flux-system/gotk-sync.yaml"
 
 
 class Repository(Checkout):
-    """A Git checkout with nothing in it."""
+    """An empty Git checkout."""
 
     def __init__(self, root: Path, remote: str | None = None) -> None:
         self.root = root
@@ -84,9 +84,9 @@ class Repository(Checkout):
             ["git", *arguments], cwd=self.root, check=True, stdout=subprocess.PIPE, encoding="utf-8"
         ).stdout
 
-    def init(self, *arguments: str, folder: str = ".", source: str = SOURCE) -> Outcome:
+    def init(self, *arguments: str, directory: str = ".", source: str = SOURCE) -> Outcome:
         environment = {"KCD_GEN_INSTALL_FROM": source} if source else {}
-        return kcd_gen("init", *arguments, directory=self.root / folder, environment=environment)
+        return kcd_gen("init", *arguments, directory=self.root / directory, environment=environment)
 
     def resource(self, name: str, kind: str = "Release", namespace: str = "default") -> None:
         metadata = f"{{name: {Path(name).stem}, namespace: {namespace}}}"
@@ -99,9 +99,9 @@ class Repository(Checkout):
         return {name: ((self.root / name).read_bytes(), (self.root / name).stat().st_mtime_ns) for name in self.files()}
 
 
-def python(module: str, *arguments: str, folder: Path) -> None:
-    """Run the program of an installed package; it has to be content."""
+def python(module: str, *arguments: str, directory: Path) -> None:
+    """Run an installed package as a program and expect success."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", module, *arguments], cwd=directory, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

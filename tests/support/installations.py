@@ -1,4 +1,4 @@
-"""kcd-gen to be installed by CI, in each form in which `install-from` can name it, without a network."""
+"""Ways for CI to install kcd-gen without a network, one for each form of `install-from`."""
 
 from __future__ import annotations
 
@@ -43,33 +43,33 @@ dynamic = ["version"]
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The value of `install-from`, and the variables with which pip and git find here what it names."""
+    """The value of `install-from`, and the variables that make pip and git find its target locally."""
 
     install_from: str
     variables: dict[str, str] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
-def installation(form: Form, folder: Path) -> Iterator[Installation]:
-    """kcd-gen in a new folder, as a wheel with its scripts and the modules of this environment."""
-    folder.mkdir()
-    wheel = _wheel(folder)
+def installation(form: Form, directory: Path) -> Iterator[Installation]:
+    """Create a kcd-gen wheel in a new directory, with its scripts and the modules of this environment."""
+    directory.mkdir()
+    wheel = _wheel(directory)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    alone = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+    alone = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(directory)}
     match form:
         case "git":
-            git(folder, "init", "--quiet")
-            (folder / "backend.py").write_text(_BACKEND)
-            (folder / "pyproject.toml").write_text(_PROJECT)
-            commit_all(folder)
-            there = {"GIT_CONFIG_KEY_0": f"url.file://{folder}.insteadOf", "GIT_CONFIG_VALUE_0": _HOST}
-            commit = git(folder, "rev-parse", "HEAD").strip()
+            git(directory, "init", "--quiet")
+            (directory / "backend.py").write_text(_BACKEND)
+            (directory / "pyproject.toml").write_text(_PROJECT)
+            commit_all(directory)
+            there = {"GIT_CONFIG_KEY_0": f"url.file://{directory}.insteadOf", "GIT_CONFIG_VALUE_0": _HOST}
+            commit = git(directory, "rev-parse", "HEAD").strip()
             yield Installation(f"git+{_HOST}@{commit}", {"PIP_NO_INDEX": "1", "GIT_CONFIG_COUNT": "1", **there})
         case "requirements":
-            (folder / "requirements.txt").write_text(f"kcd-gen=={__version__} --hash=sha256:{digest}\n")
-            yield Installation(f"--require-hashes -r {folder}/requirements.txt", alone)
+            (directory / "requirements.txt").write_text(f"kcd-gen=={__version__} --hash=sha256:{digest}\n")
+            yield Installation(f"--require-hashes -r {directory}/requirements.txt", alone)
         case "wheel" | "index":
-            authority = make_authority(folder / "authority")
+            authority = make_authority(directory / "authority")
             with FaultServer(certificate=(str(authority.server), str(authority.key))) as server:
                 server.script(f"GET /{_NAME}", reply(200, wheel.read_bytes()))
                 page = f'<a href="/{_NAME}#sha256={digest}">{_NAME}</a>'.encode()
@@ -81,8 +81,8 @@ def installation(form: Form, folder: Path) -> Iterator[Installation]:
                     yield Installation(f"{server.url}/{_NAME}#sha256={digest}", {"PIP_NO_INDEX": "1", **trusted})
 
 
-def _wheel(folder: Path) -> Path:
-    path = folder / _NAME
+def _wheel(directory: Path) -> Path:
+    path = directory / _NAME
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     name = f"kcd_gen-{__version__}"
     helm = f"#!/bin/sh\nexec '{find_helm()}' \"$@\"\n"

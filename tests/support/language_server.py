@@ -1,4 +1,4 @@
-"""The real yaml-language-server, spoken to as an editor speaks to it: LSP over standard input and output."""
+"""The real yaml-language-server, driven as an editor does: LSP over standard input and output."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from tests.support.npm import npm_program
 
-VERSION = "1.25.0"  # the last that runs on Node.js 18 and 20, which Debian and Ubuntu have
-_PATIENCE = 120  # seconds without a word from the server, after which a test fails rather than hangs
+VERSION = "1.25.0"  # the last version for Node.js 18 and 20, which Debian and Ubuntu have
+_TIMEOUT = 120  # seconds without a message from the server, after which a test fails rather than hangs
 CURSOR = "‸"
 
 
@@ -31,7 +31,7 @@ class LanguageServer:
     opened: int = 0
 
     def diagnostics(self, name: str, text: str | None = None) -> list[str]:
-        """What the server says of a file, opened as it is or with another text: `line: message`, sorted by place."""
+        """Return the problems of a file, with its own content or other content: `line: message`, sorted by position."""
         uri = self._open(name, text)
         while True:
             message = self._next()
@@ -41,14 +41,14 @@ class LanguageServer:
                 return [f"{one['range']['start']['line'] + 1}: {one['message']}" for one in found]
 
     def completions(self, name: str, text: str) -> dict[str, str]:
-        """What is offered where `CURSOR` stands in the text: label and what is inserted."""
+        """Return the completions at `CURSOR`: label and inserted text."""
         items = self._at_cursor(name, text, "textDocument/completion")["items"]
         return {item["label"]: item.get("insertText") or item["textEdit"]["newText"] for item in items}
 
     def hover(self, name: str, text: str) -> str:
-        """What is told of the place of `CURSOR`."""
-        told = self._at_cursor(name, text, "textDocument/hover")
-        return told["contents"]["value"] if told else ""
+        """Return the hover text at `CURSOR`."""
+        hover = self._at_cursor(name, text, "textDocument/hover")
+        return hover["contents"]["value"] if hover else ""
 
     def _at_cursor(self, name: str, text: str, method: str) -> Any:
         before, _, after = text.partition(CURSOR)
@@ -60,7 +60,7 @@ class LanguageServer:
         path = self.root / name
         if text is None:
             text = path.read_text(encoding="utf-8")
-        else:  # under a name of its own: what is still said of an earlier text must not be taken for an answer
+        else:  # with a new name: an answer about earlier content must not be taken for this one
             self.opened += 1
             path = path.with_stem(f"{path.stem}-{self.opened}")
         document = {"uri": path.as_uri(), "languageId": "yaml", "version": 1, "text": text}
@@ -80,13 +80,13 @@ class LanguageServer:
         threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
         self._request("initialize", params)
         self._notify("initialized", {})
-        # It asks for the settings, and completes nothing before it has them; problems it would tell without.
+        # It asks for the settings, and completes nothing before it has them; it reports problems without them.
         self._at_cursor("settings.yaml", CURSOR, "textDocument/completion")
 
     def stop(self) -> None:
         self._request("shutdown", None)
         self._notify("exit", None)
-        self.process.wait(_PATIENCE)
+        self.process.wait(_TIMEOUT)
 
     def _request(self, method: str, params: Any) -> Any:
         self.sent += 1
@@ -107,8 +107,8 @@ class LanguageServer:
         self.process.stdin.flush()
 
     def _next(self) -> dict[str, Any]:
-        """The next message, answered where it is a request."""
-        message = self.messages.get(timeout=_PATIENCE)
+        """Return the next message; requests are answered."""
+        message = self.messages.get(timeout=_TIMEOUT)
         assert message is not None, "the language server has ended"
         if "method" in message and "id" in message:
             result: Any = None
@@ -129,8 +129,8 @@ class LanguageServer:
 
 @contextmanager
 def language_server(root: Path, settings: Mapping[str, Any] | None = None) -> Iterator[LanguageServer]:
-    """A server for the workspace `root`; `settings` are those of `.vscode/settings.json`."""
-    sections: dict[str, Any] = {"yaml": {"schemaStore": {"enable": False}}}  # it would be asked over the network
+    """Start a server for the workspace `root`; `settings` are those of `.vscode/settings.json`."""
+    sections: dict[str, Any] = {"yaml": {"schemaStore": {"enable": False}}}  # it would be downloaded
     for name, value in (settings or {}).items():
         section, _, key = name.partition(".")
         sections.setdefault(section, {})[key] = value

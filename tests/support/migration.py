@@ -1,4 +1,4 @@
-"""Three Releases, compiled once, and the cluster that KuboCD's controller would have made of them."""
+"""Three Releases, compiled once, and the cluster in which KuboCD's controller deployed them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = ("api", "shop", "web")
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What compiles, and how the cluster goes from step to step; each call makes objects that a test may change."""
+    """The compiled output and the cluster at each step of a migration; each call makes new objects."""
 
     compilation: Compilation
 
@@ -40,7 +40,7 @@ class Scene:
         return [cluster.release("default", name, {"package": dict(package)}) for name in NAMES]
 
     def kubocd(self) -> list[Object]:
-        """KuboCD's controller is at work."""
+        """KuboCD's controller is running."""
         live = [cluster.by_kubocd(document) for document in self.documents]
         return [*self.releases(), *live, cluster.kubocd_deployment(2), cluster.webhook()]
 
@@ -64,7 +64,7 @@ class Scene:
 
 
 def compiled(root: Path, more: str = "") -> Scene:
-    """The three Releases; `more` are fields of web's."""
+    """Compile the three Releases; `more` are additional fields of web's."""
     workspace = Workspace(root)
     workspace.package()
     for name in NAMES:

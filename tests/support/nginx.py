@@ -1,4 +1,4 @@
-"""nginx with kcd-gen's configuration, over a folder."""
+"""nginx with kcd-gen's configuration, serving a directory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathlib import Path
 from kubocd_gen.server.container import listen_ipv6, nginx_conf
 from tests.support.registry import program
 
-# Started by root, nginx becomes another user, who may not enter the folders of tests. With all rights nothing but the
-# configuration keeps it from what it must not read.
+# Started by root, nginx switches to another user, who may not enter the tests' directories. With all permissions, only
+# the configuration keeps it from reading forbidden files.
 _DIRECTIVES = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Nginx:
-    """One that runs, on 127.0.0.1 among others; its log, one line of JSON a request, and what it complains of."""
+    """A running nginx on 127.0.0.1 and other addresses; its log, one line of JSON per request, and its errors."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -30,7 +30,7 @@ class Nginx:
     errors: Path
 
     def stop(self) -> int:
-        """Stop gracefully, and say with what code it ended."""
+        """Stop gracefully and return the exit code."""
         self.process.send_signal(signal.SIGQUIT)
         return self.process.wait(30)
 
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 def is_up(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") -> bool:
-    """Whether somebody answers on the port before the process ends."""
+    """Whether the port accepts connections before the process ends."""
     for _ in range(200):
         if process.poll() is not None:
             return False
@@ -58,28 +58,28 @@ def is_up(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") 
 
 @contextmanager
 def run_nginx(
-    root: Path, folder: Path, *, if_ipv6: str | None = None, instead: tuple[str, str] = ("", "")
+    root: Path, directory: Path, *, if_ipv6: str | None = None, instead: tuple[str, str] = ("", "")
 ) -> Iterator[Nginx]:
-    """nginx over `root`; its own files are in `folder`. `instead` replaces a text of its configuration."""
+    """Serve `root` with nginx; its own files are in `directory`. `instead` replaces a string of its configuration."""
     binary = program("nginx", "nginx-light")
     for name in ("etc", "scratch"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    log, errors = folder / "log", folder / "errors"
-    for _ in range(3):  # another process may take the port that was free
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    log, errors = directory / "log", directory / "errors"
+    for _ in range(3):  # another process can take the free port first
         port = free_port()
         conf = nginx_conf(
             root=str(root),
             port=port,
-            scratch=str(folder / "scratch"),
-            directory=str(folder / "etc"),
+            scratch=str(directory / "scratch"),
+            directory=str(directory / "etc"),
             **({} if if_ipv6 is None else {"if_ipv6": if_ipv6}),
         )
         assert instead[0] in conf
-        (folder / "etc/nginx.conf").write_text(conf.replace(*instead))
-        (folder / "etc/listen-ipv6.conf").write_text(listen_ipv6(port=port))
+        (directory / "etc/nginx.conf").write_text(conf.replace(*instead))
+        (directory / "etc/listen-ipv6.conf").write_text(listen_ipv6(port=port))
         with log.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
-                [binary, "-e", "/dev/stderr", "-c", str(folder / "etc/nginx.conf"), "-g", _DIRECTIVES],
+                [binary, "-e", "/dev/stderr", "-c", str(directory / "etc/nginx.conf"), "-g", _DIRECTIVES],
                 stdout=out,
                 stderr=err,
                 env={"PATH": os.defpath},
@@ -92,4 +92,4 @@ def run_nginx(
             if process.poll() is None:
                 process.terminate()
                 process.wait(10)
-    raise AssertionError(f"nginx does not start: {errors.read_text()}")
+    raise AssertionError(f"nginx did not start: {errors.read_text()}")

@@ -1,4 +1,4 @@
-"""A build in a process of its own, under a real fault.
+"""Run a build in a separate process, under a real fault.
 
 `python -m tests.support.output_faults` reads a line of JSON for each build and prints one. It forks for each build, so
 Python starts and imports once. Nothing that starts a thread can run before, because a fork copies no threads.
@@ -26,25 +26,25 @@ from tests.support.outputs import release
 OLD = (release("web"), release("gone"), release("same"))
 NEW = (release("web", version="2.0.0", replicas=2), release("new"), release("same"))
 
-EXCHANGE = "exchange"  # as a Directory knows it
+EXCHANGE = "exchange"  # the attribute of a Directory
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a build ended: its exit code (negative: the signal), and what it printed."""
+class RunResult:
+    """How a build ended: its exit code (negative: the signal), and its output."""
 
     returncode: int
     stderr: str
 
 
-def build_new(root: Path, fault: str, number: int) -> Ended:
+def build_new(root: Path, fault: str, number: int) -> RunResult:
     """Build NEW at `root` in a process that first calls the function `fault` of this module with `number`."""
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(json.dumps([str(root), fault, number]) + "\n")
     server.stdin.flush()
-    return Ended(**json.loads(server.stdout.readline()))
+    return RunResult(**json.loads(server.stdout.readline()))
 
 
 @cache
@@ -56,9 +56,9 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    from tests.support.output_faults import _build  # by the module's own name, under which the faults are
+    from tests.support.output_faults import _build  # import by the module's own name, which has the faults
 
-    os.fsync = lambda fd: None  # what a process has written outlives it; only a power cut would lose it
+    os.fsync = lambda fd: None  # written data survives the process; only a power cut would lose it
     for line in sys.stdin:
         root, fault, number = json.loads(line)
         reader, writer = os.pipe()
@@ -68,8 +68,8 @@ def _serve() -> None:
             os.close(writer)
             _build(Path(root), fault, number)
         os.close(writer)
-        with open(reader, encoding="utf-8") as said:  # noqa: PTH123 - a descriptor
-            stderr = said.read()
+        with open(reader, encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
+            stderr = stream.read()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps({"returncode": code, "stderr": stderr}), flush=True)  # noqa: T201
 
@@ -92,7 +92,7 @@ def limit_file_size(size: int) -> None:
 
 
 def kill_at(number: int) -> None:
-    """SIGKILL this process in front of its move `number`: renames, exchanges, links and removals of files."""
+    """SIGKILL this process right before its move `number`: renames, exchanges, links and removals of files."""
     made = 0
 
     def dying(real: Any) -> Any:
@@ -111,7 +111,7 @@ def kill_at(number: int) -> None:
 
 
 def kill_at_without_exchange(number: int) -> None:
-    """`kill_at` on a file system where folders can't change places."""
+    """`kill_at` on a file system that cannot exchange directories."""
     setattr(directory, EXCHANGE, lambda one, other: False)
     kill_at(number)
 

@@ -1,4 +1,4 @@
-"""Compiled Releases in miniature, and what a folder looks like."""
+"""Miniature compiled Releases, and snapshots of a directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kubocd_gen.output.writer import Written, write
 def release(
     name: str, *, version: str = "1.0.0", replicas: int = 1, namespace: str = "default", keep: bool = False
 ) -> ReleaseOutput:
-    """A Release with one HelmRelease; `version` changes the index and a chart, `replicas` the Flux file."""
+    """Return a Release with one HelmRelease; `version` changes the index and a chart, `replicas` the Flux file."""
     flux = [
         {"kind": "HelmRepository", "metadata": {"name": f"kcd-{name}"}, "spec": {"url": f"http://x/hr/{name}"}},
         {"kind": "HelmRelease", "metadata": {"name": f"{name}-main"}, "spec": {"replicas": replicas}},
@@ -42,7 +42,7 @@ def build(root: Path, *releases: ReleaseOutput, complete: bool = True) -> Writte
 
 
 def codes(error: BaseException) -> set[str]:
-    """The codes of the problems that `error` stands for."""
+    """Return the codes of the problems of `error`."""
     assert isinstance(error, ProblemsError)
     return {one.code for one in error.problems}
 
@@ -53,7 +53,7 @@ def kustomization(paths: Sequence[str]) -> list[OutputFile]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file below `root`, and every folder as `name/`."""
+    """Return every file below `root`, and every directory as `name/`."""
     return {
         path.relative_to(root).as_posix() + ("/" if path.is_dir() else ""): b"" if path.is_dir() else path.read_bytes()
         for path in root.rglob("*")
@@ -61,6 +61,6 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def times(root: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of change of `root` and all below it: what is not written keeps both."""
+    """Return inode and change time of `root` and everything below it: what is not written keeps both."""
     found = {path: path.stat() for path in [root, *root.rglob("*")]}
     return {str(path): (status.st_ino, status.st_mtime_ns) for path, status in found.items()}

@@ -1,6 +1,7 @@
-"""The Pod Security Standards of Kubernetes (1.34), baseline and restricted, as rules that judge a pod's spec.
+"""The Pod Security Standards of Kubernetes (1.34), baseline and restricted, as rules for a pod's spec.
 
-Each rule is one control of the standard, by its name there. Windows pods, exempt from some, do not occur here.
+Each rule is one control of the standard, with the standard's name. Windows pods, which some controls exempt, are not
+supported.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 def violations(spec: Spec) -> list[str]:
-    """The controls of the restricted standard, those of baseline among them, that a pod's spec breaks."""
+    """Return the controls that a pod's spec violates, of the restricted standard including baseline."""
     return [name for name, holds in RULES.items() if not holds(spec)]
 
 
@@ -40,14 +41,14 @@ def _containers(spec: Spec) -> Iterator[Spec]:
 
 
 def _contexts(spec: Spec) -> Iterator[Spec]:
-    """The securityContext of the pod, and of each container."""
+    """Return the securityContext of the pod and of each container."""
     yield spec.get("securityContext") or {}
     for container in _containers(spec):
         yield container.get("securityContext") or {}
 
 
 def _each(spec: Spec, *path: str) -> list[Any]:
-    """What stands at `path` in the securityContext of the pod and of each container; None where nothing does."""
+    """Return the value at `path` in the securityContext of the pod and of each container; None if it is not set."""
     found: list[Any] = []
     for context in _contexts(spec):
         value: Any = context
@@ -70,7 +71,7 @@ def _actions(spec: Spec) -> Iterator[Spec]:
 
 
 def _effective(spec: Spec, *path: str) -> list[Any]:
-    """What counts for each container: its own value, else that of the pod."""
+    """Return the effective value for each container: its own, or the pod's if it has none."""
     pod, *own = _each(spec, *path)
     return [pod if value is None else value for value in own]
 

@@ -1,4 +1,4 @@
-"""pre-commit as a user runs it, with the hooks of this working tree as the commit that `rev` names."""
+"""Run pre-commit as a user does, with the hooks of this working tree committed as `rev`."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ packages:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A command that ended, and everything that it printed."""
+class CommandResult:
+    """The exit code and all output of a command."""
 
     code: int
-    said: str
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A user's repository. `home` holds pre-commit's environments, and `hooks`, the repository of the hooks."""
+    """A user's repository. `home` holds pre-commit's environments, and `hooks`, the hooks' repository."""
 
     root: Path
     home: Path
 
-    def run(self, *command: str) -> Done:
-        """A command as a user gives it, with `pre-commit` and `kcd-gen` on the PATH, and Git set up for tests."""
+    def run(self, *command: str) -> CommandResult:
+        """Run a command as a user does, with `pre-commit` and `kcd-gen` on the PATH and Git configured for tests."""
         settings = {
             "user.name": "a",
             "user.email": "a@example.com",
@@ -48,7 +48,7 @@ class Checkout:
             f"url.{self.home / 'hooks'}.insteadOf": URL,
         }
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_", "HELM_", "GIT_"))}
-        # Of Git's own variables, these alone are what pre-commit hands on to the git that it runs.
+        # Of Git's own variables, pre-commit passes only these on to the git that it runs.
         given = {f"GIT_CONFIG_KEY_{at}": name for at, name in enumerate(settings)}
         given |= {f"GIT_CONFIG_VALUE_{at}": value for at, value in enumerate(settings.values())}
         environment = {
@@ -67,20 +67,20 @@ class Checkout:
             text=True,
             check=False,
         )
-        return Done(done.returncode, done.stdout)
+        return CommandResult(done.returncode, done.stdout)
 
     def git(self, *arguments: str) -> str:
         done = self.run("git", *arguments)
-        assert done.code == 0, done.said
-        return done.said
+        assert done.code == 0, done.output
+        return done.output
 
-    def commit(self, message: str = "a change", *more: str) -> Done:
+    def commit(self, message: str = "a change", *more: str) -> CommandResult:
         return self.run("git", "commit", "--message", message, *more)
 
     def write(self, path: str, text: str) -> None:
-        place = self.root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
     def read(self, path: str) -> str:
         return (self.root / path).read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ class Checkout:
 
 
 def commit_hooks(home: Path) -> str:
-    """Make `home/hooks`, which is at `URL`: the files of this working tree. Returns their commit."""
+    """Make the repository `home/hooks`, served at `URL`, from the files of this working tree. Returns its commit."""
     hooks = Checkout(home / "hooks", home)
     named = ("kubocd_gen", "schemas", "templates", "pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml")
     for name in named:
@@ -106,7 +106,7 @@ def commit_hooks(home: Path) -> str:
 
 
 def new_checkout(root: Path, home: Path, config: str) -> Checkout:
-    """The quickstart's Release and package as a project that was never compiled, with pre-commit's `config`."""
+    """Create a project from the quickstart's Release and package, not yet compiled, with `config` for pre-commit."""
     quickstart = ROOT / "fixtures/quickstart"
     shutil.copytree(quickstart / "cluster/releases", root / "clusters/prod")
     shutil.copytree(quickstart / "packages", root / "packages")

@@ -1,4 +1,4 @@
-"""Expect errors."""
+"""Expect problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process has started, and whether it is gone."""
+"""Find the descendants of a process, and check that they have ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def children(process: int) -> list[int]:
-    """Return all that a process has started, and what that has started."""
+    """Return all descendants of a process."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{process}/task").iterdir():
@@ -19,7 +19,7 @@ def children(process: int) -> list[int]:
 
 
 def gone(processes: Iterable[int]) -> bool:
-    """Return whether they have ended; init takes note of an end a little later, and is waited for."""
+    """Return whether they have ended. Waits a little, because init reaps processes with a delay."""
     for number in processes:
         for _ in range(6000):
             if not Path(f"/proc/{number}").exists():

@@ -1,4 +1,4 @@
-"""A limit on the processor's time: what computes too much fails, and a busy machine changes nothing."""
+"""A limit on processor time: excessive computing fails, but a busy machine has no influence."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from types import FrameType
 
 @contextmanager
 def processor_limit(seconds: float) -> Iterator[None]:
-    """Fail with an AssertionError once this process has computed for so many seconds in the block.
+    """Fail with an AssertionError once this process has computed for `seconds` in the block.
 
-    The time is that of all threads in user mode. Give many times what the block takes: the limit is there to tell a
-    moment from minutes.
+    The time is that of all threads in user mode. Pass many times what the block needs: the limit only distinguishes
+    moments from minutes.
     """
 
     def too_much(_number: int, _frame: FrameType | None) -> None:
-        raise AssertionError(f"it takes more than {seconds} seconds of the processor")
+        raise AssertionError(f"exceeded {seconds} s of processor time")
 
     before = signal.signal(signal.SIGVTALRM, too_much)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)

@@ -1,4 +1,4 @@
-"""Records as the edge makes them, from short YAML."""
+"""Resources as the loader returns them, from short YAML."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _PACKAGE = {"repository": WEB.rpartition(":")[0], "tag": WEB.rpartition(":")[2]}
 
 
 def release(name: str = "web", /, *, namespace: str = "default", **spec: Any) -> Release:
-    """A Release of the package `WEB`; `spec` goes over that."""
+    """Return a Release of the package `WEB`; `spec` overrides fields of its spec."""
     body = {**spec, "package": {**_PACKAGE, **spec.get("package", {})}}
     return admit_release(_resource("Release", name, namespace, body), "default")
 
 
 def context(name: str, value: Any, *parents: str, namespace: str = "default") -> Context:
-    """A Context of the variables `value` that inherits from `parents` of its namespace."""
+    """Return a Context with the variables `value` that inherits from `parents` in its namespace."""
     body = {"context": value, "parents": [{"name": parent} for parent in parents]}
     return admit_context(_resource("Context", name, namespace, body), "default")
 
@@ -37,7 +37,7 @@ def config(name: str = "conf", /, **spec: Any) -> Config:
 
 
 def package(manifest: str = WEB_MANIFEST) -> Package:
-    """A package whose image holds nothing but what is read."""
+    """Return a package whose image contains only the files that are read."""
     text = textwrap.dedent(manifest)
     files = {"original.yaml": text.encode(), "status.yaml": status_of(text).encode(), "index.yaml": b"entries: {}\n"}
     return read_package(package_image(WEB, files))

@@ -1,4 +1,4 @@
-"""A registry in memory, for tests of what stands before it; the client itself is tested against real ones."""
+"""An in-memory registry, for tests of the layers above the client; the client itself is tested against real ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kubocd_gen.oci.registry import Registry
 
 @dataclass(slots=True)
 class MemoryRegistry:
-    """Holds images by reference, and remembers each question as `verb subject`."""
+    """Stores images by reference, and records each request as `verb subject`."""
 
     tags: dict[str, Descriptor] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class MemoryRegistry:
     closed: bool = False
 
     def push(self, reference: str, layer: bytes) -> Descriptor:
-        """Make `reference` stand for a package of that layer."""
+        """Store a package with this layer as `reference`."""
         config, content = self._put(b"{}", CONFIG_TYPE), self._put(layer, CONTENT_TYPE)
         manifest = {
             "schemaVersion": 2,
@@ -36,7 +36,7 @@ class MemoryRegistry:
         return self.tags[reference]
 
     def client(self) -> Registry:
-        """Itself, as the client that it stands in for."""
+        """Return the registry itself, which has the client's interface."""
         return cast("Registry", self)
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:

@@ -1,4 +1,4 @@
-"""The real registry and an independent client: Debian's docker-registry, skopeo and htpasswd."""
+"""A real registry and an independent client: Debian's docker-registry, skopeo and htpasswd."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ USER, SECRET = "alice", "open:sesame"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A registry that runs: its `127.0.0.1:port`, and the CA that signed its certificate where it speaks TLS."""
+    """A running registry: its `127.0.0.1:port`, and with TLS the CA that signed its certificate."""
 
     host: str
     log: Path
     ca_file: Path | None = None
 
     def requests(self) -> list[str]:
-        """The requests so far, `HEAD /v2/demo/web/manifests/1.0.0`; the registry logs one before it ends the answer."""
+        """Return the requests so far, as `HEAD /v2/demo/web/manifests/1.0.0`; each is logged before its answer ends."""
         return re.findall(r'"([A-Z]+ /v2/[^ "]*) HTTP', self.log.read_text())
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program that the tests need. They fail without it: a skipped test would say that all is well."""
+    """Return the path of a required program. Fails if it is missing: a skipped test would look like success."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if found is None:
         skip_without_servers(f"needs {name}")
@@ -41,37 +41,37 @@ def program(name: str, package: str) -> str:
 
 
 def skip_without_servers(why: str) -> None:
-    """Leave the test out where `make test` has said that it would."""
+    """Skip the test if `make test` has announced it."""
     if "WITHOUT_SERVERS" in os.environ:
         pytest.skip(why)
 
 
 @contextmanager
-def run_registry(folder: Path, *, login: bool = False, ca: CertificateAuthority | None = None) -> Iterator[Running]:
-    """A registry with its data in `folder`; with `login`, for USER alone; with `ca`, over TLS."""
-    folder.mkdir(parents=True, exist_ok=True)
+def run_registry(directory: Path, *, login: bool = False, ca: CertificateAuthority | None = None) -> Iterator[Running]:
+    """Run a registry with its data in `directory`; with `login`, for USER alone; with `ca`, over TLS."""
+    directory.mkdir(parents=True, exist_ok=True)
     binary = program("docker-registry", "docker-registry")
-    for _ in range(3):  # another process may take the port that was free
+    for _ in range(3):  # another process can take the free port first
         port = _free_port()
         config = [
             "version: 0.1",
             "log: {level: info}",
-            f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}",
+            f"storage: {{filesystem: {{rootdirectory: {directory / 'data'}}}, delete: {{enabled: true}}}}",
             f"http: {{addr: '127.0.0.1:{port}', secret: tests" + (_tls(ca) if ca else "") + "}",
         ]
         if login:
-            passwords = folder / "htpasswd"
+            passwords = directory / "htpasswd"
             line = _output(program("htpasswd", "apache2-utils"), "-Bbn", "-C", "4", USER, SECRET)
             passwords.write_text(line)
             config.append(f"auth: {{htpasswd: {{realm: tests, path: {passwords}}}}}")
-        (folder / "config.yml").write_text("\n".join(config) + "\n")
-        log = folder / "log"
+        (directory / "config.yml").write_text("\n".join(config) + "\n")
+        log = directory / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [binary, "serve", str(folder / "config.yml")],
+                [binary, "serve", str(directory / "config.yml")],
                 stdout=output,
                 stderr=output,
-                env={"PATH": os.defpath, "HOME": str(folder), "OTEL_TRACES_EXPORTER": "none"},
+                env={"PATH": os.defpath, "HOME": str(directory), "OTEL_TRACES_EXPORTER": "none"},
             )
         try:
             if _is_up(port, process):
@@ -80,37 +80,37 @@ def run_registry(folder: Path, *, login: bool = False, ca: CertificateAuthority 
         finally:
             process.terminate()
             process.wait(10)
-    raise AssertionError(f"docker-registry does not start: {log.read_text()}")
+    raise AssertionError(f"docker-registry did not start: {log.read_text()}")
 
 
 def skopeo(*arguments: str, home: Path) -> str:
-    """What skopeo prints. It knows no credentials and no configuration but those in `arguments`."""
+    """Run skopeo and return its output. It only has the credentials and configuration in `arguments`."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(home)}
     return _output(program("skopeo", "skopeo"), "--insecure-policy", *arguments, environment=environment)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """A private CA, and a certificate by it for 127.0.0.1 and localhost."""
+    """A private CA and its certificate for 127.0.0.1 and localhost."""
 
     certificate: Path
     server: Path
     key: Path
 
 
-def make_authority(folder: Path) -> CertificateAuthority:
-    """One with openssl, in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def make_authority(directory: Path) -> CertificateAuthority:
+    """Create an authority with openssl in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
     openssl = program("openssl", "openssl")
-    ca, ca_key, server, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
+    ca, ca_key, server, key = (directory / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
     is_ca = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
     _output(
         openssl, "req", "-x509", *curve, "-subj", "/CN=kcd-gen tests", "-keyout", str(ca_key), "-out", str(ca), *is_ca
     )
-    names = folder / "names"
+    names = directory / "names"
     names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    request = folder / "server.csr"
+    request = directory / "server.csr"
     _output(openssl, "req", *curve[:5], "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(request))
     signing = ("-CA", str(ca), "-CAkey", str(ca_key), "-CAcreateserial", "-days", "30", "-extfile", str(names))
     _output(openssl, "x509", "-req", "-in", str(request), *signing, "-out", str(server))

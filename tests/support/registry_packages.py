@@ -12,12 +12,12 @@ from tests.support.workspace import WEB_MANIFEST, Workspace, package_content, st
 def push(
     registry: Running, workspace: Workspace, repository: str, tag: str = "1.0.0", manifest: str = WEB_MANIFEST
 ) -> str:
-    """A package in the registry, by skopeo. Returns its reference."""
+    """Push a package to the registry with skopeo. Returns its reference."""
     reference = f"{registry.host}/{repository}:{tag}"
-    folder = workspace.root / "pushed"
-    write_layout(folder, {"made": package_content(manifest, status_of(manifest))})
-    skopeo("copy", "--dest-tls-verify=false", f"oci:{folder}:made", f"docker://{reference}", home=workspace.root)
-    shutil.rmtree(folder)
+    directory = workspace.root / "pushed"
+    write_layout(directory, {"made": package_content(manifest, status_of(manifest))})
+    skopeo("copy", "--dest-tls-verify=false", f"oci:{directory}:made", f"docker://{reference}", home=workspace.root)
+    shutil.rmtree(directory)
     return reference
 
 

@@ -1,6 +1,7 @@
-"""Passes connections on to a port in the network of another process: `relay.py PID PORT` prints where it listens.
+"""Forward connections to a port in the network namespace of another process: `relay.py PID PORT` prints its own port.
 
-A socket belongs to the network in which it was made. The listener is made here, and then this process moves over there.
+A socket belongs to the network namespace in which it was created. The listener is created here, before this process
+enters the other namespace.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-    except OSError:  # reset by the one, and so for the other
+    except OSError:  # one side was reset, and so the other is too
         writer.transport.abort()
 
 

@@ -1,7 +1,7 @@
-"""Requests that a server of charts answers or refuses, byte for byte as they are sent: no client normalizes them.
+"""Requests that a chart server must answer or refuse, sent byte for byte: no client normalizes them.
 
-`write_content` makes the folder that they are about, `ask` sends one, `Request.check` judges the answer. The
-container's nginx and the development server pass the same table.
+`write_content` creates the served directory, `ask` sends a request, `Request.check` checks the answer. The container's
+nginx and the development server pass the same table.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ INDEX_PATH = "/hr/default/web/index.yaml"
 CHART_PATH = "/hr/default/web/web-1.0.0.tgz"
 
 
-def write_content(folder: Path) -> Path:
-    """An output with a Release `default/web`, and with everything in it and beside it that must not be served."""
-    root = folder / "output"
+def write_content(directory: Path) -> Path:
+    """Write an output with a Release `default/web`, and files in and around it that must not be served."""
+    root = directory / "output"
     for name, data in {
         f"output{INDEX_PATH}": INDEX,
         f"output{CHART_PATH}": CHART,
@@ -48,13 +48,13 @@ def write_content(folder: Path) -> Path:
         "outside/secret.tgz": SECRET,
         "outside/web/index.yaml": SECRET,
     }.items():
-        path = folder / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         os.utime(path, (1_700_000_000, 1_700_000_000))
     for link, target in {
         "hr/default/web/link.tgz": "../../../../outside/secret.tgz",
-        "hr/default/web/absolute.tgz": str(folder / "outside/secret.tgz"),
+        "hr/default/web/absolute.tgz": str(directory / "outside/secret.tgz"),
         "hr/default/web/dangling.tgz": "nowhere",
         "hr/default/web/loop.tgz": "loop.tgz",
         "hr/default/web/inside.tgz": "web-1.0.0.tgz",
@@ -68,7 +68,7 @@ def write_content(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; `rest` is what came after it on the same connection."""
+    """One answer; `rest` is what followed it on the same connection."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -81,7 +81,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent, and what may be answered: one of `status`, these headers (None: absent), this body."""
+    """A request and its permitted answers: one of `status`, these headers (None: absent), this body."""
 
     name: str
     sent: bytes
@@ -93,7 +93,7 @@ class Request:
         return self.name
 
     def check(self, answer: Answer) -> None:
-        """Fails with the answer where it is not what the request deserves."""
+        """Fail with the answer if it is not permitted for the request."""
         assert answer.status in self.status, answer
         for name, value in self.headers.items():
             found = answer.header(name)
@@ -110,9 +110,9 @@ class Request:
 
 
 def check_all(port: int, requests: Iterable[Request]) -> None:
-    """Send each request, and fail with all whose answers are not what they deserve.
+    """Send each request, and fail with all unexpected answers.
 
-    One test for the whole table: as many tests as requests would take longer to collect and report than to run.
+    This is one test for the whole table: one test per request would take longer to collect and report than to run.
     """
     wrong = []
     for one in requests:
@@ -126,7 +126,7 @@ def check_all(port: int, requests: Iterable[Request]) -> None:
 def request(
     target: str | bytes, *headers: str, method: str = "GET", version: str = "HTTP/1.1", body: bytes = b""
 ) -> bytes:
-    """A request as bytes; the target as it stands."""
+    """Return a request as bytes, with the target unchanged."""
     path = target.encode("latin-1") if isinstance(target, str) else target
     lines = [b"%s %s %s" % (method.encode(), path, version.encode())]
     if version == "HTTP/1.1":
@@ -136,7 +136,7 @@ def request(
 
 
 def ask(port: int, sent: bytes, *, timeout: float = 10) -> Answer:
-    """The answer of the server on a port of 127.0.0.1; status 0 where it closes without, and 9 for HTTP/0.9."""
+    """Return the answer of the server on a port of 127.0.0.1; status 0 if it closes without one, and 9 for HTTP/0.9."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout) as connection:
         try:
@@ -146,12 +146,12 @@ def ask(port: int, sent: bytes, *, timeout: float = 10) -> Answer:
                 received += chunk
                 assert time.monotonic() < deadline, f"no end: {received[:200]!r}"
         except (ConnectionResetError, BrokenPipeError):
-            pass  # refused before all of it was read
+            pass  # rejected before all of it was read
     return parse(received, is_head=sent.startswith(b"HEAD "))
 
 
 def parse(received: bytes, *, is_head: bool = False) -> Answer:
-    """The first answer in what was received."""
+    """Parse the first answer in the received bytes."""
     if not received:
         return Answer(0, (), b"")
     if not received.startswith(b"HTTP/"):
@@ -206,7 +206,7 @@ def _served() -> Iterator[Request]:
         yield Request(f"HEAD {path}", request(path, method="HEAD"), (200,), body=b"")
 
 
-_TAG = f'"{1_700_000_000:x}-{len(CHART):x}"'  # as nginx makes it
+_TAG = f'"{1_700_000_000:x}-{len(CHART):x}"'  # as nginx computes it
 _BEFORE, _AT, _AFTER = (f"Tue, 14 Nov 2023 22:13:{second} GMT" for second in (19, 20, 21))
 _CONDITIONS: Mapping[int, tuple[tuple[str, ...], ...]] = {
     200: (
@@ -254,14 +254,17 @@ _RANGES: Mapping[tuple[int, int] | int, tuple[str, ...]] = {
 
 
 def _conditional() -> Iterator[Request]:
-    """Conditions and ranges, where RFC 9110 leaves a choice to the server, and where libraries differ from nginx."""
+    """Return requests with conditions and ranges.
+
+    These are where RFC 9110 leaves a choice to the server, and where libraries differ from nginx.
+    """
     for status, conditions in _CONDITIONS.items():
         for lines in conditions:
             etag = {"etag": _TAG, "content-range": None, **({"content-length": None} if status == 304 else {})}
             headers = {**_REFUSED, "etag": None} if status == 412 else etag
             body = {200: CHART, 304: b""}.get(status)
             yield Request(f"{status} {', '.join(lines)}", request(CHART_PATH, *lines), (status,), headers, body)
-            # A condition is judged before the range.
+            # A condition is evaluated before the range.
             ranged = (206 if status == 200 else status,)
             yield Request(f"range {', '.join(lines)}", request(CHART_PATH, "Range: bytes=0-3", *lines), ranged)
     for expected, values in _RANGES.items():
@@ -277,7 +280,7 @@ def _conditional() -> Iterator[Request]:
                 yield Request(name, sent, (200,), _TGZ, CHART)
             else:
                 yield Request(name, sent, (416,), {"content-range": rf"bytes \*/{len(CHART)}"})
-    # Bytes of two versions must not become one file.
+    # Bytes of two versions must not be combined into one file.
     versions: dict[int, tuple[str, ...]] = {206: (_TAG, _AT, "Tuesday, 14-Nov-23 22:13:20 GMT")}
     versions[200] = (f"W/{_TAG}", '"other"', _TAG[1:-1], "*", _BEFORE, _AFTER, "yesterday", "")
     for status, validators in versions.items():
@@ -290,7 +293,7 @@ def _conditional() -> Iterator[Request]:
     yield Request("range of gzip", request(INDEX_PATH, *both), (200,), {"content-encoding": "gzip"})
 
 
-_UP = (  # one step up, as the parsers of twenty years have read it
+_UP = (  # one directory up, as parsers have accepted it for twenty years
     *("..", "%2e%2e", "%2E%2e", ".%2e", "%2e.", "%252e%252e", "%c0%ae%c0%ae", "%e0%80%ae%e0%80%ae", "%f0%80%80%ae" * 2),
     *("%uff0e%uff0e", "..;", "..%00", "..%20", "%2e%2e%0d", "...", "..%3f", "\xc0\xae\xc0\xae"),
 )
@@ -375,8 +378,8 @@ def _protocol() -> Iterator[Request]:
     yield Request("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", bad)
     yield Request("GET with a body", request(INDEX_PATH, "Content-Length: 5", body=b"hello"), bad)
 
-    # Each of them hides a second request from a reader of lengths who disagrees with the first one. Where the server
-    # answers it, a proxy before it can be made to hand the answer to somebody else.
+    # Each of them hides a second request from a parser that reads lengths differently than the first one. If the server
+    # answers it, a proxy can be made to pass the answer to another client.
     hidden = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
     chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(hidden), hidden)
     length = f"Content-Length: {len(hidden)}"
@@ -402,7 +405,7 @@ def _protocol() -> Iterator[Request]:
 
 
 SERVED = tuple(_served())  # 2xx
-CONDITIONAL = tuple(_conditional())  # by a condition or a range
-REFUSED = tuple(_refused())  # by what is asked for
-PROTOCOL = tuple(_protocol())  # by how it is asked for
+CONDITIONAL = tuple(_conditional())  # because of a condition or a range
+REFUSED = tuple(_refused())  # because of what is requested
+PROTOCOL = tuple(_protocol())  # because of how it is requested
 REQUESTS = (*SERVED, *CONDITIONAL, *REFUSED, *PROTOCOL)

@@ -1,14 +1,14 @@
-"""Pages of the documentation, run: their files are written, their commands typed into a shell, the output compared.
+"""Run pages of the documentation: write their files, type their commands into a shell, and compare the output.
 
-What a page shows is one session from its top to its end, in one folder:
+A page is one session from top to bottom, in one directory:
 
-- a block of any language with `title="PATH"`, or below a line ``PATH`:` as the how-to pages have it, is a file, which
-  is written;
-- a `console` block is typed line by line (`> ` goes on with the line before, as in a shell), and what comes is compared
-  with what stands below each line. `…` stands for anything in a line, a line `…` for any lines;
-- what stands above a line `^C` is waited for, and then the command is ended;
-- a `sh` block is typed as a whole, and has to succeed; what it prints is not on the page;
-- a block with `title="in the cluster"` needs one, and is left out.
+- a block of any language with `title="PATH"`, or below a line ``PATH`:` as in the how-to pages, is a file, which is
+  written;
+- a `console` block is typed line by line (`> ` continues the line before, as in a shell), and the output is compared
+  with the lines below each command. `…` matches anything in a line, a line `…` matches any lines;
+- a command with a line `^C` at the end of its output is interrupted once it has printed that output;
+- a `sh` block is typed as a whole, and has to succeed; its output is not on the page;
+- a block with `title="in the cluster"` needs a cluster, and is skipped.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from tests.support.registry import program
 ROOT = Path(__file__).resolve().parents[2]
 IN_THE_CLUSTER = "in the cluster"
 _SHELLS = ("console", "sh", "bash", "shell")
-_PATIENCE = 120.0  # seconds for one command, on the busiest of machines
+_TIMEOUT = 120.0  # seconds for one command, even on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: its language, its title (or ""), its text, the line of the page on which it begins, and the
-    heading (`##`) below which it stands, "" before the first.
+    """A fenced block: its language, title, content, first line on the page, and section heading (`##`).
+
+    Title and section are "" if there is none.
     """
 
     language: str
@@ -59,13 +60,13 @@ class Block:
 
 
 def all_pages() -> list[str]:
-    """The pages that people read, by their paths in the repository."""
+    """Return the pages of the documentation, by their paths in the repository."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     return sorted(path.relative_to(ROOT).as_posix() for path in pages if path.exists())
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of a page, those in lists too, in order."""
+    """Return the fenced blocks of a page in order, including those in lists."""
     found = []
     section = lead = ""
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse((ROOT / page).read_text(encoding="utf-8"))
@@ -85,7 +86,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def steps(block: Block) -> Iterator[tuple[str, str]]:
-    """The commands of a `console` block, each with what stands below it."""
+    """Return the commands of a `console` block, each with the output below it."""
     command, printed = "", ""
     for line in block.text.splitlines(keepends=True):
         if line.startswith("$ "):
@@ -101,7 +102,7 @@ def steps(block: Block) -> Iterator[tuple[str, str]]:
 
 
 def fits(printed: str, shown: str) -> bool:
-    """Whether a page shows what was printed."""
+    """Whether the printed output matches the one that a page shows."""
     pattern = "".join(
         "(?:.*\n)*" if line == "…\n" else ".*".join(map(re.escape, line.split("…"))) for line in shown.splitlines(True)
     )
@@ -110,17 +111,17 @@ def fits(printed: str, shown: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a page needs besides its folder: variables, and words in place of its own, a port for instance."""
+    """What a page needs besides its directory: variables, and replacements for its own words, such as a port."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
 
 
-def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
-    """Run a page in `folder`. Returns how many commands were run; raises AssertionError with what differs."""
+def run_page(page: str, directory: Path, stage: Stage | None = None) -> int:
+    """Run a page in `directory`. Returns the number of commands; raises AssertionError with the first difference."""
     stage = stage or Stage()
     count = 0
-    with _shell(folder, stage.environment) as shell:
+    with _shell(directory, stage.environment) as shell:
         for block in blocks(page):
             text = block.text
             for old, new in stage.instead.items():
@@ -128,8 +129,8 @@ def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
             block = replace(block, text=text)
             where = f"{page}, the block in line {block.line}"
             if block.is_file:
-                path = (folder / block.title).resolve()
-                assert path.is_relative_to(folder.resolve()), where
+                path = (directory / block.title).resolve()
+                assert path.is_relative_to(directory.resolve()), where
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             elif block.is_session and block.language == "console":
@@ -149,7 +150,7 @@ def run_page(page: str, folder: Path, stage: Stage | None = None) -> int:
 
 
 class Shell:
-    """A bash that remembers where it is. Both of its streams are one, as in a terminal."""
+    """A bash that keeps its working directory. Both output streams are one, as in a terminal."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None and process.stdout is not None
@@ -157,7 +158,7 @@ class Shell:
         self._count = 0
 
     def type(self, command: str) -> tuple[str, int]:
-        """What a command, or several, print, and the exit status."""
+        """Run one or more commands and return their output and the exit status."""
         self._count += 1
         end = f"--- end of command {self._count}, with "
         text = command if command.endswith("\n") else command + "\n"
@@ -169,7 +170,7 @@ class Shell:
         return read[: found.start()], int(found[1])
 
     def wait_for(self, command: str, shown: str) -> str:
-        """What a command prints that goes on until it is ended, which happens once it has printed what is shown."""
+        """Run a command that does not end by itself; interrupt it once it has printed what the page shows."""
         self._write(f"{command.rstrip()} &\n")
         printed = self._read(lambda read: fits(read, shown))
         self.type("kill $!; wait $!")
@@ -181,7 +182,7 @@ class Shell:
 
     def _read(self, enough: Callable[[str], bool]) -> str:
         read = b""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while not enough(read.decode(errors="replace")):
             ready, _, _ = select.select([self._out], [], [], max(0.0, deadline - time.monotonic()))
             if not (data := os.read(self._out.fileno(), 1 << 16) if ready else b""):
@@ -191,12 +192,12 @@ class Shell:
 
 
 @contextlib.contextmanager
-def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
-    """A bash in `folder`, with this kcd-gen, without the configuration of who runs the tests."""
-    binaries = folder.parent / f"{folder.name}-bin"
+def _shell(directory: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
+    """Start a bash in `directory` with this kcd-gen, without the configuration of the user who runs the tests."""
+    binaries = directory.parent / f"{directory.name}-bin"
     binaries.mkdir()
     (binaries / "kcd-gen").symlink_to(Path(sys.executable).parent / "kcd-gen")
-    home = folder.parent / f"{folder.name}-home"
+    home = directory.parent / f"{directory.name}-home"
     home.mkdir()
     (home / ".gitconfig").write_text("[init]\ndefaultBranch = main\n", encoding="utf-8")
     person = {"NAME": "A", "EMAIL": "a@example.com", "DATE": "2025-01-01T00:00:00Z"}
@@ -208,16 +209,16 @@ def _shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
         **{f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in person.items()},
         **environment,
     }
-    with open_shell(folder, variables) as shell:
+    with open_shell(directory, variables) as shell:
         yield shell
 
 
 @contextlib.contextmanager
-def open_shell(folder: Path, variables: Mapping[str, str]) -> Iterator[Shell]:
-    """A bash in `folder` that knows these variables alone."""
+def open_shell(directory: Path, variables: Mapping[str, str]) -> Iterator[Shell]:
+    """Start a bash in `directory` with only these variables."""
     process = subprocess.Popen(
         [program("bash", "bash"), "--norc", "--noprofile"],
-        cwd=folder,
+        cwd=directory,
         env=variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -229,7 +230,7 @@ def open_shell(folder: Path, variables: Mapping[str, str]) -> Iterator[Shell]:
     finally:
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # the shell, and whatever it has left running
+            os.killpg(process.pid, signal.SIGTERM)  # the shell, and whatever it left running
         process.stdin.close()
         process.stdout.close()
         process.wait(10)

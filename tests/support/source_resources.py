@@ -1,4 +1,4 @@
-"""KuboCD's resources as strings of YAML, and what becomes of them as the sources of a cluster."""
+"""KuboCD resources as YAML strings, and the result of loading them as a cluster's sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ API = "kubocd.kubotal.io/v1alpha1"
 
 @dataclass(frozen=True)
 class Checkout:
-    """What came of a folder of sources."""
+    """The result of loading a directory of sources."""
 
     resources: list[Resource]
     complete: bool
@@ -24,7 +24,7 @@ class Checkout:
 
     @property
     def said(self) -> list[str]:
-        """The problems as `place: severity[code]: message`."""
+        """Return the problems as `position: severity[code]: message`."""
         return [f"{one.position or '-'}: {one.severity}[{one.code}]: {one.message}" for one in self.found]
 
     def only(self) -> Problem:
@@ -36,7 +36,7 @@ Load = Callable[..., Checkout]
 
 
 def release(name: str = "web", extra: str = "", metadata: str = "") -> str:
-    """A Release as text; `extra` are further lines of its spec, `metadata` of its metadata."""
+    """Return a Release as a string; `extra` are additional lines of its spec, `metadata` of its metadata."""
     package = "package:\n  repository: registry.example.com/web\n  tag: 1.0.0\n"
     return _resource("Release", name, package + textwrap.dedent(extra), metadata)
 

@@ -1,4 +1,4 @@
-"""Templates to render, each as a unit of its own."""
+"""Templates to render, each as a separate unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the tests search: briefly by hand, further where THOROUGH_TESTS is set, as `.ci/run` and CI do."""
+"""How far tests search: briefly by default, further if THOROUGH_TESTS is set, as in `.ci/run` and CI."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ THOROUGH = bool(os.environ.get("THOROUGH_TESTS") or os.environ.get("CI"))
 
 
 def count(by_hand: int, thorough: int) -> int:
-    """Return the number of examples, points or texts that a test looks at in this run."""
+    """Return how many examples, points or strings a test tries in this run."""
     return thorough if THOROUGH else by_hand

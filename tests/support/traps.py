@@ -1,4 +1,4 @@
-"""A checkout that tries to be run: whatever of it a script or program takes for its own leaves a mark.
+"""A hostile checkout: every script or program that it could make a job run leaves a mark.
 
 Programs and Python modules have the names of those that CI uses; there are configuration files of pip, git and Python,
 and a bare repository among the files, whose configuration names commands.
@@ -30,16 +30,16 @@ class Traps:
     marks: Path
 
     def sprung(self) -> list[str]:
-        """What was run or read, by name."""
+        """Return the names of the traps that were run or read."""
         return sorted(path.name for path in self.marks.iterdir())
 
     def path(self, checkout: Path, *safe: Path) -> str:
-        """A PATH that finds the traps first, in each way in which one can come to name a checkout."""
+        """Return a PATH that finds the traps first, with every way to name a checkout."""
         unsafe = [".", "", "node_modules/.bin", "./bin", f"{checkout}/bin", f"{checkout}/../{checkout.name}/bin"]
         return ":".join([*unsafe, *map(str, safe), "/usr/local/bin", "/usr/bin", "/bin", ""])
 
     def environment(self, checkout: Path, *safe: Path) -> dict[str, str]:
-        """The variables of a job that trusts its checkout: only commands and imports from there must not follow."""
+        """Return the variables of a job that trusts its checkout, except for commands and imports from it."""
         return {
             "PATH": self.path(checkout, *safe),
             "PYTHONPATH": f".:{checkout}",
@@ -48,46 +48,47 @@ class Traps:
             "CDPATH": f"{checkout}/elsewhere",
         }
 
-    def lay(self, folder: Path) -> None:
-        """Fill a folder of a checkout."""
+    def lay(self, directory: Path) -> None:
+        """Fill a directory of a checkout with traps."""
         self.marks.mkdir(exist_ok=True)
         for name in _MODULES.split():
             for path in (f"{name}.py", f"{name}/__init__.py", f"{name}/__main__.py"):
-                self._module(folder / path, name)
-        self._module(folder / "kubocd_gen/comments/command.py", "command")
+                self._module(directory / path, name)
+        self._module(directory / "kubocd_gen/comments/command.py", "command")
         site = f"userbase/lib/python3.{sys.version_info.minor}/site-packages"
-        self._module(folder / site / "usercustomize.py", "user site")
-        for place in (folder, folder / "bin", folder / "node_modules/.bin"):
+        self._module(directory / site / "usercustomize.py", "user site")
+        for location in (directory, directory / "bin", directory / "node_modules/.bin"):
             for name in _PROGRAMS.split():
-                self._program(place / name)
-        self._text(folder / "trap.pth", f"import pathlib; pathlib.Path({self._mark('pth')!r}).touch()\n")
-        self._text(folder / "pip.conf", f"[global]\nlog = {self._mark('pip.conf')}\n")
-        self._text(folder / "setup.cfg", f"[global]\nlog = {self._mark('setup.cfg')}\n")
-        self._text(folder / "setup.py", f"import pathlib; pathlib.Path({self._mark('setup.py')!r}).touch()\n")
-        self._text(folder / "requirements.txt", "./bin\n")
+                self._program(location / name)
+        self._text(directory / "trap.pth", f"import pathlib; pathlib.Path({self._mark('pth')!r}).touch()\n")
+        self._text(directory / "pip.conf", f"[global]\nlog = {self._mark('pip.conf')}\n")
+        self._text(directory / "setup.cfg", f"[global]\nlog = {self._mark('setup.cfg')}\n")
+        self._text(directory / "setup.py", f"import pathlib; pathlib.Path({self._mark('setup.py')!r}).touch()\n")
+        self._text(directory / "requirements.txt", "./bin\n")
         self._text(
-            folder / "pyproject.toml",
+            directory / "pyproject.toml",
             '[build-system]\nrequires = []\nbuild-backend = "setup"\nbackend-path = ["."]\n',
         )
-        self._text(folder / "pyvenv.cfg", f"home = {folder}/bin\n")
+        self._text(directory / "pyvenv.cfg", f"home = {directory}/bin\n")
         for name in (".bashrc", ".bash_profile", ".profile", ".envrc", ".env"):
-            self._text(folder / name, f": >{self._mark(name)}\n")
-        self._text(folder / "elsewhere/platform/keep", "")
-        self._text(folder / ".netrc", "default login trap password trap\n")
+            self._text(directory / name, f": >{self._mark(name)}\n")
+        self._text(directory / "elsewhere/platform/keep", "")
+        self._text(directory / ".netrc", "default login trap password trap\n")
         self._text(
-            folder / ".gitmodules", f'[submodule "x"]\n\tpath = x\n\turl = x\n\tupdate = !{self._command("update")}\n'
+            directory / ".gitmodules",
+            f'[submodule "x"]\n\tpath = x\n\turl = x\n\tupdate = !{self._command("update")}\n',
         )
-        self._text(folder / ".gitattributes", "*.yaml diff=trap filter=trap merge=trap\n")
+        self._text(directory / ".gitattributes", "*.yaml diff=trap filter=trap merge=trap\n")
 
-    def lay_repository(self, folder: Path) -> None:
-        """Make a folder of a checkout look like a bare repository, whose configuration git would believe."""
-        self._text(folder / "HEAD", f"{_NO_COMMIT}\n")
+    def lay_repository(self, directory: Path) -> None:
+        """Make a directory of a checkout look like a bare repository, whose configuration git would read."""
+        self._text(directory / "HEAD", f"{_NO_COMMIT}\n")
         for name in ("objects", "refs/heads"):
-            self._text(folder / name / "keep", "")
+            self._text(directory / name / "keep", "")
         for name in ("config", ".gitconfig"):
-            self._text(folder / name, self._git_config())
+            self._text(directory / name, self._git_config())
         for name in ("post-checkout", "post-index-change", "pre-auto-gc", "reference-transaction"):
-            self._program(folder / "hooks" / name)
+            self._program(directory / "hooks" / name)
 
     def _git_config(self) -> str:
         run = self._command
@@ -128,18 +129,18 @@ class Traps:
         return str(self.marks / name)
 
     def _command(self, name: str) -> str:
-        """A command of one word for git, which splits at blanks and takes `#` and `;` for comments."""
+        """Return a command of one word for git, which splits at blanks and takes `#` and `;` for comments."""
         script = self.marks.with_name("commands") / name
         self._program(script)
         return str(script)
 
     def _program(self, path: Path) -> None:
-        if not path.exists():  # `pip` is a package there, and can't be a program besides
+        if not path.exists():  # `pip` is a package there, and can't be a program too
             self._text(path, f"#!/bin/sh\n: >'{self._mark(path.name)}'\nexit 97\n")
             path.chmod(0o755)
 
     def _module(self, path: Path, name: str) -> None:
-        # `posix` is a part of the interpreter: `encodings` is imported before there is `open`.
+        # `posix` is part of the interpreter: `encodings` is imported before `open` exists.
         mark = self._mark(f"{name} (Python)")
         touch = f"posix.close(posix.open({mark!r}, posix.O_WRONLY | posix.O_CREAT))"
         self._text(path, f"import posix\n{touch}\nraise SystemExit(97)\n")
@@ -149,10 +150,10 @@ class Traps:
         path.write_text(text)
 
 
-def interpreter(folder: Path) -> Path:
-    """A folder with `python3` alone: the Python that this environment was made with."""
-    folder.mkdir()
-    script = folder / "python3"
+def interpreter(directory: Path) -> Path:
+    """Create a directory with only `python3`: the Python of this environment."""
+    directory.mkdir()
+    script = directory / "python3"
     script.write_text(f"#!/bin/sh\nexec '{Path(sys.base_prefix, 'bin', f'python3.{sys.version_info.minor}')}' \"$@\"\n")
     script.chmod(0o755)
-    return folder
+    return directory

@@ -1,4 +1,4 @@
-"""A checkout in miniature: sources, packages, and the command line that compiles them."""
+"""A miniature checkout: sources, packages, and the command line that compiles them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ modules:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run of the command line left behind."""
+    """The result of running the command line."""
 
     exit: int
     out: str
@@ -49,17 +49,17 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        """Everything that the user saw, for a snapshot."""
+        """Return all output that the user sees, for a snapshot."""
         return f"exit {self.exit}\n{self.out}{'---' if self.out and self.err else ''}\n{self.err}".rstrip("\n") + "\n"
 
 
 def kcd_gen(*arguments: str, directory: Path, environment: Mapping[str, str] | None = None) -> Outcome:
-    """Run the console script's own function in `directory`, without the cost of another Python."""
+    """Run the console script's own function in `directory`, without the cost of another Python process."""
     out, err = io.StringIO(), io.StringIO()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("KCD_", "HELM_"))}
     for name in ("NO_COLOR", "FORCE_COLOR"):
         clean.pop(name, None)
-    clean["XDG_CACHE_HOME"] = str(directory / ".cache")  # never the user's
+    clean["XDG_CACHE_HOME"] = str(directory / ".cache")  # never the user's own
     code: object = None
     with (
         contextlib.chdir(directory),
@@ -77,7 +77,7 @@ def kcd_gen(*arguments: str, directory: Path, environment: Mapping[str, str] | N
 
 
 def package_content(manifest: str, status: str) -> bytes:
-    """A package's content layer, with a small chart for each that `status` names."""
+    """Return a package's content layer, with a small chart for each name in `status`."""
     charts = {}
     for chart in (yaml.safe_load(status).get("chartByModule") or {}).values():
         name, version = chart["name"], chart["version"]
@@ -87,7 +87,7 @@ def package_content(manifest: str, status: str) -> bytes:
 
 
 def status_of(manifest: str) -> str:
-    """A `status.yaml` with the chart `<module>`, version 1.0.0, for every module of a manifest."""
+    """Return a `status.yaml` with the chart `<module>`, version 1.0.0, for every module of a manifest."""
     try:
         read = read_document(manifest, "original.yaml")
     except ProblemsError:
@@ -100,7 +100,7 @@ def status_of(manifest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """`sources/`, `packages/` (an image layout) and `output/` below `root`. Texts are dedented."""
+    """`sources/`, `packages/` (an image layout) and `output/` below `root`. Strings are dedented."""
 
     root: Path
     layers: dict[str, bytes] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Workspace:
         path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     def release(self, name: str, spec: str = "", *, package: str = WEB, namespace: str = "default") -> None:
-        """A Release in a file of its own; `spec` is the YAML of further fields."""
+        """Write a Release to its own file; `spec` is the YAML of additional fields."""
         repository, _, tag = package.rpartition(":")
         head = f"""\
             apiVersion: kubocd.kubotal.io/v1alpha1
@@ -136,20 +136,22 @@ class Workspace:
         return self.run("build", "--offline", *flags, environment=environment)
 
     def run(self, command: str, *flags: str, environment: Mapping[str, str] | None = None) -> Outcome:
-        """A command that takes a project from its flags."""
+        """Run a command that takes a project from its flags."""
         where = ("--source", "sources", "--output", "output", "--vendor", "packages")
         return kcd_gen(command, *where, *flags, directory=self.root, environment=environment)
 
 
-def files_below(folder: Path) -> dict[str, bytes]:
-    """Content of every file below `folder`, by its path from there; of a folder that does not exist, nothing."""
+def files_below(directory: Path) -> dict[str, bytes]:
+    """Return the content of every file below `directory` by relative path; empty if the directory does not exist."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
     }
 
 
 def helm_releases(output: Path) -> dict[str, Mapping[str, object]]:
-    """The spec of each written HelmRelease, by `namespace/name`."""
+    """Return the spec of each written HelmRelease, by `namespace/name`."""
     found = {}
     for path in sorted((output / "flux").rglob("*/*.yaml")):
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):

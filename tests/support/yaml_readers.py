@@ -1,8 +1,8 @@
-"""Strict YAML readers that follow the rules of those in the cluster, written without looking at the emitter.
+"""Strict YAML readers with the rules of those in the cluster, written independently of the emitter.
 
-`go_v2` is what sigs.k8s.io/yaml reads (goyaml v2: YAML 1.1 as its `resolve.go` has it), `go_v3` is yaml.v3 and
-kustomize's kyaml, `core` is the core schema of YAML 1.2.2 (10.3.2), and `one_one` the types of yaml.org for 1.1. They
-share libyaml's grammar, of which goyaml is a port, and refuse duplicate keys, merges and keys that are no strings.
+`go_v2` is what sigs.k8s.io/yaml reads (goyaml v2: YAML 1.1 as in its `resolve.go`), `go_v3` is yaml.v3 and kustomize's
+kyaml, `core` is the core schema of YAML 1.2.2 (10.3.2), and `one_one` has the types of yaml.org for 1.1. They share
+libyaml's grammar, of which goyaml is a port, and reject duplicate keys, merges and keys that are not strings.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def core(text: str) -> Any:
 
 
 def one_one(text: str) -> Any:
-    """The regular expressions of yaml.org/type, where a value that Go takes for a string may be a number or a date."""
+    """The regular expressions of yaml.org/type; a value that is a string in Go can be a number or a date here."""
     if re.fullmatch(r"~|null|Null|NULL|", text):
         return None
     if re.fullmatch(r"y|Y|yes|Yes|YES|on|On|ON|true|True|TRUE", text):
@@ -91,7 +91,7 @@ READERS: dict[str, Resolver] = {"go v2": go_v2, "go v3": go_v3, "1.2 core": core
 
 
 def read(text: str, resolve: Resolver, loader: Any = yaml.CSafeLoader) -> list[Any]:
-    """The documents of `text` as plain values."""
+    """Return the documents of `text` as plain values."""
     return [_value(node, resolve) for node in yaml.compose_all(text, Loader=loader)]
 
 
@@ -133,7 +133,7 @@ def _go(text: str, words: dict[str, Any], prefixes: dict[str, int]) -> Any:
 
 
 def _parse_int(text: str) -> int | None:
-    """Go's ParseInt and ParseUint with base 0, for 64 bits."""
+    """Parse like Go's ParseInt and ParseUint with base 0, for 64 bits."""
     match = re.fullmatch(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))", text)
     if not match:
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.fleet import write_cluster
-from tests.faults.output.driver import Driver, Ended
+from tests.faults.output.driver import Driver, RunResult
 from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -22,18 +22,18 @@ BUILD = ("build", "--offline", "--source", "sources", "--output", "out", "--vend
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """`sources` and `layout` are in `root`, and what they compile to is `output`, a file's content by its path."""
+    """`sources` and `layout` are in `root`, and `output` is their compiled output, a file's content by its path."""
 
     root: Path
     output: Mapping[str, bytes]
 
-    def checkout(self, folder: Path, before: Platform | None = None) -> Path:
-        """A copy in `folder`, with the output that `before` had, if any."""
+    def checkout(self, directory: Path, before: Platform | None = None) -> Path:
+        """Return a copy in `directory`, with the output of `before`, if any."""
         for name in ("sources", "layout"):
-            shutil.copytree(self.root / name, folder / name)
+            shutil.copytree(self.root / name, directory / name)
         if before:
-            shutil.copytree(before.root / "out", folder / "out")
-        return folder
+            shutil.copytree(before.root / "out", directory / "out")
+        return directory
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def driver() -> Iterator[Driver]:
 
 @pytest.fixture(scope="session")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    """22 Releases."""
+    """The platform with 22 Releases."""
     root = tmp_path_factory.mktemp("old")
     write_cluster(root, releases=24)
     for number in (3, 11):
@@ -60,7 +60,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Platform:
 
 @pytest.fixture(scope="session")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    """Two Releases more and two fewer, eight with other charts, six with other parameters."""
+    """The platform with two Releases added and two removed, eight with other charts, six with other parameters."""
     root = tmp_path_factory.mktemp("new")
     write_cluster(root, releases=24, versions=dict.fromkeys(range(8), "2.0.0"))
     for number in (5, 20):
@@ -73,25 +73,27 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Platform:
 
 @pytest.fixture(scope="session")
 def points(tmp_path_factory: pytest.TempPathFactory, driver: Driver, old: Platform, new: Platform) -> int:
-    """How many changes to the disk the way from `old` to `new` takes."""
+    """Return the number of disk changes that an update from `old` to `new` takes."""
     root = new.checkout(tmp_path_factory.mktemp("whole"), old)
     whole = killed(driver, root)
-    assert (whole.code, files_below(root / "out")) == (0, new.output), whole.said
+    assert (whole.code, files_below(root / "out")) == (0, new.output), whole.output
     return whole.points
 
 
 def build(root: Path, *flags: str) -> Outcome:
-    """A build in this process."""
+    """Build in this process."""
     return kcd_gen(*BUILD, *flags, directory=root)
 
 
-def killed(driver: Driver, root: Path, *flags: str, point: int | None = None, seconds: float | None = None) -> Ended:
-    """A build in a process of its own that is killed."""
+def killed(
+    driver: Driver, root: Path, *flags: str, point: int | None = None, seconds: float | None = None
+) -> RunResult:
+    """Start a build in a separate process that is killed."""
     return driver.run(root, (*BUILD, *flags), point=point, seconds=seconds)
 
 
 def start(root: Path, *flags: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-    """The command itself, after the words `before`."""
+    """Start the command itself, after the words `before`."""
     return subprocess.Popen(
         [*before, sys.executable, "-m", "kubocd_gen", *BUILD, *flags],
         cwd=root,
@@ -109,7 +111,7 @@ def run(root: Path, *flags: str, before: Sequence[str] = ()) -> Outcome:
 
 
 def units(files: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
-    """The files that are replaced together: those of a chart folder, and each other one for itself."""
+    """Return the groups of files that are replaced together: a chart directory, and every other file by itself."""
     found: dict[str, dict[str, bytes]] = {}
     for path, content in files.items():
         if not path.startswith(".kcd-gen/.staging/"):

@@ -1,6 +1,6 @@
-"""Runs of kcd-gen that are killed: each is a process of its own, forked from one that has imported everything.
+"""Run kcd-gen and kill it: each run is a separate process, forked from one that has imported everything.
 
-`Driver` starts `python -m tests.faults.output.driver`, which takes a line of JSON for each run and gives one back.
+`Driver` starts `python -m tests.faults.output.driver`, which reads a line of JSON for each run and prints one.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _CHANGES = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended: its exit code (negative: the signal), what it said, and the number of points to kill it at."""
+class RunResult:
+    """How a run ended: its exit code (negative: the signal), its output, and the number of points to kill it at."""
 
     code: int
-    said: str
+    output: str
     points: int
 
 
@@ -45,10 +45,10 @@ class Driver:
         point: int | None = None,
         seconds: float | None = None,
         limit: int | None = None,
-    ) -> Ended:
+    ) -> RunResult:
         """Run kcd-gen with `arguments`; SIGKILL it at change number `point` of the output, or after `seconds`.
 
-        When it begins to write, no file may become larger than `limit`.
+        Once it begins to write, no file can become larger than `limit`.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -61,41 +61,41 @@ class Driver:
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        return Ended(**json.loads(self._process.stdout.readline()))
+        return RunResult(**json.loads(self._process.stdout.readline()))
 
     def close(self) -> None:
         self._process.communicate()
 
 
 def _serve() -> None:
-    # Only what starts no thread: a fork takes none along.
+    # Only import what starts no thread: a fork copies no threads.
     import kubocd_gen.cli.build  # noqa: F401
 
-    os.fsync = lambda fd: None  # what a process has written outlives it; only a power cut would lose it
+    os.fsync = lambda fd: None  # written data survives the process; only a power cut would lose it
 
     for line in sys.stdin:
         order = json.loads(line)
-        said, counted = (Path(order["directory"]) / name for name in (".said", ".points"))
-        for path in (said, counted):
+        output, counted = (Path(order["directory"]) / name for name in (".output", ".points"))
+        for path in (output, counted):
             path.write_text("")
         child = os.fork()
         if not child:
-            _run(order, said, counted)
+            _run(order, output, counted)
         if order["seconds"] is not None:
             time.sleep(order["seconds"])
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        ended = {"code": code, "said": said.read_text(), "points": int(counted.read_text() or 0)}
+        ended = {"code": code, "output": output.read_text(), "points": int(counted.read_text() or 0)}
         print(json.dumps(ended), flush=True)  # noqa: T201
 
 
-def _run(order: dict[str, Any], said: Path, counted: Path) -> None:
+def _run(order: dict[str, Any], output_file: Path, counted: Path) -> None:
     from kubocd_gen.cli import main
 
     code: Any = 70
     try:
         os.chdir(order["directory"])
-        output = os.open(said, os.O_WRONLY | os.O_APPEND)
+        output = os.open(output_file, os.O_WRONLY | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
         sys.argv = ["kcd-gen", *order["arguments"]]
@@ -111,7 +111,7 @@ def _run(order: dict[str, Any], said: Path, counted: Path) -> None:
 
 
 def _kill_at(point: int | None, limit: int | None) -> list[int]:
-    """Count the changes that are made to the disk once the staging folder appears, and kill the process at `point`.
+    """Count the disk changes once the staging directory appears, and kill the process at number `point`.
 
     With the first of them, set the `limit` of a file's size.
     """

@@ -1,7 +1,7 @@
-"""Disks that are full, can't be written, or refuse half-way: the output stays as it was, and the message says why.
+"""Disks that are full, read-only, or fail half-way: the output stays unchanged, and the message gives the reason.
 
-What only a mount or a file attribute can do is tried where the machine allows it; full disks and missing rights have a
-test that needs neither.
+Faults that need a mount or a file attribute are tested where the machine allows it; full disks and missing permissions
+also have a test that needs neither.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from tests.faults.output.conftest import BUILD, Platform, build, run
 from tests.faults.output.driver import Driver
 from tests.support.workspace import files_below
 
-# Root writes anywhere; without these it is a user like any other, who owns the files.
-_ORDINARY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
+# Root can write anywhere; without these capabilities it is an ordinary user who owns the files.
+_UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
 
 Mount = Callable[..., None]
 
 
 @pytest.fixture
 def mount() -> Iterator[Mount]:
-    """Run `mount` with some arguments, of which the last is where; unmounted at the end."""
+    """Return a function that runs `mount`; its last argument is the mount point, which is unmounted at the end."""
     mounted: list[str] = []
 
     def call(*arguments: str) -> None:
         done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
         if done.returncode and os.geteuid():
-            pytest.skip("only root may mount")
+            pytest.skip("only root can mount")
         if done.returncode:
             pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
         if "remount" not in arguments[1]:
             mounted.append(arguments[-1])
 
     yield call
-    for place in reversed(mounted):
-        subprocess.run(["umount", place], check=True)
+    for target in reversed(mounted):
+        subprocess.run(["umount", target], check=True)
 
 
 def state(out: Path) -> dict[str, tuple[bytes, int, int]]:
@@ -51,7 +51,9 @@ def state(out: Path) -> dict[str, tuple[bytes, int, int]]:
 
 
 @pytest.mark.parametrize("spare", [0, 8, 25, 40, 400])
-def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mount: Mount, spare: int) -> None:
+def test_a_full_disk_leaves_the_output_unchanged(
+    tmp_path: Path, old: Platform, new: Platform, mount: Mount, spare: int
+) -> None:
     (tmp_path / "out").mkdir()
     mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path / "out"))
     old.checkout(tmp_path / "first")
@@ -80,20 +82,20 @@ def test_a_disk_that_runs_full(tmp_path: Path, old: Platform, new: Platform, mou
 
 
 @pytest.mark.parametrize("limit", [200, 1000])
-def test_files_that_may_not_become_large(
+def test_a_file_size_limit_leaves_the_output_unchanged(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, limit: int
 ) -> None:
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
-    ended = driver.run(root, (*BUILD, "--quiet"), limit=limit)  # what it prints goes to a file, too
-    assert ended.code == 1, ended.said
-    assert "out: error[unwritable-output]" in ended.said
-    assert "File too large" in ended.said
+    ended = driver.run(root, (*BUILD, "--quiet"), limit=limit)  # its output goes to a file, too
+    assert ended.code == 1, ended.output
+    assert "out: error[unwritable-output]" in ended.output
+    assert "File too large" in ended.output
     assert state(root / "out") == before
     assert build(root).exit == 0
 
 
-def test_an_output_that_can_only_be_read(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
+def test_a_read_only_output_is_an_error(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
     root = new.checkout(tmp_path, old)
     mount("--bind", str(root / "out"), str(root / "out"))
     mount("-o", "remount,ro,bind", str(root / "out"))
@@ -107,27 +109,29 @@ def test_an_output_that_can_only_be_read(tmp_path: Path, old: Platform, new: Pla
     assert build(old.checkout(tmp_path / "other"), "--check", "--output", str(root / "out")).exit == 0
 
 
-def test_an_output_that_is_current_needs_no_right_to_write(tmp_path: Path, old: Platform) -> None:
+def test_an_up_to_date_output_needs_no_write_permission(tmp_path: Path, old: Platform) -> None:
     root = old.checkout(tmp_path, old)
-    folders = [path for path in (root / "out", *(root / "out").rglob("*")) if path.is_dir()]
-    for folder in folders:
-        folder.chmod(0o555)
+    directories = [path for path in (root / "out", *(root / "out").rglob("*")) if path.is_dir()]
+    for directory in directories:
+        directory.chmod(0o555)
     try:
-        assert run(root, before=_ORDINARY).exit == 0
+        assert run(root, before=_UNPRIVILEGED).exit == 0
     finally:
-        for folder in folders:
-            folder.chmod(0o755)
+        for directory in directories:
+            directory.chmod(0o755)
 
 
-@pytest.mark.parametrize("folder", [".", ".kcd-gen", ".kcd-gen/apps", "flux", "flux/apps", "hr/apps"])
-def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, folder: str) -> None:
-    """Of these, all but the first two are found when much has been moved already."""
+@pytest.mark.parametrize("directory", [".", ".kcd-gen", ".kcd-gen/apps", "flux", "flux/apps", "hr/apps"])
+def test_a_directory_without_write_permission_leaves_the_output_unchanged(
+    tmp_path: Path, old: Platform, new: Platform, directory: str
+) -> None:
+    """All but the first two are only found when much has already been moved."""
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
-    (root / "out" / folder).chmod(0o555)
-    outcome = run(root, before=_ORDINARY)
-    (root / "out" / folder).chmod(0o755)
-    if folder == ".":  # nothing of it changes but what lies deeper
+    (root / "out" / directory).chmod(0o555)
+    outcome = run(root, before=_UNPRIVILEGED)
+    (root / "out" / directory).chmod(0o755)
+    if directory == ".":  # only what is deeper inside it changes
         assert outcome.exit == 0
         return
     assert outcome.exit == 1, outcome.text
@@ -139,7 +143,7 @@ def test_no_right_to_one_folder(tmp_path: Path, old: Platform, new: Platform, fo
     assert files_below(root / "out") == new.output
 
 
-def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_an_update_that_fails_half_way_is_undone(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     before = state(root / "out")
     stubborn = root / "out/flux/apps/release9.yaml"
@@ -157,11 +161,14 @@ def test_a_file_that_can_t_be_moved_half_way(tmp_path: Path, old: Platform, new:
     assert files_below(root / "out") == new.output
 
 
-def test_an_output_in_a_layer_of_a_container_image(tmp_path: Path, old: Platform, new: Platform, mount: Mount) -> None:
-    mount("-t", "tmpfs", "tmpfs", str(tmp_path))  # overlayfs takes no overlayfs, which a container's disk may be
+def test_an_output_in_a_lower_layer_of_an_overlay_is_an_error(
+    tmp_path: Path, old: Platform, new: Platform, mount: Mount
+) -> None:
+    # A container's disk can be an overlayfs, on which no other overlayfs can be mounted.
+    mount("-t", "tmpfs", "tmpfs", str(tmp_path))
     layers = [tmp_path / name for name in ("upper", "work", "out")]
-    for folder in layers:
-        folder.mkdir()
+    for directory in layers:
+        directory.mkdir()
     below = old.checkout(tmp_path / "below", old) / "out"
     options = f"lowerdir={below},upperdir={layers[0]},workdir={layers[1]},redirect_dir=off"
     mount("-t", "overlay", "-o", options, "overlay", str(layers[2]))

@@ -1,4 +1,4 @@
-"""An output in Git: what branches do to it, and that a build mends whatever a merge leaves."""
+"""An output in Git: a build repairs whatever a merge of branches leaves."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def web(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def git(folder: Path, *arguments: str, check: bool = True) -> str:
+def git(directory: Path, *arguments: str, check: bool = True) -> str:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.excludesFile="]
-    environment = {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
+    environment = {"HOME": str(directory), "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
     command = ["git", *identity, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=check).stdout
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=check).stdout
 
 
 def use_chart(workspace: Workspace, version: str) -> None:
-    """Have the package hold the chart of this version."""
+    """Replace the package's chart with this version."""
     meta = f"apiVersion: v2\nname: web\nversion: {version}\n"
     status = f"apiVersion: v1alpha1\nchartByModule:\n  main: {{name: web, version: {version}}}\n"
     charts = {f"web-{version}.tgz": chart_archive({"web/Chart.yaml": meta.encode()})}
@@ -50,7 +50,7 @@ def commit(workspace: Workspace, message: str) -> None:
 
 
 def merged(workspace: Workspace, one: Callable[[], None], other: Callable[[], None]) -> list[str]:
-    """Merge two branches of `main`, each with a change and a build; the files in conflict."""
+    """Merge two branches of `main`, each with a change and a build; return the files in conflict."""
     for branch, change in (("one", one), ("other", other)):
         git(workspace.root, "checkout", "-q", "-b", branch, "main")
         change()
@@ -59,37 +59,35 @@ def merged(workspace: Workspace, one: Callable[[], None], other: Callable[[], No
     return git(workspace.root, "diff", "--name-only", "--diff-filter=U").split()
 
 
-def assert_mended(workspace: Workspace) -> None:
-    """A build makes the output what a build from nothing makes, and a check takes it."""
+def assert_resolved(workspace: Workspace) -> None:
+    """Check that a build restores the output of a build from scratch, and that `--check` accepts it."""
     outcome = workspace.build()
     assert outcome.exit == 0, outcome.text
-    mended = files_below(workspace.output)
+    built = files_below(workspace.output)
     assert workspace.build("--check").exit == 0
     shutil.rmtree(workspace.output)
     assert workspace.build().exit == 0
-    assert mended == files_below(workspace.output)
+    assert built == files_below(workspace.output)
 
 
 @pytest.mark.parametrize(("first", "second"), [("alpha", "zeta"), ("cache2", "search2"), ("mail2", "queue2")])
-def test_branches_that_add_releases_in_different_places_of_the_list_merge(
-    web: Workspace, first: str, second: str
-) -> None:
+def test_branches_that_add_releases_at_different_positions_merge(web: Workspace, first: str, second: str) -> None:
     assert merged(web, lambda: web.release(first), lambda: web.release(second)) == []
     outcome = web.build("--check")
-    assert (outcome.exit, outcome.err) == (0, "")  # nor is the merged list taken for an edit
-    assert_mended(web)
+    assert (outcome.exit, outcome.err) == (0, "")  # and the merged list is not taken for a manual edit
+    assert_resolved(web)
 
 
-def test_branches_that_add_releases_in_one_place_conflict_in_the_list_alone(web: Workspace) -> None:
+def test_branches_that_add_releases_at_one_position_only_conflict_in_the_list(web: Workspace) -> None:
     conflicts = merged(web, lambda: web.release("new1"), lambda: web.release("new2"))
     assert conflicts == ["output/flux/kustomization.yaml"]
     outcome = web.build("--check")
     assert outcome.exit == 3
     assert "contains a merge conflict; a build overwrites it" in outcome.err
-    assert_mended(web)
+    assert_resolved(web)
 
 
-def test_with_union_merge_no_list_conflicts(web: Workspace) -> None:
+def test_a_union_merge_avoids_conflicts_in_lists(web: Workspace) -> None:
     web.root.joinpath(".gitattributes").write_text("output/flux/kustomization.yaml merge=union\n")
     git(web.root, "add", "-A")
     git(web.root, "commit", "-qm", "attributes")
@@ -97,7 +95,7 @@ def test_with_union_merge_no_list_conflicts(web: Workspace) -> None:
     text = (web.output / "flux/kustomization.yaml").read_text()
     assert "- default/new1.yaml\n" in text
     assert "- default/new2.yaml\n" in text
-    assert_mended(web)
+    assert_resolved(web)
 
 
 def test_branches_that_remove_and_add_merge(web: Workspace) -> None:
@@ -110,8 +108,8 @@ def test_branches_that_remove_and_add_merge(web: Workspace) -> None:
 
 
 @pytest.mark.parametrize("taken", [None, "--ours", "--theirs"])
-def test_a_conflict_in_one_release_is_mended_by_a_build(web: Workspace, taken: str | None) -> None:
-    """Both branches change its parameters and take different charts, and the sources are settled by hand."""
+def test_a_conflict_in_one_release_is_resolved_by_a_build(web: Workspace, taken: str | None) -> None:
+    """Both branches change its parameters and take different charts; the source is merged by hand."""
 
     def change(version: str, replicas: int) -> Callable[[], None]:
         def apply() -> None:
@@ -131,31 +129,31 @@ def test_a_conflict_in_one_release_is_mended_by_a_build(web: Workspace, taken: s
     git(web.root, "add", "-A")
     git(web.root, "commit", "-qm", "merged")
     if taken is None:
-        assert_mended(web)
+        assert_resolved(web)
     assert web.build("--check").exit == 0
 
 
-def test_a_release_that_one_branch_removes_and_the_other_changes(web: Workspace) -> None:
+def test_a_release_removed_in_one_branch_and_changed_in_the_other_is_resolved(web: Workspace) -> None:
     def remove() -> None:
         (web.root / "sources/default-web.yaml").unlink()
 
     merged(web, remove, lambda: web.release("web", "parameters: {replicas: 7}\n"))
     (web.root / "sources/default-web.yaml").unlink()
-    assert_mended(web)
+    assert_resolved(web)
     assert not (web.output / "flux/default/web.yaml").exists()
 
 
-def test_a_release_that_both_branches_add_in_two_ways(web: Workspace) -> None:
+def test_a_release_added_differently_by_two_branches_is_resolved(web: Workspace) -> None:
     merged(
         web,
         lambda: web.release("new", "parameters: {replicas: 2}\n"),
         lambda: web.release("new", "parameters: {replicas: 3}\n"),
     )
     web.release("new", "parameters: {replicas: 4}\n")
-    assert_mended(web)
+    assert_resolved(web)
 
 
-def test_a_release_that_one_branch_renames_and_the_other_changes(web: Workspace) -> None:
+def test_a_release_renamed_in_one_branch_and_changed_in_the_other_is_resolved(web: Workspace) -> None:
     def rename() -> None:
         (web.root / "sources/default-web.yaml").unlink()
         web.release("website")
@@ -164,17 +162,17 @@ def test_a_release_that_one_branch_renames_and_the_other_changes(web: Workspace)
     for path in (web.root / "sources").glob("default-web*.yaml"):
         path.unlink()
     web.release("website", "parameters: {replicas: 7}\n")
-    assert_mended(web)
+    assert_resolved(web)
 
 
-def test_records_that_are_lost_are_written_again(web: Workspace) -> None:
+def test_lost_records_are_rewritten(web: Workspace) -> None:
     shutil.rmtree(web.output / ".kcd-gen")
     assert web.build("--check").exit == 3
-    assert_mended(web)
+    assert_resolved(web)
     assert git(web.root, "status", "--porcelain") == ""
 
 
-def test_folders_that_become_empty_go_with_the_last_release_of_a_namespace(web: Workspace) -> None:
+def test_empty_directories_are_removed_with_the_last_release_of_a_namespace(web: Workspace) -> None:
     for path in (web.root / "sources").iterdir():
         path.unlink()
     web.release("other", namespace="elsewhere")

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what is on disk is old or new, never half, and the next build completes it."""
+"""SIGKILL at any moment: every file on disk is old or new, never partial, and the next build completes the update."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.output.driver import STAGING, Driver
 from tests.support.thorough import count
 from tests.support.workspace import files_below, kcd_gen
 
-_POINTS = count(4, 36)  # of the changes that a build makes to the disk, and
+_POINTS = count(4, 36)  # of the disk changes of a build, and
 _MOMENTS = count(2, 12)  # in time
 
 
@@ -28,7 +28,10 @@ def assert_old_or_new(out: Path, old: Platform, new: Platform) -> None:
 
 
 def assert_completed(root: Path, old: Platform, new: Platform) -> bool:
-    """What a killed build left is sound, is told, and is mended; True if it had been interrupted as it wrote."""
+    """Check that a killed build left a consistent output, which is reported and repaired.
+
+    Returns True if the build was interrupted while writing.
+    """
     out = root / "out"
     assert_old_or_new(out, old, new)
     interrupted = (out / STAGING).exists()
@@ -37,15 +40,15 @@ def assert_completed(root: Path, old: Platform, new: Platform) -> bool:
     checked = build(root, "--check")
     assert checked.exit == (0 if files_below(out) == new.output and not interrupted else 3), checked.text
     assert ("an earlier build was interrupted" in checked.out) == interrupted, checked.text
-    mended = build(root)
-    assert mended.exit == 0, mended.text
+    completed = build(root)
+    assert completed.exit == 0, completed.text
     assert files_below(out) == new.output
     assert not (out / ".kcd-gen/.staging").exists()
     assert {path for path in out.rglob("*") if path.is_dir() and not any(path.iterdir())} == set()
     return interrupted
 
 
-def test_killed_at_any_change_to_the_disk(
+def test_a_build_killed_at_any_disk_change_is_completed(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
 ) -> None:
     chance = random.Random(24)  # noqa: S311 (the same points in each run, so that a failure can be seen again)
@@ -67,7 +70,9 @@ clusters: [{name: prod, sources: [sources], output: out}]
 """
 
 
-def test_killed_at_any_moment(tmp_path: Path, driver: Driver, old: Platform, new: Platform) -> None:
+def test_a_build_killed_at_any_moment_is_completed(
+    tmp_path: Path, driver: Driver, old: Platform, new: Platform
+) -> None:
     root = new.checkout(tmp_path / "whole", old)
     started = time.monotonic()
     assert killed(driver, root).code == 0
@@ -79,7 +84,7 @@ def test_killed_at_any_moment(tmp_path: Path, driver: Driver, old: Platform, new
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.45])
-def test_the_command_itself_killed(
+def test_a_killed_command_is_completed(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, seconds: float
 ) -> None:
     root = new.checkout(tmp_path, old)
@@ -100,7 +105,7 @@ def test_a_completion_that_is_killed_is_completed(
             assert_completed(root, old, new)
 
 
-def test_what_a_killed_build_leaves_is_not_for_git(
+def test_files_of_a_killed_build_are_ignored_by_git(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
 ) -> None:
     root = new.checkout(tmp_path, old)
@@ -108,7 +113,7 @@ def test_what_a_killed_build_leaves_is_not_for_git(
     assert (root / "out" / STAGING / ".gitignore").read_text() == "*\n"
 
 
-def test_the_build_that_completes_another_says_so(
+def test_a_build_that_completes_another_reports_it(
     tmp_path: Path, driver: Driver, old: Platform, new: Platform, points: int
 ) -> None:
     root = new.checkout(tmp_path / "killed", old)

@@ -1,4 +1,4 @@
-"""What goes on around a build: another build, editors, clocks, other people's files, and names that differ in case."""
+"""Interference with a build: another build, editors, clocks, other people's files, and names that differ in case."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def test_two_builds_at_once(tmp_path: Path, old: Platform, new: Platform) -> Non
     for number in range(count(1, 3)):
         root = new.checkout(tmp_path / str(number), old)
         both = [start(root), start(root)]
-        said = [running.communicate()[1] for running in both]
-        assert [running.returncode for running in both] == [0, 0], said
+        errors = [running.communicate()[1] for running in both]
+        assert [running.returncode for running in both] == [0, 0], errors
         assert files_below(root / "out") == new.output
 
 
-def test_two_builds_of_different_sources_at_once_leave_one_of_the_outputs(
+def test_concurrent_builds_of_different_sources_leave_one_of_the_outputs(
     tmp_path: Path, old: Platform, new: Platform
 ) -> None:
     shared = tmp_path / "out"
     for number in range(count(1, 3)):
         roots = [one.checkout(tmp_path / f"{number}-{index}") for index, one in enumerate((old, new))]
         both = [start(root, "--output", str(shared)) for root in roots]
-        said = [running.communicate()[1] for running in both]
-        assert [running.returncode for running in both] == [0, 0], said
+        errors = [running.communicate()[1] for running in both]
+        assert [running.returncode for running in both] == [0, 0], errors
         assert files_below(shared) in (old.output, new.output)
 
 
-def test_a_build_that_waits_for_another_says_so(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_a_build_that_waits_for_another_reports_it(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     other = os.open(root / "out", os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
@@ -67,7 +67,7 @@ def source(tmp_path: Path) -> Path:
 
 
 class Unsettled:
-    """A source of which half is there each of the first `times` that it is opened; the rest comes as it is read."""
+    """A source that is half written each of the first `times` it is opened; a read completes it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
         self.left = times
@@ -85,7 +85,7 @@ class Unsettled:
 
 
 class _Writing:
-    """A file of which the second half is written once the first is read."""
+    """A file whose second half is written once the first is read."""
 
     def __init__(self, file: Any, path: Path, whole: bytes) -> None:
         self._file, self._path, self._whole = file, path, whole
@@ -114,7 +114,7 @@ def test_a_source_that_changes_as_it_is_read_is_read_again(source: Path, monkeyp
     assert read.text == whole
 
 
-def test_a_source_that_never_comes_to_rest_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_never_stops_changing_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Unsettled(monkeypatch, source, 1000)
     with pytest.raises(ProblemsError, match="changed each time") as caught:
         read_source(source, "releases.yaml", [b"kubocd.kubotal.io"])
@@ -122,13 +122,13 @@ def test_a_source_that_never_comes_to_rest_is_an_error(source: Path, monkeypatch
 
 
 @pytest.mark.parametrize("seconds", _CLOCKS.values(), ids=_CLOCKS)
-def test_times_of_files_mean_nothing(tmp_path: Path, old: Platform, new: Platform, seconds: int) -> None:
+def test_file_times_have_no_influence(tmp_path: Path, old: Platform, new: Platform, seconds: int) -> None:
     root = new.checkout(tmp_path, old)
-    for path in (path for folder in ("sources", "layout", "out") for path in (root / folder).rglob("*")):
+    for path in (path for directory in ("sources", "layout", "out") for path in (root / directory).rglob("*")):
         try:
             os.utime(path, (seconds, seconds))
         except OverflowError:
-            pytest.skip("this file system knows no such time")
+            pytest.skip("this file system does not support this time")
     assert build(root).exit == 0
     assert files_below(root / "out") == new.output
     kept = {path: path.stat().st_mtime_ns for path in (root / "out").rglob("*")}
@@ -137,7 +137,7 @@ def test_times_of_files_mean_nothing(tmp_path: Path, old: Platform, new: Platfor
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, old: Platform, new: Platform) -> None:
-    """With each question it answers something between 1970 and 2500, earlier or later than before."""
+    """Every call returns some time between 1970 and 2500, earlier or later than the last one."""
     root = new.checkout(tmp_path, old)
     jumping = (
         "import itertools, sys, time, runpy\njumps = itertools.cycle([0.0, 16e9, 1e9, 4294967301.0, -5.0])\n"
@@ -156,7 +156,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, old: Platform, new: 
     assert files_below(root / "out") == new.output
 
 
-def test_charts_that_differ_in_case_alone_are_refused(workspace: Workspace) -> None:
+def test_charts_that_differ_only_in_case_are_refused(workspace: Workspace) -> None:
     named = "\n  main: {name: web, version: 1.0.0}\n  other: {name: Web, version: 1.0.0}\n"
     charts = {}
     for name in ("web", "Web"):
@@ -182,7 +182,7 @@ def test_a_release_and_a_namespace_have_no_capital_letters(workspace: Workspace)
     assert "not 'Shop'" in outcome.err
 
 
-def test_outputs_that_differ_in_case_alone_are_refused(workspace: Workspace) -> None:
+def test_outputs_that_differ_only_in_case_are_refused(workspace: Workspace) -> None:
     (workspace.root / "kcd-gen.yaml").write_text(
         "apiVersion: kcd-gen/v1alpha1\nkind: Project\nclusters:\n"
         "- {name: one, sources: [one], output: deploy/prod}\n- {name: two, sources: [two], output: deploy/Prod}\n"
@@ -192,8 +192,8 @@ def test_outputs_that_differ_in_case_alone_are_refused(workspace: Workspace) -> 
     assert "error[duplicate-cluster]" in outcome.err
 
 
-# A build in a process of its own, because a hook stays for good and slows all that follows. It writes the names of what
-# is opened, in whatever directory, and the directories that are listed.
+# The build runs in a separate process, because an audit hook can't be removed and slows everything that follows. It
+# writes the names of opened files, in whatever directory, and of listed directories.
 _WATCHED = """
 import json, os, sys
 from pathlib import Path
@@ -223,26 +223,26 @@ sys.exit(code)
 """
 
 
-def test_what_is_not_kcd_gen_s_is_not_walked(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_directories_not_owned_by_kcd_gen_are_not_walked(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     foreign = [root / "out/docs", root / "out/flux/other", root / "out/hr/other", root / "out/hr/apps/mine"]
-    for folder in foreign:
-        folder.mkdir(parents=True)
+    for directory in foreign:
+        directory.mkdir(parents=True)
         for number in range(2500):
-            (folder / f"{number}.yaml").write_text("")
+            (directory / f"{number}.yaml").write_text("")
     found = tmp_path / "found.json"
     command = [sys.executable, "-c", _WATCHED, str(found), *BUILD]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     opened, listed = map(set, json.loads(found.read_text()))
     assert {"out", "flux", "apps"} <= opened
     assert str(root / "out/.kcd-gen/apps") in listed
-    assert not opened & {folder.name for folder in foreign}
-    assert not listed & {str(folder) for folder in foreign}
+    assert not opened & {directory.name for directory in foreign}
+    assert not listed & {str(directory) for directory in foreign}
     assert files_below(root / "out").items() >= new.output.items()
-    assert sum(len(list(folder.iterdir())) for folder in foreign) == 10_000
+    assert sum(len(list(directory.iterdir())) for directory in foreign) == 10_000
 
 
-def test_the_command_needs_no_home_and_no_cache_to_write(tmp_path: Path, old: Platform, new: Platform) -> None:
+def test_the_command_needs_no_writable_home_or_cache(tmp_path: Path, old: Platform, new: Platform) -> None:
     root = new.checkout(tmp_path, old)
     assert run(root).exit == 0
     assert sorted(path.name for path in root.iterdir()) == ["layout", "out", "sources"]

@@ -22,7 +22,7 @@ Make = Callable[[BaseMaker], Json]
 def read(maker: BaseMaker, entry: Json, *platforms: str) -> Base:
     image = parse_image(maker.named(entry))
     assert isinstance(image, LayoutImage)
-    return read_base(LayoutStore(OciLayout(maker.folder), image, LIMITS), str(image), platforms)
+    return read_base(LayoutStore(OciLayout(maker.directory), image, LIMITS), str(image), platforms)
 
 
 def linux(maker: BaseMaker, architecture: str = "amd64", **platform: Any) -> Json:
