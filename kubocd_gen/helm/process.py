@@ -27,13 +27,14 @@ from typing import Literal
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.walk import hint_of
-from kubocd_gen.processes.children import limit, running
+from kubocd_gen.processes.children import limit, running, scratch
 from kubocd_gen.processes.timing import timed
 
 _log = logging.getLogger(__name__)
 
 _INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or set KCD_GEN_HELM to the path of helm"
 HELM_HINT = "run 'kcd-gen version' to see which helm is used; choose another one with --helm (KCD_GEN_HELM)"
+_VERSION_LINE = re.compile(r"^v?([0-9]+\.[0-9]+\.[0-9]+\S*)\s*$", re.MULTILINE)
 _VERSION = 30  # seconds until `helm version` has printed its version
 
 # A thousand Releases print 20 MB, in two batches. More is a runaway template, whose output would be held in memory.
@@ -79,19 +80,22 @@ def find_helm(explicit: str | None = None) -> Path:
 def helm_version(helm: Path) -> str:
     """Return the version that `helm version` prints, without the leading `v`, such as `3.17.3`.
 
-    Raises ProblemsError `helm-missing` if the command fails.
+    Helm runs in the same clean environment as when it renders: a broken registry login or Kubernetes configuration of
+    the user does not matter. A wrapper of helm can print other lines, too. Raises ProblemsError `helm-missing` if the
+    command fails.
     """
     try:
-        with running([str(helm), "version", "--template", "{{.Version}}"]) as process:
-            version, messages = (data.decode("utf-8", "replace") for data in process.communicate(timeout=_VERSION))
-        if process.returncode == 0:
-            return version.strip().removeprefix("v")
-        message = next((line.strip() for line in messages.splitlines() if line.strip()), "")
-        reason = f"it exited with code {process.returncode}{f' ({message})' if message else ''}"
-    except subprocess.TimeoutExpired:
-        reason = f"it did not finish within {_VERSION} seconds"
+        with scratch("kcd-gen-helm-") as home:
+            run = run_helm(helm, ["version", "--template", "{{.Version}}"], home, _VERSION)
+    except ProblemsError as error:
+        raise ProblemsError.of("helm-missing", error.problem.message, hint=_INSTALL) from error
     except OSError as error:
-        reason = error.strerror or "it could not be started"
+        raise unwritable_input(error) from error
+    versions = _VERSION_LINE.findall(run.stdout.decode("utf-8", "replace"))
+    if run.succeeded and versions:
+        version: str = versions[-1]
+        return version
+    reason = "it printed no version" if run.succeeded else run.summary
     raise ProblemsError.of("helm-missing", f"'{helm}' did not report its version: {reason}", hint=_INSTALL)
 
 

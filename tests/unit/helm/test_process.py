@@ -71,7 +71,7 @@ def test_the_version_has_no_v_prefix() -> None:
 def test_the_version_of_a_binary_that_is_not_helm_is_an_error() -> None:
     with pytest.raises(ProblemsError) as caught:
         helm_version(Path("/bin/false"))
-    assert caught.value.problem.message == "'/bin/false' did not report its version: it exited with code 1"
+    assert caught.value.problem.message == "'/bin/false' did not report its version: exit code 1"
 
 
 def test_the_version_of_a_binary_that_cannot_run_is_an_error(tmp_path: Path) -> None:
@@ -80,7 +80,42 @@ def test_the_version_of_a_binary_that_cannot_run_is_an_error(tmp_path: Path) -> 
     binary.chmod(0o755)
     with pytest.raises(ProblemsError) as caught:
         helm_version(binary)
-    assert caught.value.problem.message == f"'{binary}' did not report its version: Exec format error"
+    assert caught.value.problem.code == "helm-missing"
+    assert "Exec format error" in caught.value.problem.message
+
+
+def test_the_version_does_not_depend_on_the_configuration_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"auths":')
+    (tmp_path / "registry.json").write_text("{")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HELM_REGISTRY_CONFIG", str(tmp_path / "registry.json"))
+    monkeypatch.setenv("HOME", "/nowhere")
+    assert re.fullmatch(r"\d+\.\d+.*", helm_version(find_helm()))
+
+
+@pytest.mark.parametrize(
+    ("printed", "version"),
+    [
+        ("v3.17.3", "3.17.3"),
+        ("updating the wrapper to 9 …\nv3.17.3\n", "3.17.3"),
+        ("3.18.0-rc.1\nWARNING: a newer version is available\n", "3.18.0-rc.1"),
+    ],
+)
+def test_a_notice_of_a_wrapper_is_not_the_version(printed: str, version: str, tmp_path: Path) -> None:
+    helm = tmp_path / "helm"
+    helm.write_text(f"#!/bin/sh\nprintf '{printed}'\n")
+    helm.chmod(0o755)
+    assert helm_version(helm) == version
+
+
+def test_output_without_a_version_is_an_error(tmp_path: Path) -> None:
+    helm = tmp_path / "helm"
+    helm.write_text("#!/bin/sh\necho hello\n")
+    helm.chmod(0o755)
+    with pytest.raises(ProblemsError, match="printed no version"):
+        helm_version(helm)
 
 
 def test_helm_has_a_cpu_limit_of_the_system(tmp_path: Path) -> None:
