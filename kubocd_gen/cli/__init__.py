@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import click
 
 from kubocd_gen import __version__
 from kubocd_gen.cli.help_format import Group
+from kubocd_gen.cli.streams import StreamError, prepare_standard_streams
 from kubocd_gen.processes.children import drop_relative_entries, interruptible
 
 _COMMANDS = {
@@ -89,34 +90,48 @@ def main() -> None:
     """
     # A run is short and creates few cycles; with Python's threshold of 700 objects, collection takes 10 % of the time.
     gc.set_threshold(100_000)
+    prepare_standard_streams()
     drop_relative_entries()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # escape what the terminal's encoding lacks
-            stream.reconfigure(errors="backslashreplace")
     if "_KCD_GEN_COMPLETE" in os.environ:
         from kubocd_gen.cli.completion import add_shells
 
         add_shells()
     try:
+        code = _run()
+        sys.stdout.flush()  # here, where an error can be reported
+    except BrokenPipeError:
+        # The reader of the pipe is gone. Without this, Python would flush stdout at exit and print another error.
+        sys.stdout = None
+        code = 141
+    except StreamError as error:
+        with suppress(StreamError):
+            click.echo(f"error: {error}", err=True)
+        sys.stdout = sys.stderr = None  # as above
+        code = 1
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return the exit code."""
+    try:
         with interruptible():
-            sys.exit(cli(prog_name="kcd-gen", standalone_mode=False) or 0)
+            code: int = cli(prog_name="kcd-gen", standalone_mode=False) or 0
+            return code
     except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        return exit_.exit_code
     except click.ClickException as error:
         from kubocd_gen.cli.console import print_usage_error
 
         print_usage_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of the pipe is gone. Without this, Python would flush stdout at exit and print another error.
-        sys.stdout = None
-        sys.exit(141)
+        return 130
+    except (BrokenPipeError, StreamError):
+        raise
     except Exception as error:  # noqa: BLE001 - the one place where a defect is reported to the user
         report_defect(error)
-        sys.exit(DEFECT)
+        return DEFECT
 
 
 def report_defect(error: Exception) -> None:

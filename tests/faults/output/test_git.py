@@ -176,7 +176,7 @@ def test_empty_directories_are_removed_with_the_last_release_of_a_namespace(web:
     for path in (web.root / "sources").iterdir():
         path.unlink()
     web.release("other", namespace="elsewhere")
-    assert web.build().exit == 0
+    assert web.build("--allow-removals", "all").exit == 0
     assert sorted(path.name for path in (web.output / "flux").iterdir()) == ["elsewhere", "kustomization.yaml"]
     assert [path.name for path in (web.output / "hr").iterdir()] == ["elsewhere"]
     assert sorted(path.name for path in (web.output / ".kcd-gen").iterdir()) == ["elsewhere", "shared.list"]
