@@ -12,7 +12,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
-from kubocd_gen.diffing.dangers import helm_release_dangers, kept_dangers, release_dangers
+from kubocd_gen.diffing.dangers import helm_release_dangers, kept_dangers, release_dangers, uninstallation
 from kubocd_gen.diffing.records import Danger, ReleaseDifference, ResourceDifference, Side, Status
 from kubocd_gen.helm.manifests import Installation, template
 from kubocd_gen.helm.process import HelmPool
@@ -37,7 +37,9 @@ def compare_clusters(
     masks: Masks,
     unknown: Collection[str] = (),
 ) -> list[ReleaseDifference]:
-    """Return the Releases of a cluster that differ, sorted by namespace and name.
+    """Return the Releases of a cluster that differ: first the removed ones, then all others, by namespace and name.
+
+    Flux uninstalls a removed Release. So it does one that is renamed or moved, and then installs it again.
 
     `old` or `new` is None if the cluster does not exist on that side. `manifests` are the differences between the
     rendered charts, by `namespace/name` of the Release. HelmReleases of the Releases in `unknown` are omitted, because
@@ -50,7 +52,13 @@ def compare_clusters(
         one = _compare(cluster, key, before.get(key), after.get(key), manifests.get(key, ()), masks, known=known)
         if one is not None:
             found.append(one)
-    return found
+    removed = [one for one in found if one.status == "removed"]
+    added = [one for one in found if one.status == "added"]
+    uninstalled = [
+        replace(one, dangers=(Danger(*uninstallation(one, removed, added), cluster, one.key), *one.dangers))
+        for one in removed
+    ]
+    return [*uninstalled, *(one for one in found if one.status != "removed")]
 
 
 def _releases(compilation: Compilation | None) -> dict[str, CompiledRelease]:

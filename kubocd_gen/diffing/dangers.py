@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kubocd_gen.compiler.value_changes import Change, leaves, path_text
-from kubocd_gen.diffing.records import Side, Status
+from kubocd_gen.diffing.records import ReleaseDifference, Side, Status
 
 _STORAGE = re.compile(
     r"(?:storage_?-?class(?:_?-?name)?|access_?-?modes?|volume_?-?mode|volume_?-?name|existing_?-?claim)$",
@@ -27,6 +27,33 @@ def release_dangers(old: Side | None, new: Side | None) -> Iterator[Found]:
         yield "protected-release-removed", "the Release is protected, but is removed"
     if old is not None and new is not None and old.protected and not new.protected:
         yield "protection-removed", "the Release is no longer protected"
+
+
+def uninstallation(
+    one: ReleaseDifference, removed: Sequence[ReleaseDifference], added: Sequence[ReleaseDifference]
+) -> Found:
+    """Return the danger of removing `one`. Another name or namespace is recognized if only one Release can be meant."""
+
+    def candidates(releases: Sequence[ReleaseDifference], field: str) -> list[ReleaseDifference]:
+        return [
+            other
+            for other in releases
+            if getattr(other, field) == getattr(one, field)
+            and _repository(other.old or other.new) == _repository(one.old)
+        ]
+
+    charts = ", ".join(one.old.charts) if one.old else ""
+    for code, verb, field in (("release-moved", "moved", "name"), ("release-renamed", "renamed", "namespace")):
+        targets = candidates(added, field)
+        if len(targets) == 1 and len(candidates(removed, field)) == 1:
+            message = f"the Release is {verb} to '{targets[0].key}': Flux uninstalls {charts}, and installs it again"
+            return code, message
+    message = f"the Release is removed: Flux uninstalls {charts or 'its charts'}"
+    return "release-removed", message
+
+
+def _repository(side: Side | None) -> str:
+    return side.package.rpartition(":")[0] if side else ""
 
 
 def helm_release_dangers(

@@ -79,8 +79,8 @@ class ReleaseDifference:
 class Comparison:
     """All differences between a revision and the working tree. `commit` is the full commit ID of `revision`.
 
-    `totals` are the numbers of Releases on each side; `releases` are those that differ, sorted by cluster, namespace
-    and name.
+    `totals` are the numbers of Releases on each side; `releases` are those that differ, sorted by cluster, removed
+    ones first, namespace and name.
     """
 
     revision: str

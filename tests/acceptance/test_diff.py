@@ -113,7 +113,7 @@ def test_added_and_removed_releases_are_reported(web: Workspace) -> None:
     (web.root / "sources/default-other.yaml").unlink()
     web.release("new", "parameters: {host: new.example.com}")
     found = report(diff(web, "--format", "json"))
-    assert [(one["name"], one["status"]) for one in found["releases"]] == [("new", "added"), ("other", "removed")]  # type: ignore[attr-defined]
+    assert [(one["name"], one["status"]) for one in found["releases"]] == [("other", "removed"), ("new", "added")]  # type: ignore[attr-defined]
     assert found["summary"] == {
         "releasesBefore": 2,
         "releasesAfter": 2,
@@ -121,7 +121,7 @@ def test_added_and_removed_releases_are_reported(web: Workspace) -> None:
         "added": 1,
         "removed": 1,
         "values": 0,
-        "dangers": 0,
+        "dangers": 1,
     }
     text = diff(web).out
     assert (
@@ -147,12 +147,44 @@ def test_dangers_are_reported(web: Workspace) -> None:
         "chart-major-version",
         "protected-release-removed",
         "release-name-changed",
+        "release-removed",
         "storage-changed",
         "target-namespace-changed",
     ]
     text = diff(web).out
     assert "default/kept: the Release is protected, but is removed [protected-release-removed]" in text
-    assert text.endswith("; 5 dangers\n")
+    assert "default/kept: the Release is removed: Flux uninstalls kept-main [release-removed]" in text
+    assert text.endswith("; 6 dangers\n")
+
+
+def test_a_release_that_is_removed_renamed_or_moved_comes_first_and_is_an_uninstallation(web: Workspace) -> None:
+    packages = {name: f"registry.example.com/demo/{name}:1.0.0" for name in ("x-removed", "y-renamed", "z-moved")}
+    for name, package in packages.items():
+        web.package(reference=package)
+        web.release(name, package=package)
+    commit_all(web.root)
+    for name in ("x-removed", "y-renamed", "z-moved"):
+        (web.root / f"sources/default-{name}.yaml").unlink()
+    web.release("a-first")
+    web.release("z-moved", package=packages["z-moved"], namespace="elsewhere")
+    releases = report(diff(web, "--format", "json"))["releases"]
+    assert isinstance(releases, list)
+    assert [(one["status"], one["name"]) for one in releases] == [
+        ("removed", "x-removed"),
+        ("removed", "y-renamed"),
+        ("removed", "z-moved"),
+        ("added", "a-first"),
+        ("added", "z-moved"),
+    ]
+    assert [danger["code"] for one in releases for danger in one["dangers"]] == [
+        "release-removed",
+        "release-removed",
+        "release-moved",
+    ]
+    web.release("renamed", package=packages["y-renamed"])
+    text = diff(web).out
+    assert "default/y-renamed: the Release is renamed to 'default/renamed'" in text
+    assert "default/z-moved: the Release is moved to 'elsewhere/z-moved'" in text
 
 
 def test_a_suspended_release_keeps_its_helm_releases(web: Workspace) -> None:
@@ -527,7 +559,7 @@ def test_the_golden_diff_has_the_right_counts(fleet: Path) -> None:
         "added": 1,
         "removed": 1,
         "values": 28,  # 23 hosts, the replicas of one, and four intervals of another
-        "dangers": 0,
+        "dangers": 1,  # the removal
     }
     assert [(one["old"], one["new"], one["values"]) for one in found["repeats"]] == [  # type: ignore[attr-defined]
         ("apps.example.com", "apps.example.org", 22)
