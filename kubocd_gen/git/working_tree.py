@@ -8,7 +8,9 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from kubocd_gen.checkout.discovery import SUFFIXES
@@ -19,6 +21,7 @@ from kubocd_gen.git.repository import Repository, repository_at
 
 _SYMLINK, _SUBMODULE = "120000", "160000"  # modes in the index
 _SUBMODULE_PATH = re.compile(r"^\s*path\s*=\s*(.*?)\s*$", re.MULTILINE)  # in .gitmodules
+_MOST = 20  # problems; a sparse checkout can leave out thousands of files
 _SKIPPED = "S"  # the tag of an entry that is outside the sparse checkout (`git ls-files -t`)
 
 
@@ -34,7 +37,9 @@ def missing_sources(sources: Sequence[str], root: Path, *, empty_directories: bo
         return []
     within = [os.path.relpath(os.path.realpath(root / fixed_part(source)), top) for source in sources]
     patterns = [
-        _Pattern(below, _glob(source)) for below, source in zip(within, sources, strict=True) if ".." not in below
+        _Pattern(below, _glob(source))
+        for below, source in zip(within, sources, strict=True)
+        if below.partition("/")[0] != ".."
     ]
     if not patterns or not (empty_directories or _may_lack_files(top, patterns)):
         return []
@@ -47,7 +52,11 @@ def missing_sources(sources: Sequence[str], root: Path, *, empty_directories: bo
         message = f"cannot determine whether all sources are checked out: {error.problem.message}"
         hint = error.problem.hint or "check the repository with 'git status'"
         return [Problem("git-failed", message, Position(display_path(top, root)), hint)]
-    return list(_missing(entries, patterns, top, root))
+    found = list(_missing(entries, patterns, top, root))
+    if len(found) > _MOST:
+        message = f"{len(found) - _MOST} more files and submodules are not checked out"
+        found[_MOST:] = [replace(found[_MOST], message=message, position=Position(display_path(top, root)))]
+    return found
 
 
 def _may_lack_files(top: Path, patterns: Sequence[_Pattern]) -> bool:
@@ -92,12 +101,26 @@ def _glob(source: str) -> tuple[str, ...]:
 
 
 def _matches(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    """Return whether the glob matches `path` or a directory above it, below which everything is read."""
-    if not parts:
-        return not any(part.startswith(".") for part in path)
-    if parts[0] == "**":
-        return any(_matches(path[count:], parts[1:]) for count in range(len(path) + 1))
-    return bool(path) and fnmatch.fnmatchcase(path[0], parts[0]) and _matches(path[1:], parts[1:])
+    """Return whether the glob matches `path` or a directory above it, below which everything is read.
+
+    `*` and `**` do not match hidden names.
+    """
+    ends = {0}  # of the beginnings of `path` that the parts so far match
+    for part in parts:
+        if part == "**":
+            ends = {later for end in ends for later in range(end, end + _shown(path[end:]) + 1)}
+        else:
+            ends = {end + 1 for end in ends if end < len(path) and _takes(part, path[end])}
+    return any(_shown(path[end:]) == len(path) - end for end in ends)
+
+
+def _takes(part: str, name: str) -> bool:
+    return fnmatch.fnmatchcase(name, part) and (part.startswith(".") or not name.startswith("."))
+
+
+def _shown(path: tuple[str, ...]) -> int:
+    """Return the number of names before the first hidden one."""
+    return next((index for index, name in enumerate(path) if name.startswith(".")), len(path))
 
 
 def _can_match(directory: tuple[str, ...], parts: tuple[str, ...]) -> bool:
@@ -114,22 +137,23 @@ def _missing(
         path = PurePosixPath(name).parts
         if mode == _SUBMODULE:
             if any(one.meets(path) for one in patterns) and not os.path.lexists(top / name / ".git"):
-                hint = "run 'git submodule update --init', or exclude it from the cluster's sources"
-                yield _problem(top / name, root, "this submodule is not checked out", hint)
+                command = f"git submodule update --init {shlex.quote(name)}"
+                yield _problem(top / name, root, "this submodule is not checked out", command)
         elif not (name.endswith(SUFFIXES) or any(one.below == path for one in patterns)):
             continue
         elif tag == _SKIPPED and not os.path.lexists(top / name):
             if any(one.has(path) for one in patterns):
-                hint = "run 'git sparse-checkout add DIRECTORY', or exclude it from the cluster's sources"
-                yield _problem(top / name, root, "this file is in Git, but outside the sparse checkout", hint)
+                command = f"git sparse-checkout add {shlex.quote(str(PurePosixPath(name).parent))}"
+                yield _problem(top / name, root, "this file is in Git, but outside the sparse checkout", command)
         elif mode == _SYMLINK and _is_plain_file(top / name) and any(one.has(path) for one in patterns):
-            hint = "run 'git config core.symlinks true', then 'git restore' for the file"
-            yield _problem(top / name, root, "this file is a symlink in Git, but was checked out as a file", hint)
+            message = "this file is a symlink in Git, but was checked out as a file"
+            yield _problem(top / name, root, message, "git config core.symlinks true")
 
 
 def _is_plain_file(path: Path) -> bool:
     return not path.is_symlink() and path.is_file()
 
 
-def _problem(path: Path, root: Path, message: str, hint: str) -> Problem:
+def _problem(path: Path, root: Path, message: str, command: str) -> Problem:
+    hint = f"run '{command}', or exclude it from the cluster's sources"
     return Problem("unreadable-source", message, Position(display_path(path, root)), hint)

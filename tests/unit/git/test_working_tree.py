@@ -47,6 +47,11 @@ def missing(sources: list[str], root: Path, *, empty_directories: bool = False) 
         (["other", "."], ["clusters/prod/web.yaml", "clusters/test/web.yaml"]),
         (["other"], []),
         (["*/x.yaml"], []),
+        (["clusters/prod/.hidden"], ["clusters/prod/.hidden/x.yaml"]),
+        (["clusters/*/.hidden/*"], ["clusters/prod/.hidden/x.yaml"]),
+        (["clusters/*/*/x.yaml"], []),
+        (["**/x.yaml"], []),
+        (["**/**/**/**/web.yaml"], ["clusters/prod/web.yaml", "clusters/test/web.yaml"]),
     ],
 )
 def test_files_outside_the_sparse_checkout_are_missing(sources: list[str], expected: list[str], checkout: Path) -> None:
@@ -113,3 +118,14 @@ def test_a_failure_of_git_is_an_error_only_if_files_can_be_missing(checkout: Pat
 def test_without_a_repository_nothing_is_missing(tmp_path: Path, checkout: Path) -> None:
     shutil.rmtree(checkout / ".git")
     assert missing_sources(["clusters"], checkout, empty_directories=True) == []
+
+
+def test_thousands_of_files_are_not_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    git_repository(directory, {f"{'d/' * 40}{number}.yaml": b"a: 1\n" for number in range(1000)})
+    git(directory, "sparse-checkout", "set", "--no-cone", "/*", "!/d")
+    problems = missing_sources(["**/**/**/**/*.yaml"], directory, empty_directories=False)
+    assert len(problems) == 21
+    assert problems[-1].message == "980 more files and submodules are not checked out"
