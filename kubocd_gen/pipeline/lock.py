@@ -138,8 +138,13 @@ def lock_packages(
 
 
 def refuse_mass_removal(before: Iterable[str], after: Iterable[str], allowed: int, subject: str) -> None:
-    """Raise ProblemsError `mass-removal` if most of the packages `before` are not in `after`, in any version."""
+    """Raise ProblemsError `mass-removal` if most of the packages `before` are not in `after`, in any version.
+
+    Packages that are replaced by as many others, for example of another registry, are not removed.
+    """
     old, new = ({name.rpartition(":")[0] for name in names} for names in (before, after))
+    if len(new) >= len(old):
+        return
     if error := mass_removal(old - new, len(old), allowed, subject, "package"):
         raise ProblemsError(error)
 

@@ -63,11 +63,18 @@ def test_a_lock_pins_every_package_once(web: Workspace) -> None:
 def test_an_unused_package_is_removed_from_the_lock(web: Workspace) -> None:
     web.release("web", package=OTHER)
     web.package(reference=OTHER)
+    assert lock(web).out.splitlines()[-1] == f"Removed {WEB}"
+    assert list(locked(web)) == [OTHER]
+
+
+def test_removing_most_packages_must_be_confirmed(web: Workspace) -> None:
+    (web.root / "sources/default-web.yaml").unlink()
+    (web.root / "sources/keep.yaml").write_text("")
     refused = lock(web)
     assert (refused.exit, "error[mass-removal]" in refused.err) == (1, True)
     assert list(locked(web)) == [WEB]
     assert lock(web, "--allow-removals", "1").out.splitlines()[-1] == f"Removed {WEB}"
-    assert list(locked(web)) == [OTHER]
+    assert not locked(web)
 
 
 def test_another_tag_of_the_same_package_is_no_removal(web: Workspace) -> None:
