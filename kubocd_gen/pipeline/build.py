@@ -165,7 +165,7 @@ def _plan(
     plan = plan_output(root, outputs, _kustomization, complete=complete)
     _refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
-    before = sum(is_record(change.path) and change.before is not None for change in plan.changes)
+    before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0
     position = Position(display_path(root, project.root))
     if error := mass_removal(removed, before, allow_removals, "this build", "Release", position):
         raise ProblemsError(error)

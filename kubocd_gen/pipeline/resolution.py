@@ -70,12 +70,12 @@ def find_packages(
     fetched = packages.fetch_all(named)
     read: dict[PackageRequest, Package | ProblemsError] = {}
     for request, release in named.items():
-        position = release.position("spec", "package", "tag")
-        package = _read(fetched[request].package, budget)
-        # Problems are shared between clusters, so they have no position yet.
-        read[request] = package.at(position) if isinstance(package, ProblemsError) else package
+        read[request] = package = _read(fetched[request].package, budget)
+        # Problems are shared between clusters, so they have no position yet. Finding it parses the Release again.
+        if isinstance(package, ProblemsError):
+            read[request] = package.at(release.position("spec", "package", "tag"))
         for warning in fetched[request].warnings:
-            problems.warning(warning.at(position))
+            problems.warning(warning.at(release.position("spec", "package", "tag")))
     found = {}
     for release, source, request in wanted:
         package = read[request]
