@@ -170,6 +170,8 @@ def reading_order(problem: Problem) -> tuple[Any, ...]:
 
 def printable(text: str) -> str:
     """Return `text` with all characters escaped that a terminal would interpret: control characters and line breaks."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
