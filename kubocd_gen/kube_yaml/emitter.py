@@ -7,6 +7,7 @@ if one of them, or a strict reader of either specification, would read another v
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -104,7 +105,7 @@ def _node(value: Any, indent: str, out: list[str]) -> None:
 def _key(key: str, indent: str) -> str:
     if not isinstance(key, str):
         raise TypeError(f"a key must be a string, not {key!r}")
-    text = string(key)
+    text = _repeated_string(key) if len(key) <= _LONGEST_SIMPLE_KEY else string(key)
     return f"{text}:" if len(text) <= _LONGEST_SIMPLE_KEY else f"? {text}\n{indent}:"
 
 
@@ -134,6 +135,9 @@ def string(text: str) -> str:
     if _is_plain(text) and text.lower() not in _RESERVED and not _reads_as_number(text):
         return text
     return "'" + text.replace("'", "''") + "'"
+
+
+_repeated_string = functools.lru_cache(1024)(string)  # most documents have the same keys
 
 
 def _is_plain(text: str) -> bool:

@@ -60,7 +60,7 @@ def events(text: str) -> Iterator[Any]:
     yielded = repeated = 0
     for attempt in range(_MOST_COLONS + 1):
         try:
-            for number, event in enumerate(yaml.parse(source, Loader=_Loader)):
+            for number, event in enumerate(iter(_Loader(source).get_event, None)):
                 if number < yielded:
                     repeated += 1
                     continue

@@ -168,7 +168,8 @@ class _Builder:
         event: Any
         for event in events(self.text):
             kind = type(event)
-            self.guard(kind, event)
+            if kind is not yaml.ScalarEvent:
+                self.guard(kind, event)
             self.spend()
             if kind is yaml.DocumentStartEvent:
                 start = event.start_mark

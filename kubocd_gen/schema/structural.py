@@ -143,7 +143,7 @@ def _admitted(value: Any, schema: Schema, path: Path, options: _Options, found: 
         return None
     before = len(found)
     types = _types(schema)
-    if types and not any(has_type(value, name) for name in types):
+    if types and not has_type(value, types[0]) and not any(has_type(value, name) for name in types[1:]):
         message, hint = type_mismatch(types, value, quote=options.quote)
         shape = _shape_hint(schema, path, value, quote=options.quote)
         found.append(Violation(path, message, "invalid-type", shape or hint))
@@ -153,9 +153,10 @@ def _admitted(value: Any, schema: Schema, path: Path, options: _Options, found: 
     elif isinstance(value, list) and "items" in schema:
         items = schema["items"]
         value = [_admitted(item, items, (*path, i), options, found) for i, item in enumerate(value)]
-    for keyword, check in _CHECKS.items():
-        if keyword in schema and (problem := check(value, schema[keyword], options.quote)):
-            found.append(Violation(path, problem[0], "invalid-value", problem[1]))
+    if not _CHECKS.keys().isdisjoint(schema):
+        for keyword, check in _CHECKS.items():
+            if keyword in schema and (problem := check(value, schema[keyword], options.quote)):
+                found.append(Violation(path, problem[0], "invalid-value", problem[1]))
     if len(found) == before:  # like the API server, evaluate rules only for otherwise valid values
         for rule in schema.get("x-kubernetes-validations", ()):
             holds, message = RULES[rule["rule"]]
