@@ -31,6 +31,8 @@ _COUNTED_AT = 1000  # entries after which they are counted, because a directory 
 READ_HINT = "allow the user who runs kcd-gen to read it, or exclude it from the cluster's sources"
 NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a broken symlink
 
+_CHART, _TEMPLATES = "Chart.yaml", "templates"
+
 _Identity = tuple[int, int]
 
 
@@ -44,7 +46,8 @@ class DirectoryWalk:
 
     Only files with one of `suffixes` are found. Paths that can't be read, or are outside of `files`, are added to
     `errors`. Every entry counts in the budget's `files`. `listed` has the real paths of the directories that were read;
-    `found_empty` is set if one of them has no entries at all.
+    `found_empty` is set if one of them has no entries at all. Paths for which `excluded` returns True are skipped. So
+    are the templates of Helm charts, which are no manifests; `charts` has the directories of these charts.
     """
 
     files: CheckoutFiles
@@ -52,9 +55,11 @@ class DirectoryWalk:
     suffixes: tuple[str, ...]
     display_root: Path
     ignored: frozenset[str] = frozenset()
+    excluded: Callable[[Path], bool] = lambda _: False
     errors: list[Problem] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
     found_empty: bool = False
+    charts: list[Path] = field(default_factory=list)
     _walked: set[_Identity] = field(default_factory=set)
     _reported: set[str] = field(default_factory=set)
 
@@ -74,8 +79,15 @@ class DirectoryWalk:
                 continue
             if not self.is_new(at, self._walked):
                 continue
-            for entry in reversed(self.entries(at, depth)):
+            entries = self.entries(at, depth)
+            is_chart = any(entry.name == _CHART for entry in entries)
+            for entry in reversed(entries):
+                if self.excluded(at / entry.name):
+                    continue
                 if self.is_directory(entry, at):
+                    if is_chart and entry.name == _TEMPLATES:
+                        self.charts.append(at)
+                        continue
                     waiting.append((at / entry.name, depth + 1, None))
                 elif entry.name.endswith(self.suffixes):
                     real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
@@ -207,6 +219,12 @@ class _Search:
                 may_be_file = last and not self.directories_only
                 if takes(entry.name) and (may_be_file or self.walk.is_directory(entry, at)):
                     yield at / entry.name, index + 1, depth + 1
+
+
+def chart_of_template(path: Path) -> Path | None:
+    """Return the directory of the Helm chart of which `path` is a template; None if it is not one."""
+    templates = (one for one in path.parents if one.name == _TEMPLATES)
+    return next((one.parent for one in templates if (one.parent / _CHART).is_file()), None)
 
 
 def real_directories(root: Path, budget: Budget) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.model.resources import Resource
 
 FLUX_NAMESPACE = "flux-system"
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
-_INSTANCE_GROUP = "fluxcd.controlplane.io"
-_MENTIONS = (KUSTOMIZE_GROUP.encode(), _INSTANCE_GROUP.encode())
+INSTANCE_GROUP = "fluxcd.controlplane.io"
+_MENTIONS = (KUSTOMIZE_GROUP.encode(), INSTANCE_GROUP.encode())
 _SUFFIXES = (".yaml", ".yml")
 KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
@@ -54,15 +56,20 @@ class Sync:
     file: str
     is_root: bool
     service_account: str | None = None
+    resource: Resource | None = field(default=None, compare=False, repr=False)  # the document that declares it
 
 
-def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
+def find_syncs(
+    root: Path, ignore: Sequence[Path] = (), budget: Budget | None = None, display_root: Path | None = None
+) -> list[Sync]:
     """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories.
+
+    In messages, names of files are relative to `display_root`, by default `root`.
 
     Symlinks are not followed. Unreadable files and invalid YAML are ignored because they are not kcd-gen's files.
     """
     ignored = {os.path.realpath(path) for path in ignore}
-    files, budget = CheckoutFiles.around(root), Budget()
+    files, budget = CheckoutFiles.around(root), budget or Budget()
     found: list[Sync] = []
     for directory, subdirectories, names in real_directories(root, budget):
         subdirectories[:] = sorted(
@@ -73,7 +80,8 @@ def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
         for name in sorted(names):
             path = directory / name
             if name.endswith(_SUFFIXES) and not path.is_symlink():
-                found += _syncs_of(path, path.relative_to(root).as_posix(), files, budget)
+                display = display_path(path, display_root or root)
+                found += _syncs_of(path, path.relative_to(root).as_posix(), display, files, budget)
     return found
 
 
@@ -87,21 +95,22 @@ def lies_below(path: str, directory: str) -> bool:
     return not directory or path == directory or path.startswith(f"{directory}/")
 
 
-def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
+def _syncs_of(path: Path, name: str, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
     try:
         file = read_source(path, display, _MENTIONS, files, budget)
-        values = [document.value for document in read_documents(file.text, display)] if file else []
+        values = [document.value for document in read_documents(file.text, display, budget=budget)] if file else []
     except BudgetExceededError:
         raise
     except ProblemsError:
         return
-    for value in values:
-        if isinstance(value, Mapping) and (sync := _sync(value, display)):
+    for number, value in enumerate(values):
+        if file and isinstance(value, Mapping) and (sync := sync_of(Resource(file, number, value), name)):
             yield sync
 
 
-def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
-    """Return the Sync that a document declares, or None for other documents and for names that Flux would refuse."""
+def sync_of(resource: Resource, file: str) -> Sync | None:
+    """Return the Sync that a resource in `file` declares; None for others and for names that Flux would refuse."""
+    value: Mapping[str, Any] = resource.value
     group, kind = _text(value, "apiVersion").partition("/")[0], _text(value, "kind")
     metadata, spec = _map(value, "metadata"), _map(value, "spec")
     namespace = _text(metadata, "namespace") or FLUX_NAMESPACE
@@ -110,7 +119,7 @@ def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
         source = Source(_text(reference, "kind"), _text(reference, "name"), _text(reference, "namespace") or namespace)
         path, account = _applied(_text(spec, "path")), _text(spec, "serviceAccountName")
         is_root = lies_below(file, path)
-    elif (group, kind) == (_INSTANCE_GROUP, "FluxInstance") and (sync := _map(spec, "sync")):
+    elif (group, kind) == (INSTANCE_GROUP, "FluxInstance") and (sync := _map(spec, "sync")):
         # The Flux Operator creates a source and a Kustomization from it, both with this name.
         name = _text(sync, "name") or namespace
         source = Source(_text(sync, "kind"), name, namespace)
@@ -121,7 +130,7 @@ def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
     names = (name, namespace, source.name, source.namespace, *([account] if account else []))
     if source.kind not in KINDS or not all(map(_NAME.fullmatch, names)):
         return None
-    return Sync(name, namespace, path, source, file, is_root, account or None)
+    return Sync(name, namespace, path, source, file, is_root, account or None, resource)
 
 
 def _applied(path: str) -> str:
