@@ -22,6 +22,7 @@ from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
+from kubocd_gen.pipeline.abandoned import report_abandoned
 from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.build import build as run_build
 from kubocd_gen.pipeline.report import build_report, text_report
@@ -38,6 +39,7 @@ class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
         bool, Flag("Exit 3 if files were written or removed, or are untracked by Git; for pre-commit hooks.")
     ] = False
     dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
+    prune_outputs: Annotated[bool, Flag("Remove outputs to which no cluster of the project writes any more.")] = False
 
     @property
     def only_plan(self) -> bool:
@@ -69,6 +71,7 @@ def build(options: BuildOptions) -> int:
         only_plan=options.only_plan,
         compare_kept=options.check,
         report_version=options.format == "json",
+        prune_outputs=options.prune_outputs,
     )
     root = messages_root(options.flags())
     fix_command = _fix_command() if options.check else ""
@@ -180,12 +183,14 @@ def run_pipeline(
     only_plan: bool = False,
     compare_kept: bool = False,
     report_version: bool = False,
+    prune_outputs: bool | None = None,
 ) -> Outcome:
     """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
 
     More than `allow_removals` removed Releases are an error if they are all or most. With `only_plan`, nothing is
     written. With `compare_kept`, the HelmReleases of suspended Releases are compared with the base revision. With
-    `report_version`, helm's version is determined even if the lock file does not need it.
+    `report_version`, helm's version is determined even if the lock file does not need it. `prune_outputs` tells whether
+    outputs that no cluster writes to are removed, or only reported; None ignores them.
     """
     problems = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
@@ -212,7 +217,15 @@ def run_pipeline(
                 compare_kept=compare_kept,
                 waiting=waiting,
             )
-        if not options.clusters:  # the Release can be in a cluster that was not built
+        if prune_outputs is not None and all(one.plan is not None for one in compiled):
+            report_abandoned(
+                project,
+                problems,
+                prune=prune_outputs,
+                only_plan=only_plan,
+                allow_protected_removal=options.allow_protected_removal,
+            )
+        if not options.clusters and not prune_outputs:  # the Release can be in a cluster that was not built
             for warning in unknown_removals(compiled, options.allow_protected_removal):
                 problems.warning(warning)
         built, version = compiled, tool.version()

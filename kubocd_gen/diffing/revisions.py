@@ -27,7 +27,7 @@ from kubocd_gen.model.project import STDIN, Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.kustomizations import flux_kustomizations_elsewhere
+from kubocd_gen.pipeline.kustomizations import surroundings
 from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources, project_lock
 from kubocd_gen.pipeline.suspended import Written, in_revision, on_disk
 from kubocd_gen.processes.children import scratch
@@ -81,7 +81,7 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
             old = _old_side(checkout, flags, directory, path, now)
             if old is not None:
                 # Both sides share one budget, and the Flux Kustomizations outside of the sources.
-                flux_kustomizations_elsewhere(now, Problems())
+                surroundings(now, Problems())
                 old = replace(old, project=replace(old.project, budget=now.budget, surroundings=now.surroundings))
                 old = replace(old, output=_no_output) if unread else old
         except ProblemsError as error:

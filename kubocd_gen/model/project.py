@@ -76,6 +76,7 @@ class Project:
 
     root: Path
     clusters: tuple[Cluster, ...]
+    outputs: tuple[Path, ...] = ()  # of all clusters in the project file, also of those that are not selected
     vendor: Path | None = None
     mirrors: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = LIMITS

@@ -163,7 +163,7 @@ def _plan(
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
     plan = plan_output(root, outputs, _kustomization, complete=complete)
-    _refuse_protected_removals(plan, project, allow_protected_removal)
+    refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
     before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0
     position = Position(display_path(root, project.root))
@@ -210,7 +210,8 @@ def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOu
     return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
 
 
-def _refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
+def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
+    """Raise ProblemsError `protected-removal` if the plan removes a protected Release that is not in `allowed`."""
     errors = []
     for (namespace, name), text in sorted(plan.removed_releases().items()):
         key = f"{namespace}/{name}"

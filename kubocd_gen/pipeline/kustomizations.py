@@ -14,7 +14,7 @@ from kubocd_gen.kustomize.kustomization import Kustomizations, substitutes
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import KUBOCD_GROUP, Resource
 from kubocd_gen.sources.documents import KUBOCD_CHART, Sources
-from kubocd_gen.sources.flux_sync import Sync, find_syncs, lies_below, sync_of
+from kubocd_gen.sources.flux_sync import Surroundings, Sync, lies_below, survey, sync_of
 from kubocd_gen.sources.ignored_kustomizations import PlainSources, find_ignored
 
 
@@ -25,7 +25,7 @@ def flux_kustomizations(project: Project, sources: Sources, problems: Problems) 
     """
     own = [sync for one in sources.resources if (sync := sync_of(one, one.file.path))]
     known = {(one.name, one.namespace, one.path, one.source) for one in own}
-    others = flux_kustomizations_elsewhere(project, problems)
+    others = surroundings(project, problems).syncs
     return [*own, *(one for one in others if (one.name, one.namespace, one.path, one.source) not in known)]
 
 
@@ -70,26 +70,26 @@ def refuse_ignored(
         problems.error(problem)
 
 
-def flux_kustomizations_elsewhere(project: Project, problems: Problems) -> list[Sync]:
-    """Return the Flux Kustomizations of the checkout outside of the clusters' sources and outputs."""
+def surroundings(project: Project, problems: Problems) -> Surroundings:
+    """Return what the checkout has outside of the sources and outputs of the project's clusters."""
     top = project.files.root
     ignored = [cluster.output for cluster in project.clusters]
-    ignored += [project.root / source for cluster in project.clusters for source in cluster.paths]
     ignored += [project.vendor] if project.vendor else []
+    sources = [project.root / source for cluster in project.clusters for source in cluster.paths]
 
-    def find() -> list[Sync]:
+    def find() -> Surroundings:
         if project.origin:
-            return []
+            return Surroundings()
         skipped = [path for path in ignored if not top.is_relative_to(os.path.realpath(path))]
-        return find_syncs(top, skipped, budget, project.root)
+        return survey(top, skipped, sources, budget=budget, display_root=project.root)
 
     budget = Budget(project.limits)
     try:
-        found: list[Sync] = project.surroundings.get("syncs", find)
+        found: Surroundings = project.surroundings.get("", find)
     except BudgetExceededError as error:
         message = f"the checkout is too large to find the Flux Kustomizations that apply the sources: {error}"
         problems.warning(Problem("flux-not-searched", message, hint="keep other files out of the project's checkout"))
-        return []
+        return Surroundings()
     return found
 
 

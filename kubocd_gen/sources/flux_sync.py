@@ -17,6 +17,7 @@ from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import Resource
 
 FLUX_NAMESPACE = "flux-system"
@@ -24,6 +25,7 @@ KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
 INSTANCE_GROUP = "fluxcd.controlplane.io"
 _MENTIONS = (KUSTOMIZE_GROUP.encode(), INSTANCE_GROUP.encode())
 _SUFFIXES = (".yaml", ".yml")
+RECORDS = ".kcd-gen"  # the directory of an output's inventory
 KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -59,30 +61,64 @@ class Sync:
     resource: Resource | None = field(default=None, compare=False, repr=False)  # the document that declares it
 
 
-def find_syncs(
-    root: Path, ignore: Sequence[Path] = (), budget: Budget | None = None, display_root: Path | None = None
-) -> list[Sync]:
-    """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a checkout has outside of the sources and outputs of a project.
 
-    In messages, names of files are relative to `display_root`, by default `root`.
-
-    Symlinks are not followed. Unreadable files and invalid YAML are ignored because they are not kcd-gen's files.
+    `inventories` are the directories that contain an inventory of kcd-gen, and `projects` the project files.
     """
-    ignored = {os.path.realpath(path) for path in ignore}
+
+    syncs: tuple[Sync, ...] = ()
+    inventories: tuple[Path, ...] = ()
+    projects: tuple[Path, ...] = ()
+
+
+def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
+    """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories."""
+    return list(survey(root, ignore).syncs)
+
+
+def survey(
+    root: Path,
+    ignore: Sequence[Path] = (),
+    unread: Sequence[Path] = (),
+    *,
+    budget: Budget | None = None,
+    display_root: Path | None = None,
+) -> Surroundings:
+    """Search the checkout at `root`, except `ignore`, hidden directories and other checkouts in it.
+
+    The files in `unread` are listed, but not read. In messages, names are relative to `display_root`, by default
+    `root`. Symlinks are not followed. Unreadable files and invalid YAML are ignored because they are not kcd-gen's.
+    """
+    ignored, listed = ({os.path.realpath(path) for path in paths} for paths in (ignore, unread))
     files, budget = CheckoutFiles.around(root), budget or Budget()
-    found: list[Sync] = []
+    syncs: list[Sync] = []
+    inventories: list[Path] = []
+    projects: list[Path] = []
+    in_unread: set[str] = set()
     for directory, subdirectories, names in real_directories(root, budget):
+        if directory != root and ".git" in (*subdirectories, *names):
+            subdirectories.clear()
+            continue
+        if RECORDS in subdirectories:
+            inventories.append(directory)
+        is_unread = str(directory) in in_unread or str(directory) in listed
         subdirectories[:] = sorted(
             name
             for name in subdirectories
             if not name.startswith(".") and os.path.realpath(f"{directory}/{name}") not in ignored
         )
+        if is_unread:
+            in_unread.update(f"{directory}/{name}" for name in subdirectories)
         for name in sorted(names):
             path = directory / name
-            if name.endswith(_SUFFIXES) and not path.is_symlink():
+            if name == PROJECT_FILE:
+                projects.append(path)
+            if name.endswith(_SUFFIXES) and not is_unread and not path.is_symlink():
                 display = display_path(path, display_root or root)
-                found += _syncs_of(path, path.relative_to(root).as_posix(), display, files, budget)
-    return found
+                syncs += _syncs_of(path, path.relative_to(root).as_posix(), display, files, budget)
+    return Surroundings(tuple(syncs), tuple(inventories), tuple(projects))
 
 
 def list_name(directory: Path) -> str | None:

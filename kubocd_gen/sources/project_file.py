@@ -192,6 +192,7 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     return Project(
         root=root,
         clusters=clusters,
+        outputs=tuple(cluster.output for cluster in clusters),
         vendor=root / vendor if vendor else None,
         mirrors=packages.get("mirrors", {}),
         limits=_limits(packages.get("limits", {}), flags.limits, locate),
