@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MIRROR = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._\-\[\]:]+)(?P<path>(?:/[A-Za-z0-9._\-]+)*)/?")
 DOCKER_HUB = "docker.io"
 _DOCKER_HUB_SERVER = "registry-1.docker.io"  # docker.io itself is a web site
+HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", _DOCKER_HUB_SERVER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, st
     allowed, or able, to access it. Raises ProblemsError `invalid-value` if a mirror is not valid.
     """
     registry, repository = reference.registry.lower(), reference.repository
-    if registry in (DOCKER_HUB, "index.docker.io", _DOCKER_HUB_SERVER):
+    if registry in HUB_NAMES:
         registry = DOCKER_HUB
         repository = repository if "/" in repository else f"library/{repository}"
     mirror = mirrors.get(reference.registry) or mirrors.get(registry)

@@ -322,7 +322,7 @@ class Registry:
     def _refusal(self, answer: Answer, endpoint: Endpoint, name: str, access: Access, verb: str) -> NetworkError:
         # `known` and not `find`, to run no credential helper only for a message.
         clear_text = not self._network.may_send_credentials(endpoint.url())
-        known = None if clear_text else self.store.known(endpoint.registry)
+        known = None if clear_text else self.store.known(endpoint.registry, endpoint.repository, endpoint.scheme)
         return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text)
 
 

@@ -8,7 +8,8 @@ from http import HTTPStatus
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.exchange import Answer, status_text
 from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.oci.credentials import Credentials, plain_http_advice, variable
+from kubocd_gen.oci.auth_files import Credentials
+from kubocd_gen.oci.credentials import plain_http_advice, variable
 from kubocd_gen.oci.endpoints import Access, Endpoint
 
 _HELPERS = {

@@ -16,9 +16,11 @@ from urllib.parse import urlencode, urlsplit
 from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, parse_challenges, public
+from kubocd_gen.network.origins import canonical_host
 from kubocd_gen.network.settings import LOG, NetworkError
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.oci.credentials import Credentials, CredentialStore
+from kubocd_gen.oci.auth_files import Credentials
+from kubocd_gen.oci.credentials import CredentialStore
 from kubocd_gen.oci.descriptors import JsonSource
 from kubocd_gen.oci.endpoints import Endpoint
 
@@ -69,17 +71,22 @@ class Tokens:
             field, lifetime = self._new(endpoint, scope, refusal, timeout)
             if field is None or field == refused:
                 return None
-            # A password is valid for the whole host; reuse it, so that other repositories need no second request.
-            key = _key(endpoint, _ANY) if field.startswith("Basic ") else key
+            # A password for the whole host is reused, so that its other repositories need no second request.
+            if field.startswith("Basic ") and self._is_shared(endpoint):
+                key = _key(endpoint, _ANY)
             self._fields[key] = field, self._clock() + lifetime
             return field
+
+    def _is_shared(self, endpoint: Endpoint) -> bool:
+        found = self._store.known(endpoint.registry, endpoint.repository, endpoint.scheme)
+        return found is not None and found.shared
 
     def _new(self, endpoint: Endpoint, scope: str, refusal: Answer, timeout: float | None) -> tuple[str | None, float]:
         challenges = parse_challenges(refusal.headers.get("www-authenticate", ""))
         offered = {challenge.scheme: challenge.parameters for challenge in reversed(challenges)}
         credentials = None
         if self._transport.may_send_credentials(endpoint.url()):
-            credentials = self._store.find(endpoint.registry)
+            credentials = self._store.find(endpoint.registry, endpoint.repository, endpoint.scheme)
         if credentials is not None and credentials.registry_token:
             return f"Bearer {_usable(credentials.registry_token, endpoint.host)}", _LONGEST_LIFETIME
         bearer = offered.get("bearer")
@@ -209,4 +216,4 @@ def _no_token(host: str, endpoint: Endpoint, what: str) -> NetworkError:
 
 
 def _key(endpoint: Endpoint, scope: str) -> tuple[str, str]:
-    return f"{endpoint.scheme}://{endpoint.host}", scope
+    return f"{endpoint.scheme}://{canonical_host(endpoint.host, endpoint.scheme)}", scope
