@@ -112,6 +112,8 @@ class HelmRepositories:
         if answer.status == 200:
             return answer.body
         message = f"cannot download {what}: {shown(url)} returned {answer.status}"
+        if answer.reason.text:
+            message += f": {answer.reason}"
         if answer.status in (401, 403):
             raise NetworkError(f"{message}{reason}", code="registry-denied", hint=hint)
         if answer.status in (404, 410):

@@ -232,7 +232,9 @@ def test_https_goes_through_a_tunnel(
         monkeypatch.setenv("https_proxy", proxy.url.replace("//", "//alice:hunter%32@"))
         one = client(network=Network(ca_file=authority.certificate))
         assert "does not have p:1.0.0" in failure(one, named(tls_server), Access(), "missing-package")
-        tls_server.script("HEAD /v2/p/manifests/1.0.0", endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05))
+        for method in ("HEAD", "GET"):
+            head = endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05)
+            tls_server.script(f"{method} /v2/p/manifests/1.0.0", head)
         monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
         assert GIVEN_UP.search(failure(one, named(tls_server), Access(timeout=0.3)))
     assert proxy.asked[0].headers["proxy-authorization"] == "Basic YWxpY2U6aHVudGVyMg=="
