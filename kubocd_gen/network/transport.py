@@ -41,6 +41,7 @@ from kubocd_gen.network.exchange import (
 )
 from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host, RunTime, exhausted, interrupted
 from kubocd_gen.network.origins import origin
+from kubocd_gen.network.proxies import proxy_for
 from kubocd_gen.network.reasons import Reason, read_reason, secrets_of
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, READ_TIMEOUT, Network, NetworkError
 
@@ -215,7 +216,7 @@ class Transport:
         from urllib3.util import Timeout
 
         from kubocd_gen.network.causes import FAILURES, cause_of
-        from kubocd_gen.network.connections import Deadline, proxy_for
+        from kubocd_gen.network.connections import Deadline
 
         host = self._host(parts.netloc)
         self._check(host)
