@@ -15,10 +15,10 @@ from typing import Any
 
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.network.origins import canonical_host
 from kubocd_gen.network.settings import NetworkError
 from kubocd_gen.oci.descriptors import JsonSource
-from kubocd_gen.oci.endpoints import DOCKER_HUB, HUB_NAMES
+from kubocd_gen.oci.mirrors import is_host
+from kubocd_gen.oci.reference import is_below
 
 INLINE = "DOCKER_AUTH_CONFIG"  # the variable with the content of a file, of Docker 28.3 and of GitLab's runners
 _SYNTAX = "run 'docker login' to write a valid file"
@@ -53,8 +53,7 @@ class Site:
 
     def is_host(self, name: str) -> bool:
         """Return whether `name` is this host, in any spelling."""
-        host = canonical_host(name, self.scheme)
-        return host == self.host or (self.host == DOCKER_HUB and host in HUB_NAMES)
+        return is_host(name, self.host, self.scheme)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class AuthFile:
         keys = [key for key in _exact_first(site.host, self.entries) if site.is_host(_host_of(key))]
         # The sort is stable: of several spellings of the host, the exact one comes first.
         for key in sorted(keys, key=lambda key: len(self._namespace(key)), reverse=True):
-            if _is_below(site.repository, self._namespace(key)) and (found := self._decoded(key)) is not None:
+            if is_below(site.repository, self._namespace(key)) and (found := self._decoded(key)) is not None:
                 return found
         return None
 
@@ -211,10 +210,6 @@ def _exact_first(host: str, keys: Mapping[str, Any]) -> list[str]:
 
 def _host_of(key: str) -> str:
     return _SCHEME.sub("", key).partition("/")[0].strip()
-
-
-def _is_below(repository: str, namespace: str) -> bool:
-    return not namespace or f"{repository}/".startswith(f"{namespace}/")
 
 
 def _home_of_user() -> str:

@@ -26,7 +26,7 @@ from kubocd_gen.oci.auth_files import (
     read_auth_file,
 )
 from kubocd_gen.oci.credential_helpers import ask_helper
-from kubocd_gen.oci.endpoints import DOCKER_HUB
+from kubocd_gen.oci.mirrors import DOCKER_HUB
 from kubocd_gen.processes.single_flight import SingleFlight
 
 # The key of Docker Hub in Docker's config.json, from the first version of its API.

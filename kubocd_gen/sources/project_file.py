@@ -20,6 +20,7 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, ne
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Place, Project
+from kubocd_gen.oci.mirrors import mirror_defects
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -179,7 +180,7 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
         root=root,
         clusters=clusters,
         vendor=root / vendor if vendor else None,
-        mirrors=packages.get("mirrors", {}),
+        mirrors=_mirrors(packages.get("mirrors", {}), locate),
         limits=_limits(packages.get("limits", {}), flags.limits, locate),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
@@ -200,6 +201,17 @@ def _check_characters(admitted: Mapping[str, Any], locate: Locate) -> None:
     message = "a path can't contain the character U+0000"
     if found := [Problem("invalid-value", message, locate(keys)) for keys, path in paths.items() if "\0" in path]:
         raise ProblemsError(*found)
+
+
+def _mirrors(mirrors: Mapping[str, str], locate: Locate) -> Mapping[str, str]:
+    """Return the mirrors. Raises ProblemsError `invalid-value` for each that is not valid."""
+    errors = [
+        Problem("invalid-value", f"packages.mirrors: {message}", locate(("packages", "mirrors", key)), hint)
+        for key, message, hint in mirror_defects(mirrors)
+    ]
+    if errors:
+        raise ProblemsError(*errors)
+    return mirrors
 
 
 def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: Locate) -> Limits:

@@ -170,3 +170,11 @@ def test_a_mirror_replaces_the_registry(plain: Running, tmp_path: Path, client: 
     assert registry.resolve(Reference("quay.io", "team/p", TAG), Access()).media_type == MANIFEST_TYPE
     error = refusal("missing-package", registry.resolve, Reference("quay.io", "team/q", TAG), Access())
     assert error.message == f"{plain.host} (the mirror of quay.io) does not have quay/team/q:{TAG} (404)"
+
+
+def test_a_mirror_replaces_a_namespace(plain: Running, tmp_path: Path, client: NewClient) -> None:
+    push_with_skopeo(plain, tmp_path, "acme/p", "--dest-tls-verify=false")
+    mirrors = {"quay.io/team/acme": f"http://{plain.host}/acme", f"{plain.host}/x": "http://127.0.0.1:1"}
+    registry = client(network=Network(mirrors=mirrors)).registry
+    assert registry.resolve(Reference("quay.io:443", "team/acme/p", TAG), Access()).media_type == MANIFEST_TYPE
+    assert registry.resolve(Reference(plain.host, "acme/p", TAG), PLAIN).media_type == MANIFEST_TYPE
