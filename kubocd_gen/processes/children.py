@@ -73,11 +73,11 @@ def running(
 def outputs(
     process: subprocess.Popen[bytes], given: bytes = b"", *, timeout: float, most: int = 1 << 20
 ) -> tuple[bytes, bytes]:
-    """Return what a program of `running` prints to stdout and stderr until it ends; `given` (some bytes) is its input.
+    """Return what a program of `running` prints to stdout and stderr until it ends; `given` is its short input.
 
-    `Popen.communicate` waits until nobody has the pipes open, so it hangs if the program leaves a child behind, such as
-    the agent of a credential store. Here, only the program itself must end. Output after `most` bytes is discarded.
-    Raises subprocess.TimeoutExpired after `timeout` seconds.
+    `Popen.communicate` waits until no process has the pipes open, so it hangs if the program ends before a child that
+    it has started, such as the agent of a credential store. Here, only the program itself must end. Output after `most`
+    bytes is discarded. Raises subprocess.TimeoutExpired after `timeout` seconds.
     """
     until = time.monotonic() + timeout
     if process.stdin is not None:

@@ -51,6 +51,7 @@ def length_of_zero(handler: Handler, _request: Request) -> None:
 
 HEADS: dict[str, Reply] = {
     "zero length": length_of_zero,
+    "two lengths": raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n"),
     "a web page": reply(200, b"<html>", {"Content-Type": "text/html"}),
     "401 without a challenge": reply(401),
     "401 with a challenge without a realm": reply(401, fields={"WWW-Authenticate": 'Bearer service="s"'}),
