@@ -24,8 +24,9 @@ from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, ha
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.network.origins import canonical_host
 from kubocd_gen.oci.base_store import BaseStore, LayoutStore, RegistryStore
-from kubocd_gen.oci.endpoints import Access
+from kubocd_gen.oci.endpoints import Access, find_endpoint
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
@@ -174,7 +175,8 @@ def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Proje
         files = CheckoutFiles.of_named(base.directory, project.files.allowed)
         layout = OciLayout(base.directory, display_path(base.directory, Path.cwd()), project.limits, files)
         return LayoutStore(layout, base, project.limits)
-    insecure = options.insecure and str(options.push).partition("/")[0] == base.reference.registry
+    hosts = (base.reference.registry, str(options.push).partition("/")[0])
+    insecure = options.insecure and len({canonical_host(host, "http") for host in hosts}) == 1
     return RegistryStore(registry, base, Access(insecure=insecure), project.limits)
 
 
@@ -189,9 +191,12 @@ def _target(
     assert options.push is not None  # checked by the caller
     reference = parse_reference(options.push)
     origin = None
-    if isinstance(base, RegistryImage) and base.reference.registry == reference.registry:
+    if isinstance(base, RegistryImage):
+        access = Access(insecure=options.insecure)
+        ours, theirs = (find_endpoint(one, access, project.mirrors) for one in (reference, base.reference))
         # A mirror can hold blobs that the registry itself lacks, which then cannot be mounted.
-        origin = base.reference.repository if reference.registry not in project.mirrors else None
+        same = canonical_host(ours.host, ours.scheme) == canonical_host(theirs.host, theirs.scheme)
+        origin = theirs.repository if same and not ours.mirror_of and not theirs.mirror_of else None
     target = RegistryTarget(
         registry,
         reference,

@@ -30,6 +30,7 @@ from kubocd_gen.model.project import (
     Project,
     RenderedSource,
 )
+from kubocd_gen.oci.mirrors import mirror_defects
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -194,7 +195,7 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
         clusters=clusters,
         outputs=tuple(cluster.output for cluster in clusters),
         vendor=root / vendor if vendor else None,
-        mirrors=packages.get("mirrors", {}),
+        mirrors=_mirrors(packages.get("mirrors", {}), locate),
         limits=_limits(packages.get("limits", {}), flags.limits, locate),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
@@ -225,6 +226,17 @@ def _check_characters(admitted: Mapping[str, Any], locate: Locate) -> None:
     found += [Problem("invalid-value", message, locate(keys), hint) for keys, path in paths.items() if path == STDIN]
     if found:
         raise ProblemsError(*found)
+
+
+def _mirrors(mirrors: Mapping[str, str], locate: Locate) -> Mapping[str, str]:
+    """Return the mirrors. Raises ProblemsError `invalid-value` for each that is not valid."""
+    errors = [
+        Problem("invalid-value", f"packages.mirrors: {message}", locate(("packages", "mirrors", key)), hint)
+        for key, message, hint in mirror_defects(mirrors)
+    ]
+    if errors:
+        raise ProblemsError(*errors)
+    return mirrors
 
 
 def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: Locate) -> Limits:
