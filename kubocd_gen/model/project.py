@@ -76,7 +76,6 @@ class Project:
 
     root: Path
     clusters: tuple[Cluster, ...]
-    outputs: tuple[Path, ...] = ()  # of all clusters in the project file, also of those that are not selected
     vendor: Path | None = None
     mirrors: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = LIMITS
@@ -97,6 +96,8 @@ class Project:
         default=_UNKNOWN, compare=False
     )  # the files that can be read: the checkout and allowed paths
     vendor_place: Place = field(default=None, compare=False)
+    # The outputs of all clusters in the project file, also of those that are not selected.
+    outputs: tuple[Path, ...] = field(default=(), compare=False)
     # What was found in the checkout outside of the sources; read once for all clusters.
     surroundings: SingleFlight[str, Any] = field(default_factory=lambda: SingleFlight(keep=True), compare=False)
 
