@@ -6,6 +6,7 @@ import io
 import sys
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import yaml
@@ -360,3 +361,54 @@ def test_flux_does_not_substitute_what_is_compiled(workspace: Workspace, path: s
     write(workspace, {"sources/web.yaml": suspended})
     outcome = build(workspace)
     assert outcome.exit == 0, outcome.text
+
+
+HOSTILE = {
+    "a generator that reads any file": {
+        "overlays/prod/kustomization.yaml": "resources: [../../base]\ngenerators: [g.yaml]\n",
+        "overlays/prod/g.yaml": "apiVersion: builtin\nkind: ConfigMapGenerator\n"
+        "metadata: {name: g}\nfiles: [/etc/hostname]\n",
+    },
+    "an inline generator": {
+        "overlays/prod/kustomization.yaml": "resources: [../../base]\ngenerators:\n- |-\n  apiVersion: builtin\n"
+        "  kind: ConfigMapGenerator\n  metadata: {name: g}\n  files: [../../../../../../../../../etc/hostname]\n",
+    },
+    "a chart from a server": {
+        "overlays/prod/kustomization.yaml": "resources: [../../base]\n"
+        "helmCharts: [{name: x, repo: https://charts.example.com, version: 1.0.0}]\n",
+    },
+    "a program as a plugin": {
+        "overlays/prod/kustomization.yaml": "resources: [../../base]\ntransformers: [t.yaml]\n",
+        "overlays/prod/t.yaml": "apiVersion: x/v1\nkind: X\nmetadata:\n  name: x\n  annotations:\n"
+        "    config.kubernetes.io/function: 'exec: {path: ./run.sh}'\n",
+        "overlays/prod/run.sh": "#!/bin/sh\ntouch /PWNED\n",
+    },
+    "a cycle": {
+        "overlays/prod/kustomization.yaml": "resources: [../../base]\n",
+        "base/kustomization.yaml": "resources: [../overlays/prod]\n",
+    },
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_kustomization_reaches_nothing_outside_of_the_checkout(workspace: Workspace, name: str) -> None:
+    write(workspace, OVERLAY | HOSTILE[name])
+    outcome = build(workspace)
+    assert outcome.exit == 1, outcome.text
+    assert "error[kustomize-failed]" in outcome.err, outcome.err
+    assert not workspace.output.exists()
+
+
+def test_a_kustomization_is_not_read_through_a_symlink_out_of_the_checkout(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    write(workspace, OVERLAY | {"overlays/prod/kustomization.yaml": "resources: [link, file.yaml]\n"})
+    outside.mkdir()
+    (outside / "kustomization.yaml").write_text("resources: [web.yaml]\n")
+    (outside / "web.yaml").write_text(release("web"))
+    (workspace.root / "overlays/prod/link").symlink_to(outside)
+    (workspace.root / "overlays/prod/file.yaml").symlink_to(outside / "web.yaml")
+    outcome = build(workspace)
+    assert outcome.exit == 1
+    assert outcome.err.count("error[outside-checkout]") == 2, outcome.err
