@@ -170,6 +170,12 @@ def changing_flux_field(spec: Mapping[str, Any], resource: Affected, text: str, 
     return "postBuild" if "${" in text and substitutes(spec) else None
 
 
+def changes_anything(spec: Mapping[str, Any]) -> bool:
+    """Return whether a Flux Kustomization can change a resource of KuboCD."""
+    fields = ("targetNamespace", *_NAMES_OF_ALL, "patches", "components")
+    return substitutes(spec) or any(spec.get(name) for name in fields)
+
+
 def substitutes(spec: Mapping[str, Any]) -> bool:
     """Return whether Flux substitutes variables in what the Flux Kustomization applies."""
     build = spec.get("postBuild")

@@ -16,6 +16,7 @@ from kubocd_gen.files.paths import checkout_root, display_path, fixed_part
 from kubocd_gen.kustomize.kustomization import (
     Kustomization,
     Kustomizations,
+    changes_anything,
     changing_field,
     changing_flux_field,
 )
@@ -52,10 +53,13 @@ class PlainSources:
 
 def find_ignored(plain: PlainSources, reader: Kustomizations, syncs: Iterable[Sync]) -> Iterator[Problem]:
     """Yield an error for each kustomization, and each Flux Kustomization, that would change what is compiled."""
+    bases = _bases(plain)
+    found = _kustomizations(plain, reader, bases)
+    syncs = [sync for sync in syncs if sync.resource is not None and changes_anything(sync.resource.spec)]
+    if not found and not syncs:
+        return
     real = {display: Path(os.path.realpath(path)) for display, path in plain.paths.items()}
     resources = [(real[one.file.path], one) for one in plain.resources if one.file.path in real]
-    bases = _bases(plain)
-    found = _kustomizations(plain, reader, set(real.values()), bases)
     reached = {one.directory: reader.reached(one) for one in found}
     for one in {below.directory: below for _, every in reached.values() for below in every}.values():
         files = reached[one.directory][0] if one.directory in reached else reader.reached(one)[0]
@@ -75,17 +79,15 @@ def _bases(plain: PlainSources) -> list[Path]:
     return [path if path.is_dir() else path.parent for path in paths]
 
 
-def _kustomizations(
-    plain: PlainSources, reader: Kustomizations, files: set[Path], bases: Sequence[Path]
-) -> list[Kustomization]:
+def _kustomizations(plain: PlainSources, reader: Kustomizations, bases: Sequence[Path]) -> list[Kustomization]:
     """Return the kustomizations in the directories of the sources, and in those above, up to the checkout's root."""
     top = checkout_root(plain.root) or Path(os.path.realpath(plain.root))
-    directories = {path.parent for path in files}
+    directories = {path.parent for path in plain.paths.values()}
     for base in bases:
         directories.add(base)
         directories.update(one for one in base.parents if one.is_relative_to(top))
     found = (reader.at(directory) for directory in sorted(directories))
-    return [one for one in found if one is not None]
+    return list({one.directory: one for one in found if one is not None}.values())
 
 
 def _changes(
