@@ -6,27 +6,25 @@ and each is checked to stay inside the directory, so nothing is ever written thr
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kubocd_gen.budget.limits import LIMITS, MIB
+from kubocd_gen.budget.limits import MIB
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.content import GIT_CRYPT, HEAD, LFS_POINTER
+from kubocd_gen.checkout.content import GIT_CRYPT
 from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import fixed_part
+from kubocd_gen.git.lfs import LARGEST, parse_pointer
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
 from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
 
 _MOST = 1 << 30  # bytes of all files; typical sources take a thousandth of it
-_LARGEST = LIMITS.layer  # bytes of one file; the largest are vendored packages
 _BLOBS = "blobs/sha256/"
 
 
@@ -174,7 +172,7 @@ class Checkout:
             objects.fetch_missing([wanted[name].id for name in names])
             for name in names:
                 with self.tree.readable(name):
-                    found = objects.blob(wanted[name].id, _LARGEST)
+                    found = objects.blob(wanted[name].id, LARGEST)
                 self.size += found.size if found else 0
                 if self.size > _MOST:
                     what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
@@ -205,18 +203,15 @@ class Checkout:
         """Return the content that a checkout would have at `path`; None if it is not available."""
         if data is None or data.startswith(GIT_CRYPT):
             return None
-        pointer = LFS_POINTER.match(data) if len(data) < HEAD else None
+        pointer = parse_pointer(data)
         if pointer is None:
             return data
-        identity, size = pointer[1].decode("ascii"), int(pointer[2])
         if location not in self.shared:
             self.shared[location] = self.stores[location].common_directory()
-        kept = self.shared[location] / "lfs/objects" / identity[:2] / identity[2:4] / identity
-        for file in (kept, self.repository.top / path):
-            content = _read(file, size)
-            if content is not None and hashlib.sha256(content).hexdigest() == identity:
-                return content
-        return None
+        digest = pointer.digest
+        kept = self.shared[location] / "lfs/objects" / digest[:2] / digest[2:4] / digest
+        content = pointer.content(kept)
+        return pointer.content(self.repository.top / path) if content is None else content
 
     def _refused(self, path: str, data: bytes | None) -> ProblemsError:
         name = self.tree.revision.name
@@ -250,14 +245,3 @@ def open_revision(repository: Repository, revision: Revision, directory: Path, b
         with tree.readable(""):
             tree.trees[""] = CommitTree(close.enter_context(repository.objects()), revision.commit)
         yield Checkout(repository, tree, directory, close, {"": repository})
-
-
-def _read(path: Path, size: int) -> bytes | None:
-    """Return the content of a regular file with exactly that size; None for anything else."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-        status = os.fstat(descriptor)
-        return file.read(size) if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None

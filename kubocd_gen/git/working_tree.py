@@ -17,7 +17,7 @@ from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root, display_path, fixed_part
-from kubocd_gen.git.repository import Repository, repository_at
+from kubocd_gen.git.repository import Repository, refusal, repository_at
 
 _SYMLINK, _SUBMODULE = "120000", "160000"  # modes in the index
 _SUBMODULE_PATH = re.compile(r"^\s*path\s*=\s*(.*?)\s*$", re.MULTILINE)  # in .gitmodules
@@ -46,7 +46,7 @@ def missing_sources(sources: Sequence[str], root: Path, *, empty_directories: bo
     try:
         repository = repository_at(top)
         if not isinstance(repository, Repository):
-            raise ProblemsError.of("git-failed", repository.reason if repository else "there is no repository")
+            raise refusal(top, repository) if repository else ProblemsError.of("git-failed", "there is no repository")
         entries = repository.index_entries()
     except ProblemsError as error:
         message = f"cannot determine whether all sources are checked out: {error.problem.message}"

@@ -43,6 +43,7 @@ def assemble(
     if project.dependencies == "order":
         compiled = _ordered(resources, compiled, settings, problems)
     compiled_keys = {one.release.key for one in compiled}
+    records = (*resources.releases, *resources.contexts, *resources.configs)
     broken = {release.key: release for release in resources.releases if release.key not in compiled_keys}
     return Compilation(
         cluster=cluster,
@@ -50,6 +51,7 @@ def assemble(
         failed=tuple(sorted({*resources.failed, *broken})),
         broken=broken,
         complete=complete,
+        files=frozenset(one.resource.file.path for one in records),
     )
 
 

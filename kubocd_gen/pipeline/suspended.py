@@ -49,6 +49,7 @@ _SOURCE_KINDS = ("OCIRepository", "HelmRepository")
 _SOURCE_GROUP = "source.toolkit.fluxcd.io/"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PRUNE = "kustomize.toolkit.fluxcd.io/prune"
+_NO_BASE = ("git-missing", "no-repository", "unknown-revision")  # without these, only the inventory is compared
 KUSTOMIZATION = "flux/kustomization.yaml"
 
 Kept = tuple[Document, ...] | None
@@ -273,7 +274,8 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
 def _at_base(root: Path, project: Project, problems: Problems, close: ExitStack) -> Written | None:
     """Return the output in `root` as of the revision where the current branch started; `close` ends its reading.
 
-    Returns None, with a note, if there is no repository, no commit, or the clone is too shallow.
+    Returns None, with a note, if there is no repository, no commit, or the clone is too shallow. Raises ProblemsError
+    if Git fails otherwise.
     """
     try:
         existing = next(path for path in (root, *root.absolute().parents) if path.is_dir())
@@ -285,6 +287,8 @@ def _at_base(root: Path, project: Project, problems: Problems, close: ExitStack)
         revision = open_revision(repository, repository.base(), nothing, project.budget)
         return in_revision(close.enter_context(revision), directory)
     except ProblemsError as error:
+        if error.problem.code not in _NO_BASE:
+            raise
         message = f"HelmReleases of suspended Releases are only compared with .kcd-gen/: {error.problem.message}"
         position = Position(display_path(root, project.root))
         problems.note(Problem("suspended-output", message, position=position, hint=error.problem.hint))
