@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.checkout.content import HEAD
@@ -154,7 +154,7 @@ class Repository:
     def _in_lfs(self, paths: frozenset[str]) -> frozenset[str]:
         """Return those of `paths` that have the content to which a Git LFS pointer in the index refers."""
         found = set()
-        with replace(self, offline=True).objects() as objects:
+        with Objects(self.store, for_questions()) as objects:
             for line in self._listed("--stage") if paths else ():
                 head, _, path = line.partition("\t")
                 if path in paths:
@@ -207,9 +207,10 @@ class Repository:
 
     def objects(self) -> Objects:
         """Return a reader of the repository's objects. Unless `offline`, it fetches what a partial clone lacks."""
-        remote = None if self.offline else self._promisor()
-        fetch = None if remote is None else lambda identities: self._fetch_missing(remote, identities)
-        return Objects(self.store, for_questions(), fetch)
+        remote = self._promisor()
+        if remote is None or self.offline:
+            return Objects(self.store, for_questions(), promisor=remote)
+        return Objects(self.store, for_questions(), lambda identities: self._fetch_missing(remote, identities))
 
     def _index(self) -> str | None:
         """Return GIT_INDEX_FILE, the index of the commit that a hook runs for, unless it is another repository's.
@@ -232,8 +233,9 @@ class Repository:
         """
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
-            hint = "run 'git fetch --refetch': the partial clone lacks files of the revision"
-            raise ProblemsError.of("git-failed", f"git failed to fetch missing objects: {done.reason}", hint=hint)
+            message = f"git failed to fetch missing objects of this partial clone: {done.reason}"
+            hint = f"check the access to the remote, or get all objects: git fetch --refetch --no-filter {remote}"
+            raise ProblemsError.of("git-failed", message, hint=hint)
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}

@@ -59,14 +59,28 @@ class Checkout:
         if entry is None or entry.kind != "file":
             return None
         location, tree = self.tree.tree(real)
-        tree.objects.fetch_missing([entry.id])
         with self.tree.readable(path):
             found = tree.objects.blob(entry.id, most)
         data = found.whole() if found else None
         content = self._content(real, data, location)
         if content is None:
-            raise self._refused(path, data)
+            raise self._refused(path, data, location)
         return content
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Fetch the content of these files, as far as a partial clone lacks it, in one request."""
+        entries: dict[str, list[Entry]] = {}
+        for path in paths:
+            real, _ = self.tree.real(path)
+            entry = self.tree.entry(real)
+            if entry is not None and entry.kind == "file":
+                entries.setdefault(self.tree.tree(real)[0], []).append(entry)
+        self._fetch(entries)
+
+    def _fetch(self, entries: Mapping[str, Iterable[Entry]]) -> None:
+        """Fetch missing objects, by the location of their tree."""
+        for location, wanted in entries.items():
+            self.tree.trees[location].objects.fetch_missing([entry.id for entry in wanted])
 
     def take_sources(self, sources: Iterable[str]) -> None:
         """Write the files, directories and globs in `sources`, and the targets of their symlinks.
@@ -121,13 +135,16 @@ class Checkout:
                 continue
             seen.add(real)
             submodules = []
+            symlinks = dict[str, Entry]()
             for name, entry in self.tree.below(real, hidden=hidden):
                 if entry.kind == "symlink":
-                    waiting.append(name)
+                    symlinks[name] = entry
                 elif entry.kind == "submodule":
                     submodules.append(name)
                 elif name == real or name.endswith(SUFFIXES):
                     files[name] = entry
+            self._fetch({self.tree.tree(real)[0]: symlinks.values()})
+            waiting += symlinks
             for name in submodules:
                 self._open(name)
                 waiting.append(name)
@@ -168,8 +185,8 @@ class Checkout:
         for name in wanted:
             by_location.setdefault(self.tree.tree(name)[0], []).append(name)
         for location, names in by_location.items():
+            self._fetch({location: [wanted[name] for name in names]})
             objects = self.tree.trees[location].objects
-            objects.fetch_missing([wanted[name].id for name in names])
             for name in names:
                 with self.tree.readable(name):
                     found = objects.blob(wanted[name].id, LARGEST)
@@ -188,13 +205,13 @@ class Checkout:
             with path.open("rb") as file:
                 head = file.read(len(GIT_CRYPT))
             if head == GIT_CRYPT:
-                raise self._refused(name, head)
+                raise self._refused(name, head, location)
             self.written.add(name)
             return
         data = found.whole() if found else None
         content = self._content(name, data, location)
         if content is None and name not in optional:
-            raise self._refused(name, data)
+            raise self._refused(name, data, location)
         if content is not None:
             path.write_bytes(content)
             self.written.add(name)
@@ -213,10 +230,11 @@ class Checkout:
         content = pointer.content(kept)
         return pointer.content(self.repository.top / path) if content is None else content
 
-    def _refused(self, path: str, data: bytes | None) -> ProblemsError:
+    def _refused(self, path: str, data: bytes | None, location: str) -> ProblemsError:
         name = self.tree.revision.name
         if data is None:
-            return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
+            missing = self.tree.trees[location].objects.missing()
+            return self.tree.refusal(path, f"the file's content {missing}", missing.hint or "")
         if data.startswith(GIT_CRYPT):
             hint = "exclude it from the cluster's sources: its content cannot be read from a revision"
             return self.tree.refusal(path, "the file is encrypted with git-crypt", hint)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,12 +195,18 @@ class Written:
     """An output, on disk or in a Git revision, from which the Flux files of suspended Releases are read.
 
     `read` returns the content of a file of the output, or None if it does not exist. `display` is the prefix of paths
-    in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown.
+    in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown. `fetch` gets
+    files of a revision in one request, if a partial clone lacks them.
     """
 
     read: Callable[[str], bytes | None]
     display: str
     moving: frozenset[str] = frozenset()
+    fetch: Callable[[Iterable[str]], None] = lambda _: None
+
+    def prepare(self, releases: Iterable[Release]) -> None:
+        """Get the files of these Releases, if they have to be fetched."""
+        self.fetch(path for one in releases for path in (written_path(one), record_path(one.namespace, one.name)))
 
     def helm_releases(self, release: Release) -> tuple[Document, ...] | None:
         """Return the written HelmReleases, None if there is no file. Raises ProblemsError `suspended-output`."""
@@ -239,7 +245,11 @@ def in_revision(checkout: Checkout, directory: str) -> Written:
     def read(path: str) -> bytes | None:
         return checkout.read(f"{prefix}{path}", most=MAX_BYTES)
 
-    return Written(read, f"{checkout.tree.revision.name}:{prefix}")
+    return Written(
+        read,
+        f"{checkout.tree.revision.name}:{prefix}",
+        fetch=lambda paths: checkout.fetch(f"{prefix}{path}" for path in paths),
+    )
 
 
 def read_kept(compilation: Compilation, project: Project, problems: Problems, *, compare: bool) -> Mapping[str, Kept]:
@@ -260,6 +270,8 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
     kept: dict[str, Kept] = {}
     with ExitStack() as close:
         base = _at_base(root, project, problems, close) if compare else None
+        if base is not None:
+            base.prepare(suspended)
         for release in suspended:
             kept[release.key] = None
             with collecting(problems, release):
