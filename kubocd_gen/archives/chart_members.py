@@ -142,4 +142,4 @@ def write_files(target: Path, files: Mapping[str, bytes]) -> None:
         ) from error
     except OSError as error:
         message = f"cannot write to {target}: {error.strerror} ({error.filename})"
-        raise ProblemsError.of("unwritable-output", message) from error
+        raise ProblemsError.of("unwritable-output", message, hint=hint_of(error)) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +13,10 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
+from kubocd_gen.cli.option_values import Report
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.tools import Outcome, tools
-from kubocd_gen.diagnostics.problems import Problems, has_errors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import checkout_root, display_path
 from kubocd_gen.model.project import Project
@@ -62,26 +63,24 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --check                                    # in CI: is the output up to date? shows a diff
     kcd-gen build --check --format github                    # the same, as pull request annotations
     kcd-gen build --check --report junit=report.xml          # also write a JUnit report
+    kcd-gen build --check --report sarif=- | upload          # print a report; the text goes to standard error
     kcd-gen build --dry-run                                  # show what would change
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
-    outcome = run_pipeline(
-        options,
-        lambda: load_project(options.flags(), Path.cwd()),
-        allow_removals=options.allow_removals,
-        only_plan=options.only_plan,
-        compare_kept=options.check,
-        report_version=options.format == "json",
-    )
+    if options.prints_report and options.format != "text":
+        message = f"only one report can be written to standard output: --format {options.format} or --report FORMAT=-"
+        return print_problems([Problem("usage", message)])
+    refused = _refused_reports(options)
+    outcome = Outcome((), list(refused.values()), None) if refused else _built(options)
     root = messages_root(options.flags())
     uncommitted = None
     if options.fail_on_change and not has_errors(outcome.problems):
         uncommitted = _uncommitted(outcome, root, written=not options.only_plan)
         outcome = replace(outcome, problems=[*outcome.problems, *uncommitted.errors])
     fix_command = _fix_command() if options.check else ""
-    outcome = _with_reports(outcome, options, root, fix_command)
+    outcome = _with_reports(outcome, [one for one in options.reports if one not in refused], root, fix_command)
     for line in _lines(outcome, options, root, fix_command):
-        echo(line)
+        echo(line, err=options.prints_report)
     if options.format == "github":  # already printed all problems, and a CI runner shows both streams
         code = exit_code(outcome.problems)
     else:
@@ -92,20 +91,40 @@ def build(options: BuildOptions) -> int:
     return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
 
 
+def _built(options: BuildOptions) -> Outcome:
+    return run_pipeline(
+        options,
+        lambda: load_project(options.flags(), Path.cwd()),
+        allow_removals=options.allow_removals,
+        only_plan=options.only_plan,
+        compare_kept=options.check,
+        report_version=options.format == "json",
+    )
+
+
 def _uncommitted(outcome: Outcome, root: Path, *, written: bool) -> UncommittedFiles:
     from kubocd_gen.pipeline.uncommitted import find_uncommitted
 
     return find_uncommitted(outcome.built, root, written=written)
 
 
-def _with_reports(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str) -> Outcome:
-    """Write the files of `--report`. Return the outcome with the errors of writing them added."""
+def _refused_reports(options: BuildOptions) -> Mapping[Report, Problem]:
+    """Return an error for each file of `--report` that cannot be replaced, before anything is built or written."""
     if not options.reports:
+        return {}
+    from kubocd_gen.cli.ci_formats import refused_reports
+
+    return refused_reports(options.reports)
+
+
+def _with_reports(outcome: Outcome, reports: Sequence[Report], root: Path, fix_command: str) -> Outcome:
+    """Write the reports of `--report`. Return the outcome with the errors of writing them added."""
+    if not reports:
         return outcome
     from kubocd_gen.cli.ci_formats import write_reports
 
     unwritten = Problems()
-    for error in write_reports(options.reports, root, outcome.built, outcome.problems, fix_command=fix_command):
+    for error in write_reports(reports, root, outcome.built, outcome.problems, fix_command=fix_command):
         unwritten.error(error)
     return replace(outcome, problems=[*outcome.problems, *unwritten])
 
