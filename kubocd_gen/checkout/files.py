@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.limits import KIB, MIB
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files.paths import checkout_root, resolve
+from kubocd_gen.files.paths import checkout_root, resolve, shown_path
 
 OUTSIDE = "outside-checkout"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -99,7 +99,9 @@ class CheckoutFiles:
         added = []
         for path in paths:
             if (symlink := self._symlink_outside(path)) is not None:
-                raise ProblemsError(self.refusal(f"the symlink '{symlink}'", Path(os.path.realpath(symlink))))
+                raise ProblemsError(
+                    self.refusal(f"the symlink '{shown_path(Path(symlink))}'", Path(os.path.realpath(symlink)))
+                )
             real = Path(os.path.realpath(path))
             if not self.holds(real):
                 added.append(real)

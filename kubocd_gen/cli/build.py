@@ -18,7 +18,7 @@ from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOpt
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
-from kubocd_gen.files.paths import checkout_root, display_path
+from kubocd_gen.files.paths import checkout_root, shown_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
@@ -148,7 +148,7 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
     """Yield the result of `--check` for each cluster: the diff, a summary and the command that updates the output."""
     for one in built:
         name = f"{one.cluster.name}: " if len(built) > 1 else ""
-        output = display_path(one.cluster.output, Path.cwd())
+        output = shown_path(one.cluster.output)
         if is_current(one):
             if not quiet:
                 yield printable(f"{name}{output} is up to date")
@@ -178,7 +178,7 @@ def _add_commands(files: UncommittedFiles) -> Iterator[str]:
     here = checkout_root(Path.cwd())
     added = []
     for output in files.outputs:
-        name = display_path(output, Path.cwd())
+        name = shown_path(output)
         if checkout_root(output) in (here, None):
             added.append(name)
         else:  # for example in a submodule
@@ -186,10 +186,10 @@ def _add_commands(files: UncommittedFiles) -> Iterator[str]:
     if added:
         yield f"add the output to the commit: {shlex.join(['git', 'add', *added])}"
     for path in files.untracked:
-        name = display_path(path, Path.cwd())
+        name = shown_path(path)
         yield f"{name} is a source but not tracked by Git: add it, or move it out of the sources"
     for path in files.changed:
-        yield f"{display_path(path, Path.cwd())} is a source with changes that are not staged: add or stash them"
+        yield f"{shown_path(path)} is a source with changes that are not staged: add or stash them"
 
 
 def run_pipeline(
@@ -217,7 +217,7 @@ def run_pipeline(
             def waiting(output: Path) -> None:
                 tool.line.clear()
                 if not options.quiet:
-                    path = display_path(output, Path.cwd())
+                    path = shown_path(output)
                     click.echo(printable(f"waiting for another kcd-gen process that writes to {path}"), err=True)
 
             compiled = run_build(

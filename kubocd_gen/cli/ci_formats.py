@@ -14,8 +14,7 @@ from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, check
 from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printable
 from kubocd_gen.files.directory import check_replaceable, write_whole
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.paths import display_path, hint_of, shown_path
 from kubocd_gen.pipeline.build import Built
 
 _DRIFT = {"created": "is missing", "updated": "is out of date", "removed": "is obsolete"}
@@ -93,7 +92,7 @@ def _outdated(built: Built, root: Path, fix_command: str) -> Iterator[Annotation
     for change in built.drift:
         if not change.is_record:
             path = display_path(built.cluster.output / change.path, Path.cwd())
-            message = printable(f"{path} {_DRIFT[change.change]}")
+            message = printable(f"{shown_path(path)} {_DRIFT[change.change]}")
             release = None
             if found := _OF_RELEASE.fullmatch(change.path):
                 release = "/".join(part for part in found.groups() if part)

@@ -27,7 +27,7 @@ from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors,
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files.directory import write_whole
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.paths import hint_of
 
 
 @click.group(cls=Group)

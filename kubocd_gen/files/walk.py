@@ -31,18 +31,6 @@ class SymlinkError(OSError):
         super().__init__(errno.ELOOP, "refusing to follow a symlink", path)
 
 
-def hint_of(error: OSError) -> str | None:
-    """Return the hint for a write that failed because of a symlink or a non-regular file; None for other errors."""
-    name = error.filename.removeprefix(f"{Path.cwd()}/") if isinstance(error.filename, str) else None
-    if isinstance(error, SymlinkError):
-        return f"replace the symlink '{name}' with the file or directory itself, or choose another path"
-    if name and error.errno in (errno.EINVAL, errno.EISDIR):
-        return f"choose the path of a regular file or of a new file instead of '{name}'"
-    if name and error.errno == errno.ENOTDIR:
-        return f"choose another path: there is a file where '{name}' needs a directory"
-    return None
-
-
 class Entry(NamedTuple):
     """An entry of a directory. A symlink is not a directory, even if it leads to one."""
 

@@ -61,8 +61,8 @@ class Found:
 class Objects:
     """A reader of the store in the Git directory `store`, usable by one thread within its context.
 
-    In a partial clone, `fetch` is called with the ids of missing objects and fetches them. Without `fetch`, `promisor`
-    is the remote that has the missing objects of a partial clone.
+    In a partial clone, `fetch` is called with the ids of missing objects and fetches them. Without `fetch`,
+    `completing` is the command that fetches the missing objects of a partial clone.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Objects:
         setup: Setup,
         fetch: Callable[[Sequence[str]], None] | None = None,
         *,
-        promisor: str | None = None,
+        completing: str | None = None,
     ) -> None:
         self._setup = setup
-        self._promisor = promisor
+        self._completing = completing
         self._options = (f"--git-dir={store}",)
         self._fetch = fetch
         self._stack = ExitStack()
@@ -149,10 +149,9 @@ class Objects:
 
     def missing(self) -> UnreadableObjectError:
         """Return the error for an object that is not in the store, and could not be fetched."""
-        if self._promisor is None:
+        if self._completing is None:
             return UnreadableObjectError("is not in the repository", "run 'git fetch --refetch --no-filter'")
-        command = f"git fetch --refetch --no-filter {self._promisor}"
-        hint = f"run the command without --offline, or first run: {command}"
+        hint = f"run the command without --offline, or first run: {self._completing}"
         return UnreadableObjectError("is not in this partial clone, and --offline prevents fetching it", hint)
 
     def fetch_missing(self, identities: Sequence[str]) -> None:

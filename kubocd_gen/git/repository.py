@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kubocd_gen.checkout.content import HEAD
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.files.paths import checkout_root, shown_path
 from kubocd_gen.git.lfs import parse_pointer
 from kubocd_gen.git.objects import Objects, UnreadableObjectError
 from kubocd_gen.git.process import Done, run
@@ -209,7 +209,8 @@ class Repository:
         """Return a reader of the repository's objects. Unless `offline`, it fetches what a partial clone lacks."""
         remote = self._promisor()
         if remote is None or self.offline:
-            return Objects(self.store, for_questions(), promisor=remote)
+            completing = None if remote is None else self._completing(remote)
+            return Objects(self.store, for_questions(), completing=completing)
         return Objects(self.store, for_questions(), lambda identities: self._fetch_missing(remote, identities))
 
     def _index(self) -> str | None:
@@ -234,8 +235,12 @@ class Repository:
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
             message = f"git failed to fetch missing objects of this partial clone: {done.reason}"
-            hint = f"check the access to the remote, or get all objects: git fetch --refetch --no-filter {remote}"
+            hint = f"check the access to the remote, or get all objects: {self._completing(remote)}"
             raise ProblemsError.of("git-failed", message, hint=hint)
+
+    def _completing(self, remote: str) -> str:
+        """Return the command that fetches everything that the partial clone lacks."""
+        return git_command(self.top, "fetch", "--refetch", "--no-filter", remote)
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
@@ -306,12 +311,18 @@ def find_repository(directory: Path, *, offline: bool = False) -> Repository:
     raise failed or ProblemsError.of("no-repository", f"'{directory}' is not in a Git working tree", hint=hint)
 
 
+def git_command(top: Path, *words: str) -> str:
+    """Return the command line of git for the working tree `top`, whose paths are relative to it."""
+    elsewhere = () if Path.cwd() == top else ("-C", shown_path(top))
+    return shlex.join(("git", *elsewhere, *words))
+
+
 def refusal(directory: Path, done: Done) -> ProblemsError:
     """Return the error for the repository in `directory`, which Git cannot use, with Git's result."""
     hint = "check the repository with 'git status'"
     if _is_owned_by_another(done):
         hint = f"if you trust it, run: git config --global --add safe.directory {shlex.quote(str(directory))}"
-    message = f"git cannot use the repository in '{directory}': {done.reason}"
+    message = f"git cannot use the repository in '{shown_path(directory)}': {done.reason}"
     return ProblemsError.of("git-failed", message, hint=hint)
 
 

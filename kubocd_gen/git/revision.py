@@ -21,7 +21,7 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import fixed_part
 from kubocd_gen.git.lfs import LARGEST, parse_pointer
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
-from kubocd_gen.git.repository import Repository, Revision, repository_at
+from kubocd_gen.git.repository import Repository, Revision, git_command, repository_at
 from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
 
 _MOST = 1 << 30  # bytes of all files; typical sources take a thousandth of it
@@ -166,14 +166,16 @@ class Checkout:
         inner = repository_at(top, offline=self.repository.offline) if is_real else None
         if not isinstance(inner, Repository) or entry is None:
             what = "this submodule is not checked out"
-            hint = "run 'git submodule update --init', or exclude it from the cluster's sources"
+            command = git_command(self.repository.top, "submodule", "update", "--init", path)
+            hint = f"run '{command}', or exclude it from the cluster's sources"
             raise self.tree.refusal(path, what, hint)
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
         except (ProblemsError, UnreadableObjectError):
             what = f"the commit {entry.id[:12]} of this submodule is not available"
-            hint = f"run 'git -C {path} fetch origin {entry.id}', or exclude it from the cluster's sources"
+            command = git_command(top, "fetch", "origin", entry.id)
+            hint = f"run '{command}', or exclude it from the cluster's sources"
             raise self.tree.refusal(path, what, hint) from None
         self.tree.trees[path] = tree
         self.stores[path] = inner

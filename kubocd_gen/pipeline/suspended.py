@@ -22,7 +22,7 @@ from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
 from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.kube_yaml.locations import find_position
@@ -194,13 +194,13 @@ def _spec(spec: Any, release: Release) -> dict[str, Any]:
 class Written:
     """An output, on disk or in a Git revision, from which the Flux files of suspended Releases are read.
 
-    `read` returns the content of a file of the output, or None if it does not exist. `display` is the prefix of paths
+    `read` returns the content of a file of the output, or None if it does not exist. `name` returns the name of a file
     in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown. `fetch` gets
     files of a revision in one request, if a partial clone lacks them.
     """
 
     read: Callable[[str], bytes | None]
-    display: str
+    name: Callable[[str], str]
     moving: frozenset[str] = frozenset()
     fetch: Callable[[Iterable[str]], None] = lambda _: None
 
@@ -212,16 +212,16 @@ class Written:
         """Return the written HelmReleases, None if there is no file. Raises ProblemsError `suspended-output`."""
         path = written_path(release)
         data = self.read(path)
-        return None if data is None else kept_helm_releases(data, f"{self.display}{path}", release)
+        return None if data is None else kept_helm_releases(data, self.name(path), release)
 
     def recorded_helm_releases(self, release: Release) -> tuple[Document, ...]:
         """Return the written HelmReleases after verifying the file's digest; nothing if there is no file."""
         record, path = record_path(release.namespace, release.name), written_path(release)
         data = self.read(path)  # once, because the file that is verified must be the one that is kept
-        found = () if data is None else kept_helm_releases(data, f"{self.display}{path}", release)
+        found = () if data is None else kept_helm_releases(data, self.name(path), release)
         if path not in self.moving:
             digest = parse_record(record, self.read(record) or b"").get(path)
-            check_record(data, digest, f"{self.display}{path}", release)
+            check_record(data, digest, self.name(path), release)
         return found
 
 
@@ -235,7 +235,7 @@ def on_disk(root: Path, relative_to: Path) -> Written:
             return None
         return tree.read(path) if status.st_size <= MAX_BYTES else bytes(MAX_BYTES + 1)
 
-    return Written(read, f"{display_path(root, relative_to)}/", interrupted_paths(root))
+    return Written(read, lambda path: display_path(root / path, relative_to), interrupted_paths(root))
 
 
 def in_revision(checkout: Checkout, directory: str) -> Written:
@@ -247,7 +247,7 @@ def in_revision(checkout: Checkout, directory: str) -> Written:
 
     return Written(
         read,
-        f"{checkout.tree.revision.name}:{prefix}",
+        lambda path: f"{checkout.tree.revision.name}:{prefix}{path}",
         fetch=lambda paths: checkout.fetch(f"{prefix}{path}" for path in paths),
     )
 
@@ -316,16 +316,16 @@ def _refuse_taken(
         other = taken.setdefault((release.namespace, name), release)
         if other is not release:
             message = f"the HelmRelease '{name}' belongs to {other.key}"
-            raise _refused(release, message, Position(f"{written.display}{written_path(release)}"))
+            raise _refused(release, message, Position(written.name(written_path(release))))
 
 
 def _refuse_changed(found: tuple[Document, ...], release: Release, base: Written, written: Written) -> None:
     """Raise ProblemsError if the HelmReleases are not those of the base revision."""
     path = written_path(release)
     for difference in differences(base.recorded_helm_releases(release), found):
-        revision, _, directory = base.display.partition(":")
+        revision = base.name(path).partition(":")[0]
         hint = (
-            f"restore the file: git checkout {revision} -- {directory}{path}; "
+            f"restore the file: git checkout {revision} -- {shown_path(written.name(path))}; "
             "merge changes of a Release before suspending it"
         )
-        raise _refused(release, f"{difference} since {revision}", Position(f"{written.display}{path}"), hint)
+        raise _refused(release, f"{difference} since {revision}", Position(written.name(path)), hint)

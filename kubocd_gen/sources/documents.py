@@ -14,7 +14,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import NOWHERE, Places, SourceFile, find_files, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.git.working_tree import missing_sources
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
@@ -83,8 +83,8 @@ def read_resources(
             problems.error(error)
         complete = not unread
         for path in paths:
-            display = origin + display_path(path, root)
-            _log.debug("read %s", display)
+            display = display_path(path, root, origin)
+            _log.debug("read %s", shown_path(display))
             errors: list[ProblemsError] = []
             try:
                 if file := read_source(path, display, _MENTIONS, files, budget):

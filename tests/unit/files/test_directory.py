@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.files.directory import Directory, check_replaceable, open_directory, write_whole
-from kubocd_gen.files.walk import SymlinkError, hint_of
+from kubocd_gen.files.paths import hint_of
+from kubocd_gen.files.walk import SymlinkError
 from tests.support.attackers import Attacker, state
 
 OPERATIONS: dict[str, Callable[[Directory], object]] = {
