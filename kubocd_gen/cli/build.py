@@ -75,7 +75,7 @@ def build(options: BuildOptions) -> int:
     root = messages_root(options.flags())
     uncommitted = None
     if options.fail_on_change and not has_errors(outcome.problems):
-        uncommitted = _uncommitted(outcome, root, written=not options.only_plan)
+        uncommitted = _uncommitted(outcome, written=not options.only_plan)
         outcome = replace(outcome, problems=[*outcome.problems, *uncommitted.errors])
     fix_command = _fix_command() if options.check else ""
     outcome = _with_reports(outcome, [one for one in options.reports if one not in refused], root, fix_command)
@@ -102,10 +102,10 @@ def _built(options: BuildOptions) -> Outcome:
     )
 
 
-def _uncommitted(outcome: Outcome, root: Path, *, written: bool) -> UncommittedFiles:
+def _uncommitted(outcome: Outcome, *, written: bool) -> UncommittedFiles:
     from kubocd_gen.pipeline.uncommitted import find_uncommitted
 
-    return find_uncommitted(outcome.built, root, written=written)
+    return find_uncommitted(outcome.built, written=written)
 
 
 def _refused_reports(options: BuildOptions) -> Mapping[Report, Problem]:

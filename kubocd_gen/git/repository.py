@@ -147,6 +147,8 @@ class Repository:
     def _without_filters(self) -> list[tuple[str, str]]:
         """Return settings that disable all configured filters. Git runs them to compare a file with the index."""
         done = self._ask("config", "--null", "--name-only", "--get-regexp", r"^filter\.")
+        if done.status not in (0, 1):  # 1: there are none
+            raise ProblemsError.of("git-failed", f"git failed to read its configuration: {done.reason}")
         names = {key.rpartition(".")[0] for key in _text(done.stdout).split("\0") if key}
         values = {"clean": "", "smudge": "", "process": "", "required": "false"}
         return [(f"{name}.{key}", value) for name in sorted(names) for key, value in values.items()]

@@ -13,6 +13,7 @@ from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings, package_interval
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
+from kubocd_gen.files.paths import FilePath
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
@@ -51,7 +52,7 @@ def assemble(
         failed=tuple(sorted({*resources.failed, *broken})),
         broken=broken,
         complete=complete,
-        files=frozenset(one.resource.file.path for one in records),
+        files=frozenset(path.absolute for one in records if isinstance(path := one.resource.file.path, FilePath)),
     )
 
 

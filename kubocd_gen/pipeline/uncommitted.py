@@ -30,15 +30,14 @@ class UncommittedFiles:
     errors: tuple[Problem, ...]
 
 
-def find_uncommitted(built: Sequence[Built], root: Path, *, written: bool) -> UncommittedFiles:
+def find_uncommitted(built: Sequence[Built], *, written: bool) -> UncommittedFiles:
     """Return what the next commit would not contain. Without a repository, only what the build has written counts.
 
-    `root` is the directory to which the paths of sources are relative; `written` tells whether the plans were carried
-    out. Files that Git ignores do not count.
+    `written` is set if the plans were carried out. Files that Git ignores do not count.
     """
     trees = _WorkingTrees()
     outputs = [one.cluster.output for one in built if trees.lack_output(one) or (written and one.drift)]
-    sources = sorted({root.absolute() / path for one in built for path in one.compilation.files})
+    sources = sorted({path for one in built for path in one.compilation.files})
     untracked = [path for path in sources if any(map(trees.is_untracked, _names(path)))]
     changed = [path for path in sources if any(map(trees.is_changed, _names(path)))]
     return UncommittedFiles(tuple(outputs), tuple(untracked), tuple(changed), tuple(trees.errors.values()))
@@ -58,7 +57,7 @@ class _WorkingTrees:
         self._of_directory: dict[Path, tuple[Path, Uncommitted]] = {}
 
     def lack_output(self, built: Built) -> bool:
-        """Return whether a file of the output is not in the index, or is still there although a build removed it."""
+        """Return whether a file of the output is not in the index, or is still in it after a build removed it."""
         output = Path(os.path.realpath(built.cluster.output))
         paths = [output / change.path for change in built.plan.changes] if built.plan else []
         if any(self.is_untracked(path) or self.is_changed(path) for path in paths):
