@@ -15,6 +15,7 @@ from typing import BinaryIO
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
+from kubocd_gen.files.paths import display_path, name_below, shown_path
 from kubocd_gen.oci.descriptors import (
     DOCKER_LIST_TYPE,
     INDEX_TYPE,
@@ -45,7 +46,7 @@ class OciLayout:
         self._directory = path
         self._limits = limits
         self._files = files or CheckoutFiles.of_named(path)
-        self.path = Path(name or path)
+        self.name = name or display_path(path, Path.cwd())
 
     def references(self) -> tuple[str, ...]:
         """Return the names of the layout's images, sorted."""
@@ -67,7 +68,7 @@ class OciLayout:
         """
         source = self._json_source("index.json")
         entries = self._entries if name is None else self._images.get(name, [])
-        what = self.path if name is None else name
+        what = shown_path(self.name) if name is None else name
         descriptors = [source.descriptor(entry, f"entry {what}") for entry in entries]
         found = {descriptor.digest: descriptor for descriptor in descriptors}
         if len(found) > 1:
@@ -121,7 +122,7 @@ class OciLayout:
         position = self.position(descriptor)
         digest, length = hashlib.sha256(), 0
         try:
-            source = self._files.open(self._directory / blob_path(descriptor), str(position.path))
+            source = self._files.open(self._directory / blob_path(descriptor), position.path)
         except NotRegularError:
             raise ProblemsError.of("bad-layout", "the blob is not a regular file", position=position) from None
         except OSError as error:
@@ -158,7 +159,7 @@ class OciLayout:
         if not str(marker.get("imageLayoutVersion")).startswith("1."):
             raise ProblemsError.of(
                 "bad-layout",
-                f"the image layout '{self.path}' has an unsupported version",
+                f"the image layout '{shown_path(self.name)}' has an unsupported version",
                 position=self._at("oci-layout"),
                 hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
             )
@@ -183,7 +184,7 @@ class OciLayout:
         if data is None:
             raise ProblemsError.of(
                 "bad-layout",
-                f"'{self.path}' is not an OCI image layout: it has no file '{name}'",
+                f"'{shown_path(self.name)}' is not an OCI image layout: it has no file '{name}'",
                 position=self._at(name),
                 hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )
@@ -195,22 +196,25 @@ class OciLayout:
         Raises ProblemsError: `package-limit` if it exceeds `limit` bytes, the limit called `name`; `bad-layout`;
         `outside-checkout`.
         """
-        at = Position(str(path))
+        display = display_path(path, Path.cwd())
+        at = Position(display)
         try:
-            with self._files.open(path, str(path)) as file:
+            with self._files.open(path, display) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size > limit:
-                    raise ProblemsError(over_limit(f"{path} is larger", name, limit, needed=size, position=at))
+                    raise ProblemsError(
+                        over_limit(f"{shown_path(path)} is larger", name, limit, needed=size, position=at)
+                    )
                 return file.read(size)  # not more, even if the file is growing
         except NotRegularError:
-            raise ProblemsError.of("bad-layout", f"'{path}' is not a regular file", at) from None
+            raise ProblemsError.of("bad-layout", f"'{shown_path(path)}' is not a regular file", at) from None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise ProblemsError.of("bad-layout", f"cannot read '{path}': {error.strerror}", at) from None
+            raise ProblemsError.of("bad-layout", f"cannot read '{shown_path(path)}': {error.strerror}", at) from None
 
     def _at(self, name: str) -> Position:
-        return Position(str(self.path / name))
+        return Position(name_below(self.name, name))
 
 
 def reference_name(entry: object) -> str | None:
