@@ -14,7 +14,7 @@ from kubocd_gen.budget.limits import MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.content import HEAD, Unreadable, is_utf_16, unreadable
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
-from kubocd_gen.checkout.walk import NO_TARGET, READ_HINT, DirectoryWalk, PatternError
+from kubocd_gen.checkout.walk import NO_TARGET, READ_HINT, DirectoryWalk, PatternError, broken_symlink
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -67,19 +67,21 @@ def find_files(
     *,
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
+    origin: str = "",
 ) -> FoundFiles:
     """Return the files that `sources` name, without duplicates.
 
     A source is a file, a directory (read recursively) or a glob, relative to `root`. In directories and globs, only
     files with kubectl's suffixes are read. Hidden files and directories below a source, and the directories in
     `ignore`, are skipped. A source that matches nothing is an error, at its position in `places`; so is a directory
-    outside of `files`, which defaults to the checkout of `root`.
+    outside of `files`, which defaults to the checkout of `root`. `origin` is a prefix for the names of files in errors.
     """
 
     def position_of(source: str) -> Position | None:
         return places[source]() if source in places else None
 
     walk = source_walk(root, ignore, files or CheckoutFiles.around(root), budget or Budget())
+    walk.origin = origin
     found: dict[str, Path] = {}  # by real path: a symlink does not make a file be read twice
     errors: list[Problem] = []
     for source in sources:
@@ -147,7 +149,7 @@ def read_source(
         raise _unreadable(display, "this is not a regular file") from error
     except OSError as error:
         if path.is_symlink() and error.errno in NO_TARGET:
-            raise _unreadable(display, "this symlink is broken") from error
+            raise ProblemsError(broken_symlink(display)) from error
         hint = READ_HINT if isinstance(error, PermissionError) else None
         raise _unreadable(display, f"cannot read the file: {error.strerror}", hint) from error
     if reason := unreadable(data):

@@ -133,6 +133,8 @@ class Checkout:
             for name in submodules:
                 self._open(name)
                 waiting.append(name)
+            if self.tree.kind(real) == "directory":  # a symlink to a directory without sources is not broken
+                (self.directory / real).mkdir(parents=True, exist_ok=True)
 
     def _submodule_above(self, path: str) -> str | None:
         while path:

@@ -76,7 +76,7 @@ def read_resources(
     written = [output / directory for output in outputs for directory in WRITTEN]
     files, budget = files or CheckoutFiles.around(root), budget or Budget()
     with timed(_log, f"read {', '.join(sources)}") as details:
-        paths, unread, empty = find_files(sources, root, written, places, files=files, budget=budget)
+        paths, unread, empty = find_files(sources, root, written, places, files=files, budget=budget, origin=origin)
         if not origin:  # a revision has no working tree; its files are complete
             unread += missing_sources(sources, root, empty_directories=empty)
         for error in unread:
