@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.limits import LIMITS, MIB
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.content import GIT_CRYPT, HEAD, LFS_POINTER
+from kubocd_gen.checkout.content import GIT_CRYPT, lfs_pointer
 from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import fixed_part
@@ -207,7 +207,7 @@ class Checkout:
         """Return the content that a checkout would have at `path`; None if it is not available."""
         if data is None or data.startswith(GIT_CRYPT):
             return None
-        pointer = LFS_POINTER.match(data) if len(data) < HEAD else None
+        pointer = lfs_pointer(data)
         if pointer is None:
             return data
         identity, size = pointer[1].decode("ascii"), int(pointer[2])
