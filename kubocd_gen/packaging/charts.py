@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import itertools
 from pathlib import Path
 
 from kubocd_gen.archives.chart import Chart, read_chart
@@ -18,6 +18,7 @@ from kubocd_gen.packaging.directory import Packed, Packer, Tree, chart_files, ev
 from kubocd_gen.packaging.git import Git, GitTree
 from kubocd_gen.packaging.helm_repository import Credentials, HelmRepositories
 from kubocd_gen.packaging.manifest_file import ChartSource, GitChart, HelmRepositoryChart, RegistryChart
+from kubocd_gen.processes.children import scratch
 from kubocd_gen.processes.single_flight import SingleFlight
 
 CHART_CONFIG_TYPE = "application/vnd.cncf.helm.config.v1+json"
@@ -35,13 +36,14 @@ class Charts:
         registry: Registry,
         credentials: Credentials,
         helm: Path,
-        scratch: Path,
+        directory: Path,
     ) -> None:
         self._network = network
         self._registry = registry
         self._credentials = credentials
         self._helm = helm
-        self._scratch = scratch
+        self._scratch = directory
+        self._numbers = itertools.count()
         self._git = Git(network, credentials)
         self._repositories = HelmRepositories(transport, credentials, self._from_registry, network.limits)
         self._packed: SingleFlight[ChartSource, Packed] = SingleFlight(keep=True)
@@ -64,25 +66,25 @@ class Charts:
         else:
             tree, path = local_tree(source)
             keep, describe = everything, f"the chart {source.path}"
-        with tempfile.TemporaryDirectory(dir=self._scratch) as directory:  # noqa: TID251 - in a scratch directory
-            packer = Packer(self._helm, self._network, self._credentials, tree, Path(directory), describe)
+        with scratch("kcd-gen-chart-") as directory:
+            packer = Packer(self._helm, self._network, self._credentials, tree, directory, describe)
             return packer.pack(path, keep)
 
     def _commit(self, source: GitChart) -> GitTree:
-        return self._git.fetch(source, Path(tempfile.mkdtemp(dir=self._scratch)) / "store")
+        return self._git.fetch(source, self._scratch / f"store-{next(self._numbers)}")
 
     def _from_registry(self, reference: str) -> Chart:
         return fetch_from_registry(RegistryChart(parse_reference(reference)), self._registry, self._network.limits)
 
 
-def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, scratch: Path) -> Charts:
-    """Return the charts of a run, with the credentials of its registries; `scratch` is an empty working directory."""
+def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, directory: Path) -> Charts:
+    """Return the charts of a run, with the credentials of its registries; `directory` is empty, for temporary files."""
 
     def credentials(host: str) -> tuple[str, str] | None:
         found = registry.store.find(host)
         return (found.user, found.secret) if found and found.secret else None
 
-    return Charts(network, transport, registry, credentials, helm, scratch)
+    return Charts(network, transport, registry, credentials, helm, directory)
 
 
 def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limits = LIMITS) -> Chart:

@@ -6,13 +6,15 @@ nothing is written to the user's directories.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import posixpath
 import re
 import stat
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +31,7 @@ from kubocd_gen.packaging.helm_repository import Credentials
 from kubocd_gen.packaging.manifest_file import LocalChart
 
 SYMLINK = 100  # the number of entries that a symlink counts for, because it can repeat a whole directory
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DEEPEST = 64  # nested directories, as in a chart archive
 Keep = Callable[[str], bool]
 """Return whether a file belongs to the chart, by its path relative to the chart's directory."""
@@ -93,6 +96,16 @@ def contains(describe: str, name: str, what: str, hint: str | None = None) -> Pr
     return ProblemsError.of("bad-chart", f"{describe} contains {shown(name)}, {what}", hint=hint)
 
 
+@contextmanager
+def writing(describe: str, name: str) -> Iterator[None]:
+    """Raise ProblemsError `bad-chart` if the block cannot write a copy of the file or directory `name`."""
+    try:
+        yield
+    except OSError as error:
+        hint = "free disk space, or set TMPDIR to another directory" if error.errno in _FULL else None
+        raise contains(describe, name, f"which cannot be copied: {error.strerror}", hint) from None
+
+
 @dataclass(frozen=True, slots=True)
 class LocalTree:
     """Directories on disk. Symlinks can lead to any path below the `roots`, and nowhere else."""
@@ -121,7 +134,8 @@ class LocalTree:
         real = os.path.realpath(directory)
         if real in above:
             raise contains(self.describe, prefix, "a symlink to its own parent")
-        target.mkdir(parents=True, exist_ok=True)
+        with writing(self.describe, prefix or "."):
+            target.mkdir(parents=True, exist_ok=True)
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         budget.look(len(entries), len(above))
@@ -147,7 +161,9 @@ class LocalTree:
             if not stat.S_ISREG(status.st_mode):
                 raise contains(self.describe, name, "which is not a regular file")
             budget.take(status.st_size)
-            target.write_bytes(file.read(status.st_size))  # not more, even if the file is growing
+            data = file.read(status.st_size)  # not more, even if the file is growing
+        with writing(self.describe, name):
+            target.write_bytes(data)
 
     def _check_symlink(self, path: Path, name: str) -> None:
         real = Path(os.path.realpath(path))

@@ -10,6 +10,7 @@ import base64
 import os
 import posixpath
 import re
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from kubocd_gen.git.setup import for_own_store, git_binary
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
-from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep, contains
+from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep, contains, writing
 from kubocd_gen.packaging.helm_repository import Credentials
 from kubocd_gen.packaging.manifest_file import GitChart
 
@@ -102,9 +103,10 @@ class _Copy:
         if blob is None:
             raise UnreadableObjectError(f"lacks the content of {shown(name)}")
         self.budget.take(blob.size, files=0)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            file.writelines(blob.pieces)
+        with writing(self.describe, name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                file.writelines(blob.pieces)
 
     def _real(self, path: str, name: str) -> str:
         """Return `path` with all symlinks resolved. Raises ProblemsError if it leaves the repository."""
@@ -123,6 +125,7 @@ class Git:
     credentials: Credentials
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     begun: float | None = None  # when the first fetch started, by time.monotonic()
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, source: GitChart, store: Path) -> GitTree:
         """Fetch the commit of a branch or tag into the new object store `store`. Raises ProblemsError."""
@@ -159,13 +162,15 @@ class Git:
 
     def _left(self) -> float:
         """Return the seconds that the run has left for transfers. Raises BudgetExceededError if there are none."""
-        now = time.monotonic()
-        if self.begun is None:
-            self.begun = now
+        with self._lock:
+            now = time.monotonic()
+            if self.begun is None:
+                self.begun = now
+            begun = self.begun
         limit = self.network.budget.limits.of("network-time")
-        if now - self.begun > limit:
+        if now - begun > limit:
             raise BudgetExceededError("network-time", limit)
-        return max(1.0, limit - (now - self.begun))
+        return max(1.0, limit - (now - begun))
 
     def _login(self, url: str) -> str | None:
         """Return the Authorization header for a URL, or None if no credentials can be sent."""
