@@ -184,10 +184,10 @@ def nearest(sentence: str, name: str, known: Iterable[str]) -> str | None:
     return sentence.format(close[0]) if close else None
 
 
-_LONGEST = 200  # characters; a longer name is an attack or a mistake, and its start shows which
+_SHOWN = 200  # characters; a longer name is an attack or a mistake, and its start shows which
 
 
 def shown(text: str) -> str:
     """Return `text` in single quotes, with escapes for unprintable characters, and truncated if it is very long."""
-    shortened = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    shortened = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return f"'{printable(shortened)}'"
