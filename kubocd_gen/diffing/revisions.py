@@ -218,7 +218,7 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     lock = f"{start}/{old.lock_path.name}".lstrip("/")
     check_paths(old, outputs=False)  # nothing is written to its outputs
     checkout.take_sources([*inside, *([lock] if checkout.has(lock) else [])])
-    return Side(old, project_lock(old), partial(_output_in_revision, checkout))
+    return Side(old, project_lock(old), partial(_output_in_revision, checkout, old))
 
 
 def _no_output(_cluster: Cluster) -> Written | None:
@@ -226,17 +226,17 @@ def _no_output(_cluster: Cluster) -> Written | None:
 
 
 def _output_on_disk(project: Project, cluster: Cluster) -> Written | None:
-    return on_disk(cluster.output, project.root)
+    return on_disk(cluster.output, project)
 
 
-def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
+def _output_in_revision(checkout: Checkout, project: Project, cluster: Cluster) -> Written | None:
     """Return the output in the revision, or None if it has none or the output is outside the repository."""
     output = Path(os.path.normpath(cluster.output))
     if not output.is_relative_to(checkout.directory):
         return None
     directory = output.relative_to(checkout.directory).as_posix()
     real, _ = checkout.tree.real(f"{directory}/flux")
-    return in_revision(checkout, directory) if checkout.tree.kind(real) == "directory" else None
+    return in_revision(checkout, directory, project.budget) if checkout.tree.kind(real) == "directory" else None
 
 
 def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:

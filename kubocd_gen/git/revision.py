@@ -158,7 +158,9 @@ class Checkout:
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
-        except (ProblemsError, UnreadableObjectError):
+        except (ProblemsError, UnreadableObjectError) as error:
+            if isinstance(error, ProblemsError) and error.problem.code != "unknown-revision":
+                raise
             what = f"the commit {entry.id[:12]} of this submodule is not available"
             hint = f"run 'git -C {path} fetch origin {entry.id}', or exclude it from the cluster's sources"
             raise self.tree.refusal(path, what, hint) from None

@@ -153,6 +153,8 @@ class PackageSources:
         reference = request.reference
         try:
             now = remote.resolve(reference, request.access)
+        except BudgetExceededError:
+            raise
         except ProblemsError as error:  # the build has the locked image, and does not need the tag
             if error.problem.code != "missing-package":
                 return []
