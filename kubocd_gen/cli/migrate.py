@@ -77,7 +77,9 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
     """
     project = load_project(options.flags(), Path.cwd())
     cluster = only_cluster(project, "a dump is of one cluster, but the project has several")
-    dumps = [read_dump(_bytes(name), "standard input" if name == "-" else name) for name in options.files]
+    dumps = [
+        read_dump(_bytes(name), "standard input" if name == "-" else name, project.budget) for name in options.files
+    ]
     live = live_cluster(chain.from_iterable(dumps))
     with tools(options, project, problems, report_version=options.format == "json") as tool:
         compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kubocd_gen.archives.chart import Chart, read_chart
 from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
@@ -45,7 +46,9 @@ class Charts:
         self._scratch = directory
         self._numbers = itertools.count()
         self._git = Git(network, credentials)
-        self._repositories = HelmRepositories(transport, credentials, self._from_registry, network.limits)
+        self._repositories = HelmRepositories(
+            transport, credentials, self._from_registry, network.limits, network.budget
+        )
         self._packed: SingleFlight[ChartSource, Packed] = SingleFlight(keep=True)
         self._commits: SingleFlight[tuple[str, str], GitTree] = SingleFlight(keep=True)
 
@@ -57,7 +60,7 @@ class Charts:
         if isinstance(source, HelmRepositoryChart):
             return Packed(self._repositories.fetch(source))
         if isinstance(source, RegistryChart):
-            return Packed(fetch_from_registry(source, self._registry, self._network.limits))
+            return Packed(fetch_from_registry(source, self._registry, self._network.limits, self._network.budget))
         tree: Tree
         if isinstance(source, GitChart):
             tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
@@ -74,7 +77,8 @@ class Charts:
         return self._git.fetch(source, self._scratch / f"store-{next(self._numbers)}")
 
     def _from_registry(self, reference: str) -> Chart:
-        return fetch_from_registry(RegistryChart(parse_reference(reference)), self._registry, self._network.limits)
+        source = RegistryChart(parse_reference(reference))
+        return fetch_from_registry(source, self._registry, self._network.limits, self._network.budget)
 
 
 def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, directory: Path) -> Charts:
@@ -87,7 +91,9 @@ def open_charts(network: Network, transport: Transport, registry: Registry, helm
     return Charts(network, transport, registry, credentials, helm, directory)
 
 
-def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limits = LIMITS) -> Chart:
+def fetch_from_registry(
+    source: RegistryChart, registry: Registry, limits: Limits = LIMITS, budget: Budget | None = None
+) -> Chart:
     """Fetch the chart; its archive is not changed, and a provenance file is ignored.
 
     Raises ProblemsError: `bad-chart` if the image is not a Helm chart, and the errors of the registry.
@@ -111,4 +117,4 @@ def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limit
         message = f"{reference} must have exactly one chart layer, not {len(contents)}"
         raise ProblemsError.of("bad-chart", message)
     archive = registry.read_blob(reference, contents[0], access, limit=limits.layer)
-    return read_chart(archive, describe=f"the chart {reference}", limits=limits)
+    return read_chart(archive, describe=f"the chart {reference}", limits=limits, budget=budget)

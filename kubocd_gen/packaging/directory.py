@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, urlsplit
 from kubocd_gen.archives.chart import Chart, read_metadata, repacked
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import Limits, setting, worded
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.kube_yaml.reader import first_document
@@ -58,7 +59,7 @@ class Tree(Protocol):
         """Copy the directory `path` to `target`, which does not exist, and follow symlinks. Raises ProblemsError."""
 
 
-class Budget:
+class DirectoryBudget:
     """What is left of the limits for a chart's directory."""
 
     def __init__(self, describe: str, limits: Limits) -> None:
@@ -122,13 +123,13 @@ class LocalTree:
         try:
             self._check_symlink(directory, path)  # its parents can be symlinks, too
             inside = replace(self, roots=(*self.roots, Path(os.path.realpath(directory))))
-            inside.copy_into(directory, target, "", keep, Budget(self.describe, limits), ())
+            inside.copy_into(directory, target, "", keep, DirectoryBudget(self.describe, limits), ())
         except OSError as error:
             what = f"cannot read {self.describe}: {error.strerror} ({error.filename})"
             raise ProblemsError.of("missing-chart", what) from error
 
     def copy_into(
-        self, directory: Path, target: Path, prefix: str, keep: Keep, budget: Budget, above: tuple[str, ...]
+        self, directory: Path, target: Path, prefix: str, keep: Keep, budget: DirectoryBudget, above: tuple[str, ...]
     ) -> None:
         """Copy one directory recursively; `above` are its parents in the tree, with symlinks resolved."""
         real = os.path.realpath(directory)
@@ -153,7 +154,7 @@ class LocalTree:
             elif keep(name):
                 self._copy_file(Path(entry.path), target / entry.name, name, budget)
 
-    def _copy_file(self, source: Path, target: Path, name: str, budget: Budget) -> None:
+    def _copy_file(self, source: Path, target: Path, name: str, budget: DirectoryBudget) -> None:
         # Without O_NONBLOCK, opening a FIFO would wait for a writer.
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
@@ -236,7 +237,9 @@ class Packer:
         if run.stopped or run.returncode or len(archives) != 1:
             message = run.summary.replace(str(target), path)
             raise ProblemsError.of("bad-chart", f"helm cannot package {self.describe}: {message}")
-        chart = repacked(archives[0].read_bytes(), describe=self.describe, limits=self.network.limits)
+        chart = repacked(
+            archives[0].read_bytes(), describe=self.describe, limits=self.network.limits, budget=self.network.budget
+        )
         return Packed(chart, tuple(self.warnings))
 
     def copy_of(self, path: str) -> Path:
@@ -251,7 +254,7 @@ class Packer:
             what = f"{self.describe} has more than {_DEEPEST_DEPENDENCIES} levels of file:// dependencies"
             raise ProblemsError.of("bad-chart", what)
         self.tree.copy(path, target, keep, self.network.limits)
-        dependencies = _dependencies(target, self.describe)
+        dependencies = _dependencies(target, self.describe, self.network.budget)
         missing = [one for one in dependencies if not _has(target, str(one.get("name")))]
         if not missing:
             return
@@ -338,14 +341,15 @@ class Packer:
         return run_helm(self.helm, arguments, self._home(), timeout, variables=variables)
 
 
-def _dependencies(chart: Path, describe: str) -> list[Mapping[str, Any]]:
+def _dependencies(chart: Path, describe: str, budget: Budget) -> list[Mapping[str, Any]]:
     """Return the dependencies in the chart's Chart.yaml and, for apiVersion v1, in requirements.yaml."""
     text = (chart / "Chart.yaml").read_bytes() if (chart / "Chart.yaml").is_file() else None
-    _, _, metadata = read_metadata(text, describe=describe)
+    _, _, metadata = read_metadata(text, describe=describe, budget=budget)
     found = list(metadata.get("dependencies") or ())
     requirements = chart / "requirements.yaml"
     if metadata.get("apiVersion") != "v2" and requirements.is_file():
-        value = first_document(requirements.read_text("utf-8", "replace"), "requirements.yaml").value
+        listing = requirements.read_text("utf-8", "replace")
+        value = first_document(listing, "requirements.yaml", budget=budget).value
         listed = value.get("dependencies") if isinstance(value, dict) else None
         found += [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)]
     return found

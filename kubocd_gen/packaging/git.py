@@ -29,7 +29,7 @@ from kubocd_gen.git.setup import for_own_store, git_binary
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
-from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep, contains, writing
+from kubocd_gen.packaging.directory import SYMLINK, DirectoryBudget, Keep, contains, writing
 from kubocd_gen.packaging.helm_repository import Credentials
 from kubocd_gen.packaging.manifest_file import GitChart
 
@@ -46,7 +46,7 @@ class GitTree:
 
         Raises ProblemsError: `missing-chart` or `bad-chart`.
         """
-        budget = Budget(f"{path or '.'} of {self.describe}", limits)
+        budget = DirectoryBudget(f"{path or '.'} of {self.describe}", limits)
         try:
             with Objects(self.store, for_own_store()) as objects:
                 _Copy(self.describe, CommitTree(objects, f"{COMMIT}^{{tree}}"), keep, budget).take(path, target)
@@ -61,7 +61,7 @@ class _Copy:
     describe: str
     tree: CommitTree
     keep: Keep
-    budget: Budget
+    budget: DirectoryBudget
     wanted: list[tuple[Path, str, Entry]] = field(default_factory=list)
 
     def take(self, path: str, target: Path) -> None:

@@ -90,7 +90,7 @@ def lies_below(path: str, directory: str) -> bool:
 def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
     try:
         file = read_source(path, display, _MENTIONS, files, budget)
-        values = [document.value for document in read_documents(file.text, display)] if file else []
+        values = [document.value for document in read_documents(file.text, display, budget=budget)] if file else []
     except BudgetExceededError:
         raise
     except ProblemsError:
