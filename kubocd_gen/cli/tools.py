@@ -26,7 +26,7 @@ from kubocd_gen.pipeline.packages import package_sources, project_lock
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools of a compilation. `version` waits for helm's version and returns it, or None if it is not needed."""
+    """The tools of a compilation. `version` waits for helm's version and returns it, or None if it is not known."""
 
     helm: Helm
     packages: PackageSources
@@ -54,6 +54,31 @@ def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
 
 
 @contextmanager
+def checked_version(
+    helm: Helm, lock: Lock | None, problems: Problems, *, locked: bool, report_version: bool = False
+) -> Iterator[Callable[[], str | None]]:
+    """Compare helm's version with the one in the lock file, and warn at the end of the block if they differ.
+
+    Yields a function that waits for the version and returns it, or None if it is not needed or helm failed, which is an
+    error in `problems`. Raises ProblemsError if the versions differ and `locked` is set.
+    """
+    with ThreadPoolExecutor(1) as background:
+        # `helm version` takes as long as a small build, so it runs in the background.
+        run = background.submit(helm_version, helm.pool.binary) if report_version or (lock and lock.helm) else None
+
+        def version() -> str | None:
+            with problems.collect():
+                return run.result() if run else None
+            return None
+
+        if run and locked and (problem := other_helm(lock, run.result())):
+            raise ProblemsError(problem)
+        yield version
+        if (found := version()) and (problem := other_helm(lock, found)):
+            problems.warning(problem)
+
+
+@contextmanager
 def tools(
     options: CompilingOptions, project: Project, problems: Problems, *, report_version: bool = False
 ) -> Iterator[Tools]:
@@ -66,16 +91,14 @@ def tools(
     """
     lock = project_lock(project)
     helm = helm_of(options, project.budget)
-    with ThreadPoolExecutor(1) as background, progress(wanted=not options.no_progress) as line, watched(project.budget):
-        # `helm version` takes as long as a small build, so it runs in the background.
-        asked = background.submit(helm_version, helm.pool.binary) if report_version or (lock and lock.helm) else None
-        if asked and project.locked and (problem := other_helm(lock, asked.result())):
-            raise ProblemsError(problem)
+    with (
+        progress(wanted=not options.no_progress) as line,
+        watched(project.budget),
+        checked_version(helm, lock, problems, locked=project.locked, report_version=report_version) as version,
+    ):
         packages = package_sources(project, line, lock=lock, jobs=options.job_count)
         try:
-            yield Tools(helm, packages, lock, line, lambda: asked.result() if asked else None)
-            if asked and (problem := other_helm(lock, asked.result())):
-                problems.warning(problem)
+            yield Tools(helm, packages, lock, line, version)
         finally:
             for warning in packages.warnings():
                 problems.warning(warning)
