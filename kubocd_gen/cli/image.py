@@ -32,7 +32,6 @@ from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, pa
 from kubocd_gen.oci.registry import Registry
 from kubocd_gen.packages.cache import cache_directory
 from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.pipeline.packages import network
 from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
 from kubocd_gen.server.image import Recipe, ServerImage
 from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
@@ -128,34 +127,29 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
     cluster = only_cluster(project, "an image is built for one cluster, but the project has several")
     outcome.cluster, outcome.base = cluster.name, str(base_name)
     with tools(options, project, problems) as tool:
-        registry = Registry(network(project, tool.line))
-        try:
-            store = _store(base_name, registry, project, options)
-            target, outcome.name = _target(base_name, registry, project, tool.line, options)
-            # A layout has no name for annotations: its path is local.
-            name = base_name.name if isinstance(base_name, RegistryImage) else None
-            recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
-            compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
-            if has_errors(problems):
-                return
-            read, made = make_image(compilation, base_name, store, recipe, options.platforms, problems)
-            outcome.base_digest, outcome.image = read.top.digest, made
-            path = _kustomization(options, cluster)
-            if path is not None and options.push:
-                repository = str(outcome.name).rpartition(":")[0]
-                files = None if options.kustomization else project.files
-                outcome.pin = plan_pin(path, repository, made.descriptor.digest, problems, files)
-            if options.check:
-                current = target.current()
-                outcome.current_digest = current.digest if current else None
-                return
-            outcome.published = publish(made, store, target, "pushed" if options.push else "written")
-            if outcome.pin is not None:
-                write_pin(outcome.pin)
-            for warning in registry.warnings():
-                problems.warning(warning)
-        finally:
-            registry.close()
+        registry = tool.packages.registry
+        store = _store(base_name, registry, project, options)
+        target, outcome.name = _target(base_name, registry, project, tool.line, options)
+        # A layout has no name for annotations: its path is local.
+        name = base_name.name if isinstance(base_name, RegistryImage) else None
+        recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
+        compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+        if has_errors(problems):
+            return
+        read, made = make_image(compilation, base_name, store, recipe, options.platforms, problems)
+        outcome.base_digest, outcome.image = read.top.digest, made
+        path = _kustomization(options, cluster)
+        if path is not None and options.push:
+            repository = str(outcome.name).rpartition(":")[0]
+            files = None if options.kustomization else project.files
+            outcome.pin = plan_pin(path, repository, made.descriptor.digest, problems, files)
+        if options.check:
+            current = target.current()
+            outcome.current_digest = current.digest if current else None
+            return
+        outcome.published = publish(made, store, target, "pushed" if options.push else "written")
+        if outcome.pin is not None:
+            write_pin(outcome.pin)
 
 
 def _content_root(options: ImageOptions) -> str:
@@ -199,7 +193,7 @@ def _target(
         cache_directory(os.environ, project.cache),
         origin,
         line,
-        options.jobs or 4,
+        options.job_count,
     )
     return target, str(reference)
 

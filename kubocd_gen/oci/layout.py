@@ -132,7 +132,7 @@ class OciLayout:
         except OSError as error:
             raise ProblemsError.of("corrupt-blob", f"cannot read the blob: {error.strerror}", position) from None
         with source:
-            while length <= descriptor.size and (chunk := source.read(_CHUNK)):
+            while length <= descriptor.size and (chunk := self._next_chunk(source, position)):
                 digest.update(chunk)
                 start = start or chunk
                 length += len(chunk)
@@ -141,6 +141,13 @@ class OciLayout:
             if lfs_pointer(start):
                 raise ProblemsError.of("corrupt-blob", f"the blob {_POINTER}", position=position, hint=_PULL)
             raise ProblemsError.of("corrupt-blob", "the blob does not match its digest and size", position=position)
+
+    @staticmethod
+    def _next_chunk(source: BinaryIO, position: Position) -> bytes:
+        try:
+            return source.read(_CHUNK)
+        except OSError as error:
+            raise ProblemsError.of("corrupt-blob", f"cannot read the blob: {error.strerror}", position) from None
 
     def has(self, descriptor: Descriptor) -> bool:
         """Return whether a file with that digest exists; its content is not verified."""

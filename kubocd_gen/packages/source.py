@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
@@ -18,6 +19,9 @@ from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.processes.single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from kubocd_gen.oci.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,12 @@ class PackageSources:
     def warnings(self) -> tuple[Problem, ...]:
         """Return the warnings of cache and registries."""
         return self._remote.warnings() if self._remote else ()
+
+    @property
+    def registry(self) -> Registry:
+        """The client of the registries, which `close` closes. Only sources with `remote` have one."""
+        assert self._remote is not None
+        return self._remote.registry
 
     def close(self) -> None:
         """Abort the running requests, so their threads end."""
