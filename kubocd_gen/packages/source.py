@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.processes.single_flight import SingleFlight
 
 if TYPE_CHECKING:
+    from kubocd_gen.model.package import Package
     from kubocd_gen.oci.registry import Registry
 
 
@@ -72,6 +73,7 @@ class PackageSources:
         self._memory = LayerMemory()
         self._jobs = jobs  # threads
         self._answers: SingleFlight[PackageRequest, Fetched] = SingleFlight(keep=True)
+        self._read_images: SingleFlight[tuple[str, str], Package] = SingleFlight(keep=True)
 
     def fetch_all(self, requests: Iterable[PackageRequest]) -> dict[PackageRequest, Fetched]:
         """Return the outcome of each distinct request, in the order of the input."""
@@ -84,6 +86,10 @@ class PackageSources:
             except BaseException:
                 self.close()  # because leaving the pool waits for its threads
                 raise
+
+    def package(self, image: PackageImage, read: Callable[[PackageImage], Package]) -> Package:
+        """Return `read(image)`, which is called once per run for each image. Raises what `read` raises."""
+        return self._read_images.get((image.reference, image.digest), lambda: read(image))
 
     def warnings(self) -> tuple[Problem, ...]:
         """Return the warnings of cache and registries."""
