@@ -6,6 +6,7 @@ A patch can therefore have `Install:`, `9m` or `suspend: false`: the cluster get
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -53,7 +54,7 @@ _POINTERS = frozenset(
     }
 )
 # Characters that are valid in JSON, but not in the YAML through which KuboCD decodes its tree into the Go type.
-_REFUSED = frozenset(map(chr, (0x7F, *range(0x80, 0x85), *range(0x86, 0xA0), 0xFFFE, 0xFFFF)))
+_REFUSED = re.compile("[\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _DURATION = "(ms|s|m|h))+$"
 
 
@@ -218,10 +219,10 @@ def _is_empty(value: Any, rules: Mapping[str, Any]) -> bool:
 
 def _control_characters(value: Any, path: tuple[str | int, ...]) -> list[Violation]:
     if isinstance(value, str):
-        found = next((character for character in value if character in _REFUSED), None)
+        found = _REFUSED.search(value)
         if found is None:
             return []
-        message = f"contains the character U+{ord(found):04X}, which KuboCD cannot send"
+        message = f"contains the character U+{ord(found[0]):04X}, which KuboCD cannot send"
         return [Violation(path, message, "invalid-value")]
     items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [violation for key, item in items for violation in _control_characters(item, (*path, key))]
