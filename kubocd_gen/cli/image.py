@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from kubocd_gen import __version__
-from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, PUBLISHED, echo, paint, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
@@ -23,20 +22,16 @@ from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.oci.base_store import BaseStore, LayoutStore, RegistryStore
-from kubocd_gen.oci.endpoints import Access
-from kubocd_gen.oci.layout import OciLayout
-from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
-from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packages.cache import cache_directory
-from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
-from kubocd_gen.server.image import Recipe, ServerImage
-from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
-from kubocd_gen.server.image_publication import ImageTarget, LayoutTarget, RegistryTarget, Way
-from kubocd_gen.sources.project_file import load_project, only_cluster
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.model.project import Cluster, Project
+    from kubocd_gen.oci.base_store import BaseStore
+    from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.server.image import ServerImage
+    from kubocd_gen.server.image_build import Pin, Published
+    from kubocd_gen.server.image_publication import ImageTarget, Way
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
 
@@ -119,6 +114,11 @@ def image(options: ImageOptions) -> int:
 
 
 def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None:
+    from kubocd_gen.pipeline import compile_cluster
+    from kubocd_gen.server.image import Recipe
+    from kubocd_gen.server.image_build import make_image, plan_pin, publish, write_pin
+    from kubocd_gen.sources.project_file import load_project, only_cluster
+
     if bool(options.push) == bool(options.output):
         raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required")
     base_name = parse_image(options.base)
@@ -164,6 +164,11 @@ def _content_root(options: ImageOptions) -> str:
 
 
 def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Project, options: ImageOptions) -> BaseStore:
+    from kubocd_gen.checkout.files import CheckoutFiles
+    from kubocd_gen.oci.base_store import LayoutStore, RegistryStore
+    from kubocd_gen.oci.endpoints import Access
+    from kubocd_gen.oci.layout import OciLayout
+
     if isinstance(base, LayoutImage):
         files = CheckoutFiles.of_named(base.directory, project.files.allowed)
         layout = OciLayout(base.directory, display_path(base.directory, Path.cwd()), project.limits, files)
@@ -176,6 +181,11 @@ def _target(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Progress, options: ImageOptions
 ) -> tuple[ImageTarget, str]:
     """Return the target of the image and the image's name there."""
+    from kubocd_gen.oci.endpoints import Access
+    from kubocd_gen.oci.layout_writer import LayoutWriter
+    from kubocd_gen.packages.cache import cache_directory
+    from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
+
     if options.output:
         directory, name = split_layout(options.output)
         name = name or IMAGE_NAME

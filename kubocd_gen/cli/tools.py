@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.options import CompilingOptions
 from kubocd_gen.cli.terminal import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
-from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import find_helm, helm_version
-from kubocd_gen.model.project import Project
-from kubocd_gen.packages.lock import Lock
-from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.pipeline.build import Built
-from kubocd_gen.pipeline.lock import other_helm
-from kubocd_gen.pipeline.packages import package_sources, project_lock
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.model.project import Project
+    from kubocd_gen.packages.lock import Lock
+    from kubocd_gen.packages.source import PackageSources
+    from kubocd_gen.pipeline.build import Built
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,9 @@ class Outcome:
 
 def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
     """Return helm as set by `--helm`, `--jobs` and `--debug`. Raises ProblemsError."""
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.helm.process import find_helm
+
     # Threads here start helm, wait for it and read files. With Python's default of 5 ms, the waits for another thread's
     # computation add up to more than a helm run.
     sys.setswitchinterval(0.0005)
@@ -62,6 +64,11 @@ def checked_version(
     Yields a function that waits for the version and returns it, or None if it is not needed or helm failed, which is an
     error in `problems`. Raises ProblemsError if the versions differ and `locked` is set.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from kubocd_gen.helm.process import helm_version
+    from kubocd_gen.pipeline.lock import other_helm
+
     with ThreadPoolExecutor(1) as background:
         # `helm version` takes as long as a small build, so it runs in the background.
         run = background.submit(helm_version, helm.pool.binary) if report_version or (lock and lock.helm) else None
@@ -89,6 +96,8 @@ def tools(
     With `report_version`, helm's version is determined even if the lock file has none. Raises ProblemsError if helm is
     missing, or if `--locked` is given and helm's version differs from the lock file's.
     """
+    from kubocd_gen.pipeline.packages import package_sources, project_lock
+
     lock = project_lock(project)
     helm = helm_of(options, project.budget)
     with (

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from kubocd_gen.cli import tools
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.helm import process
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE
 from tests.support.charts import commit_all, git
 from tests.support.images import chart_archive, package_layer, write_layout
@@ -213,7 +213,7 @@ def test_diff_compares_helm_with_the_lock_like_build(web: Workspace) -> None:
 
 def test_a_build_is_reported_even_if_the_version_of_helm_cannot_be_determined(web: Workspace) -> None:
     failing = ProblemsError.of("helm-failed", "helm version failed")
-    with mock.patch.object(tools, "helm_version", side_effect=failing):
+    with mock.patch.object(process, "helm_version", side_effect=failing):
         outcome = web.build("--format", "json")
     report = json.loads(outcome.out)
     assert outcome.exit == 1
