@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
         self.log: Log = lambda *_: None
         self.patience = patience or Patience()
         self._free = threading.Semaphore(most)
-        super().__init__(address[:2], _Handler)  # type: ignore[arg-type]
+        super().__init__((str(address[0]), port), _Handler)
 
     def server_bind(self) -> None:
         """Bind the socket without the library's reverse DNS lookup, which can take seconds."""
