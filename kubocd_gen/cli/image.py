@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import click
 
 from kubocd_gen import __version__
 from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.console import DIFFERENCE, PUBLISHED, echo, paint, print_json, print_problems
+from kubocd_gen.cli.console import DIFFERENCE, PUBLISHED, command_line, echo, paint, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
 from kubocd_gen.cli.terminal import Progress
 from kubocd_gen.cli.tools import tools
@@ -231,7 +229,7 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
         return
     name = f"{outcome.name} {outcome.image.descriptor.digest}"
     if differences:
-        yield f"run: {shlex.join(['kcd-gen', *(word for word in sys.argv[1:] if word != '--check')])}"
+        yield f"run: {command_line('--check')}"
     elif options.check:
         yield f"{name} is up to date"
     elif outcome.published is not None:

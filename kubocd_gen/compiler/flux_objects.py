@@ -102,7 +102,9 @@ def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, st
     known = {(item["name"], item.get("namespace", document["metadata"]["namespace"])) for item in depends_on}
     depends_on += [item for item in others if (item["name"], item["namespace"]) not in known]
     return (
-        {**document, "spec": _sorted({**document["spec"], "dependsOn": depends_on})} if depends_on else dict(document)
+        {**document, "spec": sorted_maps({**document["spec"], "dependsOn": depends_on})}
+        if depends_on
+        else dict(document)
     )
 
 
@@ -137,15 +139,15 @@ def _document(
             "labels": dict([MANAGED_BY]),
             "annotations": annotations,
         },
-        "spec": _sorted(spec),
+        "spec": sorted_maps(spec),
     }
 
 
-def _sorted(value: Any) -> Any:
+def sorted_maps(value: Any) -> Any:
     """Return `value` with the keys of all maps sorted, because the output must not depend on the order in a source."""
     if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value
+        return {key: sorted_maps(value[key]) for key in sorted(value)}
+    return [sorted_maps(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @lru_cache(maxsize=4)

@@ -70,9 +70,8 @@ class ProblemsError(Exception):
         super().__init__("; ".join(problem.message for problem in problems))
         self.problems = problems
 
-    @classmethod
+    @staticmethod
     def of(
-        cls,
         code: str,
         message: str,
         position: Position | None = None,
