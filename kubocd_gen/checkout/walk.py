@@ -207,13 +207,13 @@ class _Search:
     directories_only: bool
 
     def run(self, base: Path) -> Iterator[Path]:
-        asked: list[set[_Identity]] = [set() for _ in self.parts]
+        seen: list[set[_Identity]] = [set() for _ in self.parts]
         waiting = [(base, 0, 0)]  # path, index of the part to match below it, depth
         while waiting:
             at, index, depth = waiting.pop()
             if index == len(self.parts):
                 yield at
-            elif self.walk.is_new(at, asked[index]):
+            elif self.walk.is_new(at, seen[index]):
                 part, last = self.parts[index], index + 1 == len(self.parts)
                 if part == "**" and last and not (self.directories_only and at == base):
                     yield at  # includes everything below: the caller reads directories recursively

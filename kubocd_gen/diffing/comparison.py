@@ -13,7 +13,7 @@ from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diffing.dangers import helm_release_dangers, kept_dangers, release_dangers, uninstallation
-from kubocd_gen.diffing.records import Danger, ReleaseDifference, ResourceDifference, Side, Status
+from kubocd_gen.diffing.records import Danger, ReleaseDifference, ReleaseSide, ResourceDifference, Status
 from kubocd_gen.helm.manifests import Installation, template
 from kubocd_gen.helm.process import HelmPool
 from kubocd_gen.kube_yaml.reader import read_documents
@@ -117,7 +117,7 @@ def _difference(
     return ResourceDifference(*identity, "changed", found, rendered_by) if found else None
 
 
-def _side(one: CompiledRelease | None) -> Side | None:
+def _side(one: CompiledRelease | None) -> ReleaseSide | None:
     if one is None:
         return None
     charts = {}
@@ -125,7 +125,7 @@ def _side(one: CompiledRelease | None) -> Side | None:
         chart = document["spec"].get("chart", {}).get("spec", {})
         charts[document["metadata"]["name"]] = f"{chart.get('chart', '')} {chart.get('version', '')}".strip()
     package = one.rendered.resolved.package
-    return Side(one.release.image, package.digest, one.protected, one.release.suspended, charts)
+    return ReleaseSide(one.release.image, package.digest, one.protected, one.release.suspended, charts)
 
 
 def _is_suspended(*sides: CompiledRelease | None) -> bool:

@@ -23,7 +23,7 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import fixed_part
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, repository_at
-from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
+from kubocd_gen.git.tree import SYMLINK_HINT, CommitTree, RevisionTree
 
 _MOST = 1 << 30  # bytes of all files; typical sources take a thousandth of it
 _LARGEST = LIMITS.layer  # bytes of one file; the largest are vendored packages
@@ -240,7 +240,7 @@ class Checkout:
                 path.symlink_to(self.tree.target(name) or "")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.directory)):
                 path.unlink()
-                raise self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT)
+                raise self.tree.refusal(name, "this symlink leads out of the repository", SYMLINK_HINT)
 
 
 @contextmanager

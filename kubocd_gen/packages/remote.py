@@ -68,19 +68,19 @@ class Remote:
 
 @dataclass(slots=True)
 class RemoteBlobs:
-    """A BlobStore of cache and registry for one image. `asked` is true if a blob was requested from the registry."""
+    """A BlobStore of cache and registry for one image. `requested`: a blob was requested from the registry."""
 
     remote: Remote
     reference: Reference
     access: Access
-    asked: bool = False
+    requested: bool = False
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
         """Return the blob with digest and size verified. Raises ProblemsError, also if it exceeds `limit` bytes."""
         cache = self.remote.cache
         if cache is not None and descriptor.size <= limit and (data := cache.read(descriptor)) is not None:
             return data
-        self.asked = True
+        self.requested = True
         if descriptor.is_manifest:
             _, data = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
             if len(data) != descriptor.size:  # the request has only the digest; the size comes from the lock

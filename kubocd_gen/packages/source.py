@@ -161,7 +161,7 @@ class PackageSources:
                 hint=f"pin it again: kcd-gen lock --update {reference}",
             )
         # Only if the registry was contacted anyway: a build that finds everything locally makes no requests.
-        if remote is not None and remote.asked and self._remote is not None:
+        if remote is not None and remote.requested and self._remote is not None:
             warnings += self._moved_meanwhile(self._remote, request, pin)
         return image
 
