@@ -83,8 +83,8 @@ def _lacks_symlinks(config: Path) -> bool:
     """Return whether Git checks out symlinks as files, which it notes when it creates the repository."""
     try:
         return _NO_SYMLINKS.search(config.read_bytes()) is not None
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
 
 
 class _Pattern:
