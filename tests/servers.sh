@@ -34,6 +34,15 @@ if [ "${#missing[@]}" -gt 0 ]; then
   done
 fi
 
+# kustomize is in no package of Debian; kubectl has it, and Go can build it.
+if ! command -v kustomize >/dev/null && ! command -v kubectl >/dev/null; then
+  if ! command -v go >/dev/null; then
+    echo "not installed: kustomize or kubectl" >&2
+    exit 1
+  fi
+  GOBIN=/usr/local/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+fi
+
 # Namespaces are the kernel's to give: a container in a container may get none.
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(--user --map-root-user --map-auto)

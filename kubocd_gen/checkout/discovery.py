@@ -7,15 +7,25 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from kubocd_gen.budget.limits import MIB
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.content import HEAD, Unreadable, is_utf_16, unreadable
+from kubocd_gen.checkout.exclusions import Exclusions
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
-from kubocd_gen.checkout.walk import NO_TARGET, READ_HINT, DirectoryWalk, PatternError, broken_symlink
+from kubocd_gen.checkout.walk import (
+    NO_TARGET,
+    READ_HINT,
+    DirectoryWalk,
+    PatternError,
+    broken_symlink,
+    chart_of_template,
+)
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.files.paths import fixed_part
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """The suffixes of files that kubectl reads from a directory."""
@@ -52,11 +62,15 @@ class SourceFile:
 
 
 class FoundFiles(NamedTuple):
-    """The files that sources name, sorted by path, and the errors. `empty_directories`: some sources contain them."""
+    """The files that sources name, sorted by path, and the errors.
+
+    `empty_directories`: some sources contain them. `charts` are the directories of Helm charts in the sources.
+    """
 
     paths: list[Path]
     errors: list[Problem]
     empty_directories: bool
+    charts: list[Path]
 
 
 def find_files(
@@ -67,6 +81,7 @@ def find_files(
     *,
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
+    exclude: Sequence[str] = (),
     origin: str = "",
 ) -> FoundFiles:
     """Return the files that `sources` name, without duplicates.
@@ -74,7 +89,8 @@ def find_files(
     A source is a file, a directory (read recursively) or a glob, relative to `root`. In directories and globs, only
     files with kubectl's suffixes are read. Hidden files and directories below a source, and the directories in
     `ignore`, are skipped. A source that matches nothing is an error, at its position in `places`; so is a directory
-    outside of `files`, which defaults to the checkout of `root`. `origin` is a prefix for the names of files in errors.
+    outside of `files`, which defaults to the checkout of `root`. The globs in `exclude` (see `Exclusions`) and the
+    templates of Helm charts are skipped. `origin` is a prefix for the names of files in errors.
     """
 
     def position_of(source: str) -> Position | None:
@@ -84,11 +100,16 @@ def find_files(
     walk.origin = origin
     found: dict[str, Path] = {}  # by real path: a symlink does not make a file be read twice
     errors: list[Problem] = []
+    exclusions = Exclusions(exclude, root)
     for source in sources:
         path = root / source
+        if exclusions:
+            base = root / fixed_part(source)
+            walk.excluded = partial(exclusions.excludes, source=base)
         if os.path.lexists(path):
             for real, file in walk.below(path):
-                found.setdefault(real, file)
+                if not walk.excluded(file):
+                    found.setdefault(real, file)
         else:
             try:
                 matches = walk.matches(source, root)
@@ -101,12 +122,15 @@ def find_files(
                 message = f"the source '{source}' does not exist"
                 errors.append(Problem("missing-source", message, position_of(source), hint))
             for match in matches:
+                if chart := chart_of_template(match):
+                    walk.charts.append(chart)
+                    continue
                 for real, file in walk.below(match):
-                    if file.name.endswith(SUFFIXES):
+                    if file.name.endswith(SUFFIXES) and not walk.excluded(file):
                         found.setdefault(real, file)
         errors += walk.errors
         walk.errors.clear()
-    return FoundFiles(sorted(found.values()), errors, walk.found_empty)
+    return FoundFiles(sorted(found.values()), errors, walk.found_empty, sorted(set(walk.charts)))
 
 
 def source_walk(root: Path, ignore: Sequence[Path], files: CheckoutFiles, budget: Budget) -> DirectoryWalk:
@@ -159,7 +183,7 @@ def read_source(
     budget.spend("source-bytes", len(data) if kept else len(data) / _UNKEPT, Position(display))
     if not kept:
         return None
-    return _decoded(data, "utf-16" if utf_16 else "utf-8-sig", display)
+    return decoded(data, display)
 
 
 def _unreadable(display: str, message: str, hint: str | None = None) -> ProblemsError:
@@ -215,7 +239,9 @@ def _mentions(data: bytes, mentions: Sequence[Mention]) -> bool:
     return any(one in data if isinstance(one, bytes) else one.search(data) for one in mentions)
 
 
-def _decoded(data: bytes, encoding: str, display: str) -> SourceFile:
+def decoded(data: bytes, display: str) -> SourceFile:
+    """Return the source file with this content. Raises ProblemsError if it is neither UTF-8 nor UTF-16 with a mark."""
+    encoding = "utf-16" if is_utf_16(data) else "utf-8-sig"
     try:
         return SourceFile(display, data.decode(encoding))
     except UnicodeDecodeError as error:

@@ -37,6 +37,7 @@ _NOT_SOURCES = re.compile(
     r"\.(md|rst|adoc|txt|html|pdf|png|jpe?g|gif|svg|py|sh|go|js|ts|tf|toml|ini|lock|log|tgz|gz|zip|tpl|tmpl|j2)$",
     re.IGNORECASE,
 )
+_CHART, _TEMPLATES = "Chart.yaml", "templates"
 
 _Identity = tuple[int, int]
 
@@ -62,7 +63,9 @@ class DirectoryWalk:
 
     Only files with one of `suffixes` are found. Paths that can't be read, or are outside of `files`, are added to
     `errors`, with the prefix `origin`. Every entry counts in the budget's `files`. `listed` has the real paths of the
-    directories that were read; `found_empty` is set if one of them has no entries at all.
+    directories that were read; `found_empty` is set if one of them has no entries at all. Paths for which `excluded`
+    returns True are skipped. So are the templates of Helm charts, which are no manifests; `charts` has the directories
+    of these charts.
     """
 
     files: CheckoutFiles
@@ -71,9 +74,11 @@ class DirectoryWalk:
     display_root: Path
     ignored: frozenset[str] = frozenset()
     origin: str = ""
+    excluded: Callable[[Path], bool] = lambda _: False
     errors: list[Problem] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
     found_empty: bool = False
+    charts: list[Path] = field(default_factory=list)
     _walked: set[_Identity] = field(default_factory=set)
     _reported: set[str] = field(default_factory=set)
 
@@ -95,8 +100,15 @@ class DirectoryWalk:
                 continue
             if not self.is_new(at, self._walked):
                 continue
-            for entry in reversed(self.entries(at, depth)):
+            entries = self.entries(at, depth)
+            is_chart = any(entry.name == _CHART for entry in entries)
+            for entry in reversed(entries):
+                if self.excluded(at / entry.name):
+                    continue
                 if self.is_directory(entry, at):
+                    if is_chart and entry.name == _TEMPLATES:
+                        self.charts.append(at)
+                        continue
                     waiting.append((at / entry.name, depth + 1, None))
                 elif entry.name.endswith(self.suffixes):
                     real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
@@ -169,7 +181,7 @@ class DirectoryWalk:
 
         If its name is that of a source, the walk finds it, and reading it is an error.
         """
-        if path.name.endswith(self.suffixes) or not can_lead_to_sources(path.name):
+        if path.name.endswith(self.suffixes) or not can_lead_to_sources(path.name) or self.excluded(path):
             return
         if path.is_symlink() and not os.path.exists(path):  # noqa: PTH110
             self._report(path, lambda position: broken_symlink(position.path))
@@ -242,6 +254,12 @@ class _Search:
                 may_be_file = last and not self.directories_only
                 if takes(entry.name) and (may_be_file or self.walk.is_directory(entry, at)):
                     yield at / entry.name, index + 1, depth + 1
+
+
+def chart_of_template(path: Path) -> Path | None:
+    """Return the directory of the Helm chart of which `path` is a template; None if it is not one."""
+    templates = (one for one in path.parents if one.name == _TEMPLATES)
+    return next((one.parent for one in templates if (one.parent / _CHART).is_file()), None)
 
 
 def real_directories(root: Path, budget: Budget) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
+from kubocd_gen.cli.option_values import complete_names
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
@@ -22,6 +23,7 @@ from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
+from kubocd_gen.pipeline.abandoned import report_abandoned
 from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.build import build as run_build
 from kubocd_gen.pipeline.report import build_report, text_report
@@ -38,6 +40,16 @@ class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
         bool, Flag("Exit 3 if files were written or removed, or are untracked by Git; for pre-commit hooks.")
     ] = False
     dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
+    releases: Annotated[
+        tuple[str, ...],
+        Flag(
+            "Write only this Release, and leave all others as they are; repeatable.",
+            name="--release",
+            metavar="[NAMESPACE/]NAME",
+            complete=complete_names("releases"),
+        ),
+    ] = ()
+    prune_outputs: Annotated[bool, Flag("Remove outputs to which no cluster of the project writes any more.")] = False
 
     @property
     def only_plan(self) -> bool:
@@ -60,6 +72,7 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --check --format github                    # the same, as pull request annotations
     kcd-gen build --check --report junit=report.xml          # also write a JUnit report
     kcd-gen build --dry-run                                  # show what would change
+    kcd-gen build --release redis1                           # write one Release; the others stay as they are
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
     outcome = run_pipeline(
@@ -69,6 +82,8 @@ def build(options: BuildOptions) -> int:
         only_plan=options.only_plan,
         compare_kept=options.check,
         report_version=options.format == "json",
+        prune_outputs=None if options.releases else options.prune_outputs,
+        releases=options.releases,
     )
     root = messages_root(options.flags())
     fix_command = _fix_command() if options.check else ""
@@ -180,12 +195,16 @@ def run_pipeline(
     only_plan: bool = False,
     compare_kept: bool = False,
     report_version: bool = False,
+    prune_outputs: bool | None = None,
+    releases: Collection[str] = (),
 ) -> Outcome:
     """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
 
     More than `allow_removals` removed Releases are an error if they are all or most. With `only_plan`, nothing is
     written. With `compare_kept`, the HelmReleases of suspended Releases are compared with the base revision. With
-    `report_version`, helm's version is determined even if the lock file does not need it.
+    `report_version`, helm's version is determined even if the lock file does not need it. `prune_outputs` tells whether
+    outputs that no cluster writes to are removed, or only reported; None ignores them. With
+    `releases`, only these are written.
     """
     problems = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
@@ -208,11 +227,22 @@ def run_pipeline(
                 keep_going=options.keep_going,
                 allow_protected_removal=options.allow_protected_removal,
                 allow_removals=allow_removals,
+                releases=releases,
                 only_plan=only_plan,
                 compare_kept=compare_kept,
                 waiting=waiting,
             )
-        if not options.clusters:  # the Release can be in a cluster that was not built
+        if prune_outputs is not None and all(one.plan is not None for one in compiled):
+            report_abandoned(
+                project,
+                problems,
+                prune=prune_outputs,
+                only_plan=only_plan,
+                allow_protected_removal=options.allow_protected_removal,
+            )
+        if (
+            not options.clusters and not prune_outputs and not releases
+        ):  # the Release can be in a cluster that was not built
             for warning in unknown_removals(compiled, options.allow_protected_removal):
                 problems.warning(warning)
         built, version = compiled, tool.version()

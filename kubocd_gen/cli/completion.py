@@ -144,7 +144,7 @@ def _releases(ctx: click.Context) -> Iterator[str]:
 
     project = _project(ctx)
     for cluster in project.clusters:
-        resources, _, _ = read_cluster(project, cluster, Problems())
+        resources, *_ = read_cluster(project, cluster, Problems())
         yield from (release.key for release in resources.releases)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from kubocd_gen.diagnostics.problems import Problem, printable
-from kubocd_gen.diagnostics.text import exit_code, problem_lines
+from kubocd_gen.diagnostics.text import exit_code, problem_lines, summary
 
 DIFFERENCE = 3  # the exit code of a check that has found a difference
 PUBLISHED = {"pushed": "Pushed", "written": "Wrote", "unchanged": "Unchanged"}  # what was done with an image
@@ -115,6 +115,8 @@ def print_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clu
     shown = [one for one in found if one.severity == "error" or not quiet]
     for line in problem_lines(shown, name_clusters=name_clusters, paint=paint):
         echo(line, err=True)
+    if shown:
+        echo(summary(shown), err=True)
     return exit_code(found)
 
 

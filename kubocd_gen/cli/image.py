@@ -163,6 +163,7 @@ def _content_root(options: ImageOptions) -> str:
 
 def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Project, options: ImageOptions) -> BaseStore:
     from kubocd_gen.checkout.files import CheckoutFiles
+    from kubocd_gen.network.origins import canonical_host
     from kubocd_gen.oci.base_store import LayoutStore, RegistryStore
     from kubocd_gen.oci.endpoints import Access
     from kubocd_gen.oci.layout import OciLayout
@@ -171,7 +172,8 @@ def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Proje
         files = CheckoutFiles.of_named(base.directory, project.files.allowed)
         layout = OciLayout(base.directory, display_path(base.directory, Path.cwd()), project.limits, files)
         return LayoutStore(layout, base, project.limits)
-    insecure = options.insecure and str(options.push).partition("/")[0] == base.reference.registry
+    hosts = (base.reference.registry, str(options.push).partition("/")[0])
+    insecure = options.insecure and len({canonical_host(host, "http") for host in hosts}) == 1
     return RegistryStore(registry, base, Access(insecure=insecure), project.limits)
 
 
@@ -179,7 +181,8 @@ def _target(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Progress, options: ImageOptions
 ) -> tuple[ImageTarget, str]:
     """Return the target of the image and the image's name there."""
-    from kubocd_gen.oci.endpoints import Access
+    from kubocd_gen.network.origins import canonical_host
+    from kubocd_gen.oci.endpoints import Access, find_endpoint
     from kubocd_gen.oci.layout_writer import LayoutWriter
     from kubocd_gen.packages.cache import cache_directory
     from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
@@ -191,9 +194,12 @@ def _target(
     assert options.push is not None  # checked by the caller
     reference = parse_reference(options.push)
     origin = None
-    if isinstance(base, RegistryImage) and base.reference.registry == reference.registry:
+    if isinstance(base, RegistryImage):
+        access = Access(insecure=options.insecure)
+        ours, theirs = (find_endpoint(one, access, project.mirrors) for one in (reference, base.reference))
         # A mirror can hold blobs that the registry itself lacks, which then cannot be mounted.
-        origin = base.reference.repository if reference.registry not in project.mirrors else None
+        same = canonical_host(ours.host, ours.scheme) == canonical_host(theirs.host, theirs.scheme)
+        origin = theirs.repository if same and not ours.mirror_of and not theirs.mirror_of else None
     target = RegistryTarget(
         registry,
         reference,

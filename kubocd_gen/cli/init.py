@@ -18,8 +18,8 @@ from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import apply_steps, file_lines, found_lines, image_step, list_steps, next_lines
 from kubocd_gen.scaffolding.repository import RepositoryPlan, RepositoryRequest, plan_repository
 from kubocd_gen.scaffolding.server import ServerPlan, ServerRequest, plan_server
-from kubocd_gen.server.flux_sync import FLUX_NAMESPACE
 from kubocd_gen.server.placement import parse_source
+from kubocd_gen.sources.flux_sync import FLUX_NAMESPACE
 from kubocd_gen.sources.project_file import check_namespace, load_project
 
 AnyPlan = TypeVar("AnyPlan", RepositoryPlan, ServerPlan)

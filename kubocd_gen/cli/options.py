@@ -144,7 +144,12 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
 
     sources: Annotated[
         tuple[str, ...],
-        Flag("A source file, directory or glob; repeatable.", name="--source", metavar="PATH", type=click.Path()),
+        Flag(
+            "A source file, directory or glob, or '-' for standard input; repeatable.",
+            name="--source",
+            metavar="PATH",
+            type=click.Path(allow_dash=True),
+        ),
     ] = ()
     clusters: Annotated[
         tuple[str, ...],
@@ -160,6 +165,13 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
     repository_url: Annotated[str | None, Flag("The URL at which hr/ is served.", metavar="URL", parse=parse_url)] = (
         None
     )
+    exclude: Annotated[
+        tuple[str, ...],
+        Flag("Do not read files and directories that this glob matches; repeatable.", metavar="GLOB"),
+    ] = ()
+    ignore_kustomizations: Annotated[
+        bool, Flag("Read sources as they are, even if kustomize or Flux changes them.")
+    ] = False
     dependencies: Annotated[
         Dependencies | None,
         Flag("Compile roles into dependsOn between Releases (the default), or ignore them."),
@@ -191,6 +203,8 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
             namespace=self.namespace,
             kubocd_namespace=self.kubocd_namespace,
             repository_url=self.repository_url,
+            exclude=self.exclude,
+            ignore_kustomizations=self.ignore_kustomizations,
             dependencies=self.dependencies,
             hosts=dict(self.hosts),
             expand_env=self.expand_env,

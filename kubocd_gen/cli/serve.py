@@ -18,7 +18,7 @@ from kubocd_gen.cli.console import print_problems
 from kubocd_gen.cli.options import CommonBuildOptions
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.model.project import Project
+from kubocd_gen.model.project import STDIN, Project
 from kubocd_gen.server.container import PORT
 from kubocd_gen.sources.project_file import load_project, only_cluster, project_path
 
@@ -101,6 +101,8 @@ def _serve(options: ServeOptions, problems: Problems) -> None:
 def _output(options: ServeOptions) -> Path:
     """Return the directory to serve. Raises ProblemsError."""
     flags = options.flags()
+    if STDIN in flags.sources:
+        raise ProblemsError.of("usage", "--source - can't be watched", hint="pass files or directories as sources")
     if options.watch:
         return only_cluster(load_project(flags, Path.cwd()), _SEVERAL).output
     if flags.sources:

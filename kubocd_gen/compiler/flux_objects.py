@@ -22,6 +22,9 @@ from kubocd_gen.schema.structural import Violation, admit, canonical_fields
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
 """The label, as name and value, of every compiled resource."""
 
+SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
+"""The annotation that, with the value `disabled`, turns off Flux's variable substitution in a resource."""
+
 _LAYER = {
     "mediaType": "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip",
     "operation": "extract",
@@ -106,6 +109,27 @@ def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, st
         if depends_on
         else dict(document)
     )
+
+
+def keeping_variables(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the resource with the annotation that turns off Flux's variable substitution, if it has a `${`.
+
+    Flux would replace the variable, by nothing if it has no value.
+    """
+    if not has_variable(document):
+        return document
+    metadata = document["metadata"]
+    annotations = {**metadata["annotations"], SUBSTITUTE: "disabled"}
+    return {**document, "metadata": {**metadata, "annotations": annotations}}
+
+
+def has_variable(value: Any) -> bool:
+    """Return whether a string in `value` contains `${`."""
+    if isinstance(value, str):
+        return "${" in value
+    if isinstance(value, Mapping):
+        return any(has_variable(key) or has_variable(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(has_variable, value))
 
 
 def _source(release: Release, kind: str, spec: Mapping[str, Any], protected: bool) -> dict[str, Any]:

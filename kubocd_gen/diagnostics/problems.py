@@ -40,7 +40,8 @@ class Problem:
 
     `code` is kebab-case and stable: users filter on it. `message` is one sentence and `hint` says how to fix the
     problem; both are truncated to 4,000 characters. `release` is the `namespace/name` of the Release that has the
-    problem or fails because of it. `exit_code` is the exit code of a command with this error.
+    problem or fails because of it. `cause` is the `namespace/name` of a Release whose errors cause this problem.
+    `exit_code` is the exit code of a command with this error.
     """
 
     code: str
@@ -51,6 +52,7 @@ class Problem:
     release: str | None = None
     cluster: str | None = None
     exit_code: int = 1
+    cause: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("message", "hint"):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen import __version__
-from kubocd_gen.diagnostics.problems import Problem, printable, reading_order
+from kubocd_gen.diagnostics.problems import Problem, Severity, printable, reading_order
 
 _USAGE = ("usage", "unknown-cluster", "missing-project")
+# Problems that can follow from a file that can't be read, and the problems of such a file.
+_MISSING = ("missing-context", "unmet-role")
+_UNREAD = ("unreadable-source", "bad-yaml", "yaml-limit", "encrypted-source", "missing-source", "unknown-version")
 _NAMED = 3  # Releases that a line about a common cause lists
 
 
@@ -48,6 +52,47 @@ def distinct_problems(problems: Sequence[Problem]) -> list[MergedProblem]:
     ]
 
 
+def with_consequences(problems: Sequence[MergedProblem]) -> list[tuple[MergedProblem, list[MergedProblem]]]:
+    """Return each problem with those that follow from it, and that disappear once it is fixed.
+
+    A Release that depends on a Release with errors, and a Context that is missing while a file can't be read, are
+    consequences.
+    """
+    errors = [one for one in problems if one.problem.severity == "error"]
+    of_release: dict[str, MergedProblem] = {}
+    for one in errors:
+        for key in one.releases:
+            of_release.setdefault(key, one)
+    unread = [one for one in errors if one.problem.code in _UNREAD and not one.releases]
+
+    def cause(one: MergedProblem) -> MergedProblem | None:
+        if one.problem.cause is not None:
+            return of_release.get(one.problem.cause)
+        if one.problem.code in _MISSING:
+            return next((other for other in unread if {*other.clusters} >= {*one.clusters}), None)
+        return None
+
+    result: list[tuple[MergedProblem, list[MergedProblem]]] = []
+    below: dict[int, list[MergedProblem]] = {}
+    for one in problems:
+        root, passed = one, {id(one)}
+        while one.problem.severity == "error" and (above := cause(root)) is not None and id(above) not in passed:
+            root = above
+            passed.add(id(root))
+        if root is one:
+            result.append((one, below.setdefault(id(one), [])))
+        else:
+            below.setdefault(id(root), []).append(one)
+    return result
+
+
+def summary(problems: Sequence[Problem]) -> str:
+    """Return the numbers of problems, such as `2 errors, 1 warning`; empty if there is none."""
+    counts = Counter(one.problem.severity for one in distinct_problems(problems))
+    words: tuple[Severity, ...] = ("error", "warning", "note")
+    return ", ".join(f"{counts[word]} {word}{'' if counts[word] == 1 else 's'}" for word in words if counts[word])
+
+
 def plain(style: str, text: str) -> str:
     """Return `text` without colors."""
     return text
@@ -58,14 +103,13 @@ def problem_lines(
 ) -> Iterator[str]:
     """Yield the lines of each problem: position and message, then hint, Releases and clusters.
 
-    A problem of several Releases is printed once. With `name_clusters`, each problem lists its clusters. `paint` gets a
-    style and a string, and returns the string in this style.
+    A problem of several Releases is printed once, and the problems that follow from it are printed below it. With
+    `name_clusters`, each problem lists its clusters. `paint` gets a style and a string, and returns the string in this
+    style.
     """
-    for merged in distinct_problems(problems):
+    for merged, consequences in with_consequences(distinct_problems(problems)):
         problem = merged.problem
-        position = paint("place", printable(f"{problem.position}:")) + " " if problem.position else ""
-        kind = paint(problem.severity, problem.severity)
-        yield f"{position}{kind}[{paint('code', printable(problem.code))}]: {printable(problem.message)}"
+        yield _headline(problem, paint)
         for more in (problem.hint, merged.affects):
             if more:
                 yield paint("hint", printable(f"    {more}"))
@@ -73,6 +117,16 @@ def problem_lines(
             clusters = merged.clusters
             line = f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}"
             yield paint("hint", printable(line))
+        if consequences:
+            yield paint("hint", "    because of this error:")
+            for one in consequences:
+                yield f"    {_headline(one.problem, paint)}"
+
+
+def _headline(problem: Problem, paint: Callable[[str, str], str]) -> str:
+    position = paint("place", printable(f"{problem.position}:")) + " " if problem.position else ""
+    kind = paint(problem.severity, problem.severity)
+    return f"{position}{kind}[{paint('code', printable(problem.code))}]: {printable(problem.message)}"
 
 
 def problem_report(problem: Problem) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import HelmPool
-from kubocd_gen.model.project import Cluster, Flags, Project
+from kubocd_gen.model.project import STDIN, Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.kustomizations import surroundings
 from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources, project_lock
 from kubocd_gen.pipeline.suspended import Written, in_revision, on_disk
 from kubocd_gen.processes.children import scratch
@@ -61,6 +62,9 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
     for errors of Git, project files and locks; problems in files of the revision name the revision.
     """
     unread = bool(flags.sources) and flags.output is None
+    if STDIN in flags.sources:
+        hint = "build each of them to a directory, or use a project file"
+        raise ProblemsError.of("usage", "standard input has no revisions to compare", hint=hint)
     if flags.sources:
         flags = replace(flags, output=flags.output or _UNREAD)
     path = None if flags.sources else project_path(flags, directory).absolute()
@@ -76,7 +80,9 @@ def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple
         try:
             old = _old_side(checkout, flags, directory, path, now)
             if old is not None:
-                old = replace(old, project=replace(old.project, budget=now.budget))  # both sides share one budget
+                # Both sides share one budget, and the Flux Kustomizations outside of the sources.
+                surroundings(now, Problems())
+                old = replace(old, project=replace(old.project, budget=now.budget, surroundings=now.surroundings))
                 old = replace(old, output=_no_output) if unread else old
         except ProblemsError as error:
             raise ProblemsError(*(_name_revision(one, checkout) for one in error.problems)) from error
@@ -218,6 +224,8 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     lock = f"{start}/{old.lock_path.name}".lstrip("/")
     check_paths(old, outputs=False)  # nothing is written to its outputs
     checkout.take_sources([*inside, *([lock] if checkout.has(lock) else [])])
+    if any(cluster.rendered for cluster in old.clusters):
+        checkout.take_everything()
     return Side(old, project_lock(old), partial(_output_in_revision, checkout, old))
 
 
@@ -331,7 +339,7 @@ def _have_same_packages(old: Side, new: Side) -> bool:
 
 def _have_same_sources(old: Side, cluster: Cluster, new: Side, other: Cluster) -> bool:
     """Return whether a cluster is compiled from the same files with the same settings."""
-    if replace(cluster, output=Path()) != replace(other, output=Path()):
+    if cluster.rendered or replace(cluster, output=Path()) != replace(other, output=Path()):
         return False
     files = [_files(side.project, one) for side, one in ((old, cluster), (new, other))]
     return files[0] is not None and files[0] == files[1]
@@ -340,7 +348,9 @@ def _have_same_sources(old: Side, cluster: Cluster, new: Side, other: Cluster) -
 def _files(project: Project, cluster: Cluster) -> list[tuple[str, str]] | None:
     """Return the paths and digests of the files of a cluster, or None if a file can't be read."""
     ignored = [one.output / directory for one in project.clusters for directory in WRITTEN]
-    files, errors, _ = find_files(cluster.sources, project.root, ignored, files=project.files, budget=project.budget)
+    files, errors, *_ = find_files(
+        cluster.sources, project.root, ignored, files=project.files, budget=project.budget, exclude=cluster.exclude
+    )
     found = [(display_path(path, project.root), _digest(project, path)) for path in files]
     return None if errors or any(digest is None for _, digest in found) else [(one, str(two)) for one, two in found]
 

@@ -163,7 +163,7 @@ def known_to(project: Project, packages: PackageSources, problems: Problems) -> 
     strategies: set[str] = set()
     for cluster in project.clusters:
         of_cluster = Problems(cluster.name)
-        resources, settings, _ = read_cluster(project, cluster, of_cluster)
+        resources, settings, *_ = read_cluster(project, cluster, of_cluster)
         contexts.update((context.ref.namespace, context.ref.name) for context in resources.contexts)
         if settings is not None:
             strategies.update(settings.strategies)

@@ -84,6 +84,15 @@ class Checkout:
         self._write(files, optional=())
         self._link(links)
 
+    def take_everything(self) -> None:
+        """Write all files of the revision except packages and what kcd-gen has written, for kustomize."""
+        files: dict[str, Entry] = {}
+        links: set[str] = set()
+        self._collect("", files, links, hidden=True, suffixes=None)
+        kept = {name: entry for name, entry in files.items() if _BLOBS not in name and "/hr/" not in f"/{name}"}
+        self._write(kept, optional=frozenset(kept))
+        self._link(links)
+
     def take_layout(self, path: str) -> bool:
         """Write an OCI image layout; return False if the revision has none at `path`.
 
@@ -109,7 +118,15 @@ class Checkout:
         self._link(links)
         return True
 
-    def _collect(self, path: str, files: dict[str, Entry], links: set[str], *, hidden: bool) -> None:
+    def _collect(
+        self,
+        path: str,
+        files: dict[str, Entry],
+        links: set[str],
+        *,
+        hidden: bool,
+        suffixes: tuple[str, ...] | None = SUFFIXES,
+    ) -> None:
         waiting, seen = [path], set[str]()
         while waiting:
             at = waiting.pop()
@@ -128,7 +145,7 @@ class Checkout:
                     waiting.append(name)
                 elif entry.kind == "submodule":
                     submodules.append(name)
-                elif name == real or name.endswith(SUFFIXES):
+                elif suffixes is None or name == real or name.endswith(suffixes):
                     files[name] = entry
             for name in submodules:
                 self._open(name)

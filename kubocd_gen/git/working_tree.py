@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from kubocd_gen.checkout.discovery import SUFFIXES
+from kubocd_gen.checkout.exclusions import Exclusions
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.checkout.walk import can_lead_to_sources
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
@@ -27,12 +28,15 @@ _MOST = 20  # problems; a sparse checkout can leave out thousands of files
 _SKIPPED = "S"  # the tag of an entry that is outside the sparse checkout (`git ls-files -t`)
 
 
-def missing_sources(sources: Sequence[str], root: Path, *, empty_directories: bool) -> list[Problem]:
+def missing_sources(
+    sources: Sequence[str], root: Path, *, empty_directories: bool, exclude: Sequence[str] = ()
+) -> list[Problem]:
     """Return an error for each file and submodule that Git has in `sources` and that is not in the working tree.
 
     `sources` are files, directories and globs relative to `root`. Git is asked only if the repository has submodules,
     a sparse checkout or symlinks that are files, or if the sources have `empty_directories`, which Git creates only for
-    submodules. If Git cannot answer then, this is an error, too.
+    submodules. If Git cannot answer then, this is an error, too. Files that a glob in `exclude` matches are not
+    reported.
     """
     top = checkout_root(root)
     if top is None:
@@ -54,7 +58,10 @@ def missing_sources(sources: Sequence[str], root: Path, *, empty_directories: bo
         message = f"cannot determine whether all sources are checked out: {error.problem.message}"
         hint = error.problem.hint or "check the repository with 'git status'"
         return [Problem("git-failed", message, Position(display_path(top, root)), hint)]
-    found = list(_missing(entries, patterns, top, root))
+    excludes = Exclusions(exclude, root).excludes
+    bases = [Path(root / fixed_part(source)) for source in sources] if exclude else []
+    wanted = [one for one in entries if not any(excludes(top / one[2], base) for base in bases)]
+    found = list(_missing(wanted, patterns, top, root))
     if len(found) > _MOST:
         message = f"{len(found) - _MOST} more files and submodules are not checked out"
         found[_MOST:] = [replace(found[_MOST], message=message, position=Position(display_path(top, root)))]

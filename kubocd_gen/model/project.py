@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.discovery import Places
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.processes.single_flight import SingleFlight
 
 LOCK_FILE = "kcd-gen.lock"
 PROJECT_FILE = "kcd-gen.yaml"
 
 
 REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
+STDIN = "-"  # the source that stands for standard input; only on the command line
 ONLY_CLUSTER = "default"  # the name of the cluster in a build without a project file
 
 Dependencies = Literal["order", "ignore"]
@@ -25,10 +27,25 @@ Place = Callable[[], Position] | None
 
 
 @dataclass(frozen=True, slots=True)
+class RenderedSource:
+    """A source that is the output of another program: what `kustomize build` prints, or what Flux applies.
+
+    `directory` is relative to the project's root.
+    """
+
+    kind: Literal["kustomize", "flux"]
+    directory: str
+
+    def __str__(self) -> str:
+        return f"{{{self.kind}: {self.directory}}}"
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """One compilation with its own Configs, Contexts and Releases, written to one output directory.
 
-    `sources` are relative to the project's root. If `kubocd_namespace` is None, it is detected in the sources.
+    `sources` and the globs in `exclude` are relative to the project's root; the source `-` is standard input. If
+    `kubocd_namespace` is None, it is detected in the sources.
     """
 
     name: str
@@ -37,9 +54,17 @@ class Cluster:
     namespace: str = "default"
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
+    rendered: tuple[RenderedSource, ...] = ()
+    exclude: tuple[str, ...] = ()
+    ignore_kustomizations: bool = False
     places: Places = field(default_factory=dict, compare=False)  # positions of the sources in the project file
     url_place: Place = field(default=None, compare=False)  # position of repositoryURL in the project file
     output_place: Place = field(default=None, compare=False)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The sources that are files, directories and globs."""
+        return tuple(source for source in self.sources if source != STDIN)
 
 
 _UNKNOWN = CheckoutFiles(Path("/nowhere"))  # replaced in `__post_init__`, which knows the root
@@ -71,6 +96,10 @@ class Project:
         default=_UNKNOWN, compare=False
     )  # the files that can be read: the checkout and allowed paths
     vendor_place: Place = field(default=None, compare=False)
+    # The outputs of all clusters in the project file, also of those that are not selected.
+    outputs: tuple[Path, ...] = field(default=(), compare=False)
+    # What was found in the checkout outside of the sources; read once for all clusters.
+    surroundings: SingleFlight[str, Any] = field(default_factory=lambda: SingleFlight(keep=True), compare=False)
 
     def __post_init__(self) -> None:
         if self.files is _UNKNOWN:
@@ -95,6 +124,8 @@ class Flags:
     namespace: str | None = None
     kubocd_namespace: str | None = None
     repository_url: str | None = None
+    exclude: tuple[str, ...] = ()
+    ignore_kustomizations: bool = False
     dependencies: Dependencies | None = None
     hosts: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False

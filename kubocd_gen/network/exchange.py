@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from kubocd_gen import __version__
 from kubocd_gen.budget.limits import MIB
 from kubocd_gen.diagnostics.problems import shown
+from kubocd_gen.network.reasons import NO_REASON, Reason
 from kubocd_gen.network.settings import NetworkError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     url: str = field(repr=False)  # after redirects; can contain a signature, so it must not be printed
+    reason: Reason = NO_REASON  # why the request was refused, in the server's words
 
 
 class Spool:
@@ -123,6 +125,7 @@ class Exchange:
     limit: int
     timeout: float
     size: int | None = None  # None if unknown
+    probe: bool = False  # the caller has another request for a server that can't answer this one
     small: bool = True  # some kilobytes of JSON: it must arrive completely within the longest allowed silence
     received: bytearray | Spool = field(default_factory=bytearray)
     etag: str | None = None
@@ -256,9 +259,9 @@ def public(url: str) -> str:
     return re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])
 
 
-def no_registry(host: str, what: str) -> NetworkError:
+def no_registry(host: str, what: str, hint: str = NO_REGISTRY) -> NetworkError:
     """Return the error for behavior that no registry has; `what` follows the host's name in the message."""
-    return NetworkError(f"{host} {what}", code="registry-failed", hint=NO_REGISTRY)
+    return NetworkError(f"{host} {what}", code="registry-failed", hint=hint)
 
 
 def _host(url: str) -> str:

@@ -171,3 +171,15 @@ class RunTime:
     def error(self) -> BudgetExceededError:
         """Return the error for the exceeded limit, or for the limit that ended the run before."""
         return self._budget.exhaust(_NETWORK_TIME)
+
+
+def exhausted(host: str, error: BudgetExceededError) -> NetworkError:
+    """Return the error that ends a run's transfers, with the current host."""
+    problem = error.problem
+    message = f"the transfer from {host} was stopped: {problem.message}"
+    return NetworkError(message, code=problem.code, hint=problem.hint)
+
+
+def interrupted() -> NetworkError:
+    """Return the error of a transfer that `close` has ended."""
+    return NetworkError("the transfer was interrupted", code="registry-failed")

@@ -36,7 +36,7 @@ def _ignore(_line: str) -> None:
 class Network:
     """The network settings of a run.
 
-    `mirrors` maps a registry's host to its replacement: `mirror.example.com/quay` for HTTPS, or
+    `mirrors` maps a registry, a namespace or a repository to its replacement: `mirror.example.com/quay` for HTTPS, or
     `http://localhost:5000/quay` for plain HTTP. `progress` is called with one line per wait, by one thread at a time.
     `clear_text_hosts` are `host[:port]` to which credentials can be sent over plain HTTP; only the user can add hosts,
     on the command line. `budget` counts the run's bytes and seconds.

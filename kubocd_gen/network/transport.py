@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -38,7 +39,10 @@ from kubocd_gen.network.exchange import (
     status_text,
     strong_etag,
 )
-from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host, RunTime
+from kubocd_gen.network.hosts import CONNECTIONS, LAST_WAIT, AttemptError, Host, RunTime, exhausted, interrupted
+from kubocd_gen.network.origins import origin
+from kubocd_gen.network.proxies import proxy_for
+from kubocd_gen.network.reasons import Reason, read_reason, secrets_of
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, READ_TIMEOUT, Network, NetworkError
 
 if TYPE_CHECKING:
@@ -51,8 +55,14 @@ T = TypeVar("T")
 REDIRECTS = 5
 _MESSAGE = 64 * 1024  # bytes of an error response's body that are read
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_LASTING = {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED}  # of the server errors
+_REASON_WAIT = 2.0  # seconds for the body of an error that is retried
 _MOVED = {301, 302, 303, 307, 308}
+_SAME_METHOD = {307, 308}  # RFC 9110, 15.4; all clients repeat other redirected requests as GET, without the body
 _BUSY = "run again later, or log in: many registries have higher limits for authenticated users"
+_REDIRECTED = (
+    "use the address that it redirects to: clients follow a redirected upload only on the same host, with 307 or 308"
+)
 _FAILING = "run again later, or contact the registry's operator"
 
 
@@ -94,6 +104,7 @@ class Transport:
         size: int | None = None,
         into: Spool | None = None,
         large: bool = False,
+        probe: bool = False,
     ) -> Answer:
         """Return the final response, whatever its status, after redirects and up to five attempts.
 
@@ -101,12 +112,14 @@ class Transport:
         body's exact length, which replaces `limit`. It is passed by callers that verify a digest, so an interrupted
         download can be resumed even if the server sends no ETag. Without `size`, the response must arrive completely
         within `timeout`, unless it can be `large`. The body of a 200 is written `into` a Spool, if given, and is empty
-        in the response. Credentials in `headers` are sent only to the host of `url`. Raises NetworkError
-        (`registry-failed`, `offline`, `run-limit`) and AnswerTooLargeError.
+        in the response. With `probe`, a server error without Retry-After is returned, and not retried. Credentials in
+        `headers` are sent only to the origin of `url`. Raises NetworkError (`registry-failed`, `offline`, `run-limit`)
+        and AnswerTooLargeError.
         """
         received = bytearray() if into is None else into
         most, small = limit if size is None else size, size is None and not large
-        exchange = Exchange(method, url, headers or {}, data, most, timeout or READ_TIMEOUT, size, small, received)
+        wait = timeout or READ_TIMEOUT
+        exchange = Exchange(method, url, headers or {}, data, most, wait, size, probe, small, received)
         return self.retrying(lambda: self._attempt(exchange))
 
     def attempt(
@@ -118,13 +131,15 @@ class Transport:
         data: Body | None = None,
         limit: int = LIMITS.manifest,
         timeout: float | None = None,
+        probe: bool = False,
     ) -> Answer:
         """Make one attempt of `request`, as a step of an operation that `retrying` repeats as a whole.
 
         Raises AttemptError as well.
         """
+        wait = timeout or READ_TIMEOUT
         with self._run:
-            return self._attempt(Exchange(method, url, headers or {}, data, limit, timeout or READ_TIMEOUT))
+            return self._attempt(Exchange(method, url, headers or {}, data, limit, wait, probe=probe))
 
     def retrying(self, attempt: Callable[[], T]) -> T:
         """Call `attempt` again while it raises an AttemptError that may be temporary, and return its result.
@@ -182,12 +197,14 @@ class Transport:
             if location is None:
                 return answer
             target = follow(url, location)
-            if exchange.method not in ("GET", "HEAD"):
-                raise no_registry(parts.netloc, f"redirected a {exchange.method} request to {shown(public(target))}")
             destination = split_url(target, url)
+            elsewhere = origin(destination) != origin(parts)
+            if exchange.method not in ("GET", "HEAD") and (elsewhere or answer.status not in _SAME_METHOD):
+                what = f"redirected a {exchange.method} request to {shown(public(target))} ({answer.status})"
+                raise no_registry(parts.netloc, what, _REDIRECTED)
             if (parts.scheme, destination.scheme) == ("https", "http"):
                 raise no_registry(parts.netloc, f"redirected from HTTPS to plain HTTP at {destination.netloc}")
-            if (destination.scheme, destination.netloc) != (parts.scheme, parts.netloc):
+            if elsewhere:
                 headers.pop("Authorization", None)
             url = target
         raise no_registry(urlsplit(exchange.url).netloc, f"redirected more than {REDIRECTS} times")
@@ -199,7 +216,7 @@ class Transport:
         from urllib3.util import Timeout
 
         from kubocd_gen.network.causes import FAILURES, cause_of
-        from kubocd_gen.network.connections import Deadline, proxy_for
+        from kubocd_gen.network.connections import Deadline
 
         host = self._host(parts.netloc)
         self._check(host)
@@ -230,7 +247,7 @@ class Transport:
                     host.answered()
                     deadline.begin(silence)
                     try:
-                        return self._read(exchange, response, parts.netloc, url, deadline)
+                        return self._read(exchange, response, parts.netloc, url, deadline, headers)
                     finally:
                         response.close()
                 except AttemptError as trouble:
@@ -238,9 +255,9 @@ class Transport:
                     raise
                 except FAILURES as error:
                     if self._closed.is_set():
-                        raise _interrupted() from None
+                        raise interrupted() from None
                     if not self._run.left():
-                        raise _exhausted(host.name, self._run.error()) from None
+                        raise exhausted(host.name, self._run.error()) from None
                     # Not assigned to a variable: its traceback would keep the failed socket alive.
                     raise _since(began, cause_of(error, parts.netloc, proxy, silence, connected=connected)) from None
                 finally:
@@ -248,16 +265,26 @@ class Transport:
                     LOG.debug("%s %s: %s (%d bytes) in %.3f s", *asked, status, exchange.fetched, seconds)
 
     def _read(
-        self, exchange: Exchange, response: BaseHTTPResponse, host: str, url: str, deadline: Deadline
+        self,
+        exchange: Exchange,
+        response: BaseHTTPResponse,
+        host: str,
+        url: str,
+        deadline: Deadline,
+        sent: Mapping[str, str],
     ) -> tuple[Answer, str | None]:
         status = response.status
         headers = {name.lower(): response.headers[name] for name in response.headers}
         if exchange.method == "HEAD":  # no body follows, so the connection can be reused
             response.release_conn()
-        if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            asked = retry_after(headers.get("retry-after"), self._now())
-            hint = _BUSY if status == HTTPStatus.TOO_MANY_REQUESTS else _FAILING
-            raise AttemptError(host, f"{host} returned {status_text(status)}", hint=hint, retry_after=asked)
+        asked = retry_after(headers.get("retry-after"), self._now())
+        failing = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LASTING
+        if status in _PASSING or (failing and (asked is not None or not exchange.probe)):
+            deadline.begin(min(_REASON_WAIT, exchange.timeout))
+            reason = self._reason(exchange, response, host, sent)
+            text = f"{host} returned {status_text(status)}{f': {reason}' if reason.text else ''}"
+            busy = status == HTTPStatus.TOO_MANY_REQUESTS or "TOOMANYREQUESTS" in reason.codes
+            raise AttemptError(host, text, hint=_BUSY if busy else _FAILING, retry_after=asked)
         if status in _MOVED and (location := headers.get("location")):
             return Answer(status, headers, b"", url), location
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and exchange.received:
@@ -276,7 +303,8 @@ class Transport:
             taken = bytearray()
             if exchange.method != "HEAD":
                 drain(response, taken, _MESSAGE, lambda length: self._fetched(exchange, host, length))
-            return Answer(status, headers, bytes(taken[:_MESSAGE]), url), None
+            body = bytes(taken[:_MESSAGE])
+            return Answer(status, headers, body, url, read_reason(body, secrets_of(sent, exchange.data))), None
         else:
             exchange.start_over()
         exchange.etag = strong_etag(headers.get("etag"))
@@ -304,6 +332,16 @@ class Transport:
             raise AttemptError(host, f"{host} closed the connection unexpectedly", broken=True)
         return Answer(status, headers, bytes(exchange.received), url), None
 
+    def _reason(self, exchange: Exchange, response: BaseHTTPResponse, host: str, sent: Mapping[str, str]) -> Reason:
+        """Return the reason in the body of an error response; NO_REASON if the body does not arrive."""
+        from kubocd_gen.network.causes import FAILURES
+
+        taken = bytearray()
+        if exchange.method != "HEAD":
+            with suppress(*FAILURES):
+                drain(response, taken, _MESSAGE, lambda length: self._fetched(exchange, host, length))
+        return read_reason(bytes(taken[:_MESSAGE]), secrets_of(sent, exchange.data))
+
     def _manager(self, scheme: str, proxy: str | None) -> PoolManager:
         from kubocd_gen.network.connections import new_manager, tls_context
 
@@ -324,25 +362,25 @@ class Transport:
         try:
             self._network.budget.spend("fetched", length)
         except BudgetExceededError as error:
-            raise _exhausted(host, error) from None
+            raise exhausted(host, error) from None
 
     def _check(self, host: Host) -> None:
         if self._network.offline:
             message = f"{host.name} is needed, but network access is disabled"
             raise NetworkError(message, code="offline", hint="remove --offline, or vendor the packages")
         if self._closed.is_set():
-            raise _interrupted()
+            raise interrupted()
         host.check()
         if not self._run.left():
-            raise _exhausted(host.name, self._run.error())
+            raise exhausted(host.name, self._run.error())
 
     def _wait(self, seconds: float, host: str) -> None:
         if seconds > self._run.left():
-            raise _exhausted(host, self._run.error())
+            raise exhausted(host, self._run.error())
         if seconds > 0:
             self._sleep(seconds)
         if self._closed.is_set():
-            raise _interrupted()
+            raise interrupted()
 
     def _report(self, line: str) -> None:
         with self._lock:
@@ -352,14 +390,3 @@ class Transport:
 def _since(began: float, trouble: AttemptError) -> AttemptError:
     trouble.began = began
     return trouble
-
-
-def _exhausted(host: str, error: BudgetExceededError) -> NetworkError:
-    """Return the error that ends a run's transfers, with the current host."""
-    problem = error.problem
-    message = f"the transfer from {host} was stopped: {problem.message}"
-    return NetworkError(message, code=problem.code, hint=problem.hint)
-
-
-def _interrupted() -> NetworkError:
-    return NetworkError("the transfer was interrupted", code="registry-failed")

@@ -6,51 +6,37 @@ continues without credentials if a helper fails, and has no timeout for helpers.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import os
 import re
-import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
-from kubocd_gen.network.settings import NetworkError
-from kubocd_gen.oci.descriptors import JsonSource
-from kubocd_gen.oci.endpoints import DOCKER_HUB
-from kubocd_gen.processes.children import running
+from kubocd_gen.diagnostics.problems import Problem, shown
+from kubocd_gen.network.origins import canonical_host, spellings
+from kubocd_gen.oci.auth_files import (
+    INLINE,
+    AuthFile,
+    Credentials,
+    Site,
+    bad_credentials,
+    locations,
+    parse_auth_file,
+    read_auth_file,
+)
+from kubocd_gen.oci.credential_helpers import ask_helper
+from kubocd_gen.oci.mirrors import DOCKER_HUB
 from kubocd_gen.processes.single_flight import SingleFlight
 
-HELPER_TIMEOUT = 30.0  # seconds; the helpers of cloud providers make requests, and some start Python
-_HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# The key of Docker Hub in Docker's config.json, from the first version of its API, and the names it can have there.
+# The key of Docker Hub in Docker's config.json, from the first version of its API.
 _HUB_KEY = "https://index.docker.io/v1/"
-_HUB_NAMES = {DOCKER_HUB, "index.docker.io", "registry-1.docker.io"}
+_RUN = Path("/run/containers")
 # The hosts that a variable's name can stand for without ambiguity: addresses, and ASCII names without '-' and '_' whose
 # last label has a letter (otherwise it could be a port).
 _PLAIN_HOST = re.compile(
     r"(?:\[[0-9a-f:]+\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[a-z0-9]+\.)*[0-9]*[a-z][a-z0-9]*)(?::[0-9]{1,5})?"
 )
-_NOT_FOUND = ("credentials not found", "no credentials server URL", "no credentials username", "not logged in")
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A user and secret, or a token. `source` is where they were found, for messages."""
-
-    source: str
-    user: str = ""
-    secret: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)  # an OAuth2 refresh token, as Azure's registries issue
-    registry_token: str = field(default="", repr=False)  # a bearer token, sent unchanged
-
-    def basic(self) -> str:
-        """Return the value of the Authorization header for HTTP basic authentication (RFC 7617)."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
 
 
 def variable(registry: str) -> str:
@@ -73,26 +59,30 @@ class CredentialStore:
     `environment` is os.environ except in tests.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, run: Path = _RUN) -> None:
         self._environment = os.environ if environment is None else environment
-        self._lookups: SingleFlight[str, Credentials | None] = SingleFlight(keep=True)
-        self._found: dict[str, Credentials] = {}
+        self._run = run
+        self._lookups: SingleFlight[Site, Credentials | None] = SingleFlight(keep=True)
+        self._files: SingleFlight[Path | str, AuthFile | None] = SingleFlight(keep=True)
+        self._helpers: SingleFlight[tuple[str, str], Credentials | None] = SingleFlight(keep=True)
+        self._found: dict[Site, Credentials] = {}
         self._deprecated: str | None = None  # the end of the warning about variables without a host, if they are set
 
-    def find(self, registry: str) -> Credentials | None:
-        """Return the credentials for the host `registry`, or None. Raises ProblemsError `bad-credentials`.
+    def find(self, registry: str, repository: str = "", scheme: str = "https") -> Credentials | None:
+        """Return the credentials for a repository of the host `registry`, or None.
 
-        Call `Network.may_send_credentials` first, because this can run a credential helper.
+        Without `repository`, logins for namespaces are ignored. Call `Network.may_send_credentials` first, because
+        this can run a credential helper. Raises ProblemsError `bad-credentials`.
         """
-        host = _lower(registry)
-        found = self._lookups.get(host, lambda: self._look_up(host))
+        site = Site(canonical_host(registry, scheme), scheme, repository)
+        found = self._lookups.get(site, lambda: self._look_up(site, registry))
         if found is not None:
-            self._found[host] = found
+            self._found[site] = found
         return found
 
-    def known(self, registry: str) -> Credentials | None:
+    def known(self, registry: str, repository: str = "", scheme: str = "https") -> Credentials | None:
         """Return what `find` returned before; nothing is looked up."""
-        return self._found.get(_lower(registry))
+        return self._found.get(Site(canonical_host(registry, scheme), scheme, repository))
 
     def warnings(self) -> tuple[Problem, ...]:
         """Return a warning if the variables without a host are set and were read."""
@@ -107,30 +97,44 @@ class CredentialStore:
             ),
         )
 
-    def _look_up(self, registry: str) -> Credentials | None:
-        if (found := self._from_variables(variable(registry))) is not None and self._is_for(registry):
-            return found
+    def _look_up(self, site: Site, written: str) -> Credentials | None:
+        """Return the credentials; `written` is the host as in the sources, which helpers can know it by."""
+        host = canonical_host(written, "")
+        for name in dict.fromkeys((host, *spellings(site.host, site.scheme))):
+            found = self._from_variables(variable(name))
+            if found is not None and self._is_for(site, name, strict=name == host):
+                return found
         if (found := self._from_variables("KCD_OCI")) is not None:
-            host = self._environment.get("KCD_OCI_HOST")
-            self._deprecated = "" if host else " and are ignored, because KCD_OCI_HOST is not set"
-            if host and _is_named(registry, host):
+            named = self._environment.get("KCD_OCI_HOST")
+            self._deprecated = "" if named else " and are ignored, because KCD_OCI_HOST is not set"
+            if named and _is_named(site, named):
                 return found
-        for path in self._files():
-            if (config := _read_config(path)) is not None and (found := self._from_config(config, path, registry)):
-                return found
+        shared = True
+        for location in locations(self._environment, self._run):
+            file = self._files.get(location, partial(self._read, location))
+            if file is None:
+                continue
+            shared = shared and not file.has_namespaces(site)
+            if (found := self._from_file(file, site, host)) is not None:
+                return replace(found, shared=shared)
         return None
 
-    def _is_for(self, registry: str) -> bool:
-        """Return whether the variables with the host's name are for it. Raises ProblemsError if that is ambiguous."""
-        name = variable(registry)
-        if host := self._environment.get(f"{name}_HOST"):
-            return _is_named(registry, host)
-        if not _PLAIN_HOST.fullmatch(registry):
-            raise _bad(
-                f"{name}_USER is for the host {_reading(name)}, but {shown(registry)} has the same variable name",
-                f"if it is for {shown(registry)}, set {name}_HOST to this host",
+    def _is_for(self, site: Site, host: str, *, strict: bool) -> bool:
+        """Return whether the variables with the name of `host`, a spelling of the site's host, are for it.
+
+        Raises ProblemsError if that is ambiguous and `strict`.
+        """
+        name = variable(host)
+        if named := self._environment.get(f"{name}_HOST"):
+            return _is_named(site, named)
+        if _PLAIN_HOST.fullmatch(host):
+            return True
+        if strict:
+            raise bad_credentials(
+                f"{name}_USER is for the host {_reading(name)}, but {shown(host)} has the same variable name",
+                f"if it is for {shown(host)}, set {name}_HOST to this host",
             )
-        return True
+        return False
 
     def _from_variables(self, prefix: str) -> Credentials | None:
         user, secret = (self._environment.get(f"{prefix}_{end}") for end in ("USER", "SECRET"))
@@ -138,58 +142,31 @@ class CredentialStore:
             return None
         if not user or not secret:
             given, missing = ("USER", "SECRET") if user else ("SECRET", "USER")
-            raise _bad(f"{prefix}_{given} is set, but not {prefix}_{missing}", "set both or neither")
+            raise bad_credentials(f"{prefix}_{given} is set, but not {prefix}_{missing}", "set both or neither")
         return Credentials(f"{prefix}_USER", user, secret)
 
-    def _files(self) -> Iterator[Path]:
-        """Yield the path of Docker's file, then the two paths of Podman's."""
-        home = self._environment.get("HOME")
-        directory = self._environment.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else None)
-        if directory:
-            yield Path(directory) / "config.json"
-        if file := self._environment.get("REGISTRY_AUTH_FILE"):
-            yield Path(file)
-        if directory := self._environment.get("XDG_RUNTIME_DIR"):
-            yield Path(directory) / "containers/auth.json"
+    def _read(self, location: Path | str) -> AuthFile | None:
+        if isinstance(location, Path):
+            return read_auth_file(location)
+        return parse_auth_file(location, os.fsencode(self._environment[INLINE]))
 
-    def _from_config(self, config: Mapping[str, Any], path: Path, registry: str) -> Credentials | None:
-        """Try the helper for this registry, then the entry in the file, then the helper for all registries."""
-        server = _HUB_KEY if registry == DOCKER_HUB else registry
-        if helper := _entry(_mapping(config, "credHelpers", path), registry):
-            if not isinstance(helper, str):
-                raise _bad(f"the credential helper for {registry} in {path} is not a string", _SYNTAX)
-            if found := self._from_helper(helper, server, path):
-                return found
-        entry = _entry(_mapping(config, "auths", path), registry)
-        if isinstance(entry, dict) and (found := _from_entry(entry, path, registry)):
+    def _from_file(self, file: AuthFile, site: Site, written: str) -> Credentials | None:
+        """Try the helper for this host, then the entries of the file, then the helper for all hosts."""
+        servers = [_HUB_KEY] if site.host == DOCKER_HUB else [written, site.host, *file.names(site)]
+        helper = file.helper(site)
+        if helper and (found := self._from_helper(helper, servers, file)):
             return found
-        helper = config.get("credsStore")
-        return self._from_helper(helper, server, path) if helper and isinstance(helper, str) else None
+        if found := file.find(site):
+            return found
+        default = file.default_helper if helper is None or helper else ""
+        return self._from_helper(default, servers, file) if default else None
 
-    def _from_helper(self, name: str, server: str, path: Path) -> Credentials | None:
-        program = f"docker-credential-{name}"
-        if not _HELPER.fullmatch(name):
-            raise _bad(f"{path} has an invalid credential helper: {shown(name)}", _SYNTAX)
-        status, output = _run(program, server, path, self._environment)
-        if status != 0:
-            message = output.decode("utf-8", "replace").strip()
-            if any(text in message for text in _NOT_FOUND):
-                return None
-            # The output of a failing helper is a message for users; that of a successful one is a secret.
-            reason = f": {shown(message)}" if message else ""
-            raise _bad(f"the credential helper {program} failed with status {status}{reason}", _try(program, server))
-        try:
-            answer = json.loads(output)
-            user, secret = answer["Username"], answer["Secret"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            user = secret = None
-        if not isinstance(user, str) or not isinstance(secret, str):
-            raise _bad(f"the credential helper {program} returned no user and secret", _try(program, server))
-        if not secret:
-            return None
-        if user == "<token>":
-            return Credentials(program, identity_token=secret)
-        return Credentials(program, user, secret)
+    def _from_helper(self, name: str, servers: list[str], file: AuthFile) -> Credentials | None:
+        for server in dict.fromkeys(servers):
+            ask = partial(ask_helper, name, server, file.name, self._environment)
+            if (found := self._helpers.get((name, server), ask)) is not None:
+                return found
+        return None
 
 
 def _reading(name: str) -> str:
@@ -199,93 +176,6 @@ def _reading(name: str) -> str:
     return ported if _PLAIN_HOST.fullmatch(ported) else dotted
 
 
-def _lower(host: str) -> str:
-    """Return the host in lowercase if it is ASCII; some other letters, such as U+212A, would become ASCII."""
-    return host.lower() if host.isascii() else host
-
-
-def _is_named(registry: str, host: str) -> bool:
-    """Return whether `host`, the value of a variable, is this registry."""
-    name = host.strip().lower().removeprefix("https://").rstrip("/")
-    return name in (_HUB_NAMES if registry == DOCKER_HUB else {registry})
-
-
-def _run(program: str, server: str, path: Path, environment: Mapping[str, str]) -> tuple[int, bytes]:
-    """Return a helper's exit status and output, including its errors if it failed. Raises ProblemsError."""
-    try:
-        with running([program, "get"], environment, talk=True) as process:
-            output, errors = process.communicate(server.encode(), timeout=HELPER_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        hint = f"{_try(program, server)}; it may be waiting for a password or a browser"
-        raise _bad(f"the credential helper {program} did not finish within {HELPER_TIMEOUT:.0f} s", hint) from None
-    except FileNotFoundError:
-        hint = f"install it, or remove it from {path}"
-        raise _bad(f"the credential helper {program} in {path} is not installed", hint) from None
-    except OSError as error:
-        raise _bad(f"cannot run the credential helper {program}: {error.strerror}", _try(program, server)) from None
-    return process.returncode, output if process.returncode == 0 else output + errors
-
-
-def _read_config(path: Path) -> dict[str, Any] | None:
-    try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            data = file.read(LIMITS.manifest + 1)
-    except OSError as error:
-        raise _bad(f"cannot read {path}: {error.strerror}", "run kcd-gen as its owner") from None
-    if len(data) > LIMITS.manifest:
-        raise _bad(f"{path} is too large for a credentials file", _SYNTAX)
-    try:
-        return JsonSource(str(path), "bad-credentials").read(data)
-    except ProblemsError as error:
-        raise _bad(error.problem.message, _SYNTAX) from None
-
-
-def _mapping(config: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
-    value = config.get(key) or {}
-    if not isinstance(value, dict):
-        raise _bad(f"'{key}' in {path} is not an object", _SYNTAX)
-    return value
-
-
-def _entry(entries: Mapping[str, Any], registry: str) -> Any:
-    """Return the entry for a host. Old clients wrote keys with a scheme, and with the path of an API."""
-    if registry in entries:
-        return entries[registry]
-    names = _HUB_NAMES if registry == DOCKER_HUB else {registry}
-    return next((value for key, value in entries.items() if _key_host(key) in names), None)
-
-
-def _key_host(key: str) -> str | None:
-    host, _, path = key.lower().removeprefix("https://").removeprefix("http://").partition("/")
-    return host if path.strip("/") in ("", "v1", "v2") else None  # other paths are Podman's keys for one repository
-
-
-def _from_entry(entry: Mapping[str, Any], path: Path, registry: str) -> Credentials | None:
-    fields = {name: value for name, value in entry.items() if isinstance(value, str)}
-    user, secret = fields.get("username", ""), fields.get("password", "")
-    if encoded := fields.get("auth"):
-        try:
-            user, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, ValueError):
-            colon = ""
-        if not colon:
-            # Neither the value nor the cause is shown, because it is a secret.
-            raise _bad(f"the entry for {registry} in {path} is not 'user:password' in base64", _SYNTAX) from None
-        secret = secret.strip("\0")
-    identity, token = fields.get("identitytoken", ""), fields.get("registrytoken", "")
-    if not (identity or token or (user and secret)):
-        return None
-    return Credentials(str(path), user, secret, identity, token)
-
-
-_SYNTAX = "run 'docker login' to write a valid file"
-
-
-def _try(program: str, server: str) -> str:
-    return f"run the helper to see its error: echo {server} | {program} get"
-
-
-def _bad(message: str, hint: str) -> NetworkError:
-    return NetworkError(message, code="bad-credentials", hint=hint)
+def _is_named(site: Site, host: str) -> bool:
+    """Return whether `host`, the value of a variable, is the site's host."""
+    return site.is_host(re.sub(r"\A\s*(?:https://)?|/*\s*\Z", "", host, flags=re.IGNORECASE))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubocd_gen.diagnostics.problems import ProblemsError, shown
+from kubocd_gen.network.origins import canonical_host
+from kubocd_gen.oci.mirrors import DOCKER_HUB, DOCKER_HUB_SERVER, HUB_NAMES, find_mirror
 from kubocd_gen.oci.reference import Reference
 
 if TYPE_CHECKING:
     from oras.container import Container
-
-_MIRROR = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._\-\[\]:]+)(?P<path>(?:/[A-Za-z0-9._\-]+)*)/?")
-DOCKER_HUB = "docker.io"
-_DOCKER_HUB_SERVER = "registry-1.docker.io"  # docker.io itself is a web site
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Endpoint:
     scheme: str  # https, or http if it is set explicitly
     host: str  # with port
     repository: str
-    mirror_of: str | None = None
+    mirror_of: str | None = None  # the registry, namespace or repository that it replaces
 
     def url(self) -> str:
         """Return the base URL of the repository."""
@@ -69,29 +65,21 @@ class Endpoint:
 
 
 def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, str]) -> Endpoint:
-    """Return the endpoint for `reference`: its registry, or the registry's mirror.
+    """Return the endpoint for `reference`: its registry, or the mirror of it, of a namespace or of the repository.
 
     A mirror replaces the registry: there is no fallback to the registry, because a project with mirrors might not be
     allowed, or able, to access it. Raises ProblemsError `invalid-value` if a mirror is not valid.
     """
     registry, repository = reference.registry.lower(), reference.repository
-    if registry in (DOCKER_HUB, "index.docker.io", _DOCKER_HUB_SERVER):
+    if registry in HUB_NAMES:
         registry = DOCKER_HUB
         repository = repository if "/" in repository else f"library/{repository}"
-    mirror = mirrors.get(reference.registry) or mirrors.get(registry)
+    scheme = "http" if access.insecure else "https"
+    mirror = find_mirror(canonical_host(registry, scheme), scheme, repository, mirrors)
     if mirror is not None:
-        match = _MIRROR.fullmatch(mirror)
-        if match is None:
-            raise ProblemsError.of(
-                "invalid-value",
-                f"the mirror {shown(mirror)} of {registry} is not valid",
-                hint="use the form 'mirror.example.com/quay', or 'http://localhost:5000/quay' for plain HTTP",
-            )
-        host, path = match["host"].lower(), match["path"].strip("/")
-        repository = f"{path}/{repository}" if path else repository
-        return Endpoint(host, match["scheme"] or "https", _server(host), repository, mirror_of=registry)
-    return Endpoint(registry, "http" if access.insecure else "https", _server(registry), repository)
+        return Endpoint(mirror.host, mirror.scheme, _server(mirror.host), mirror.repository, mirror_of=mirror.prefix)
+    return Endpoint(registry, scheme, _server(registry), repository)
 
 
 def _server(registry: str) -> str:
-    return _DOCKER_HUB_SERVER if registry == DOCKER_HUB else registry
+    return DOCKER_HUB_SERVER if registry == DOCKER_HUB else registry

@@ -97,6 +97,11 @@ def parse_reference(text: str) -> Reference:
     return Reference(registry, repository, tag)
 
 
+def is_below(repository: str, prefix: str) -> bool:
+    """Return whether a repository is `prefix`, or in this namespace; every repository is in the empty one."""
+    return not prefix or f"{repository}/".startswith(f"{prefix}/")
+
+
 def parse_image(text: str) -> RegistryImage | LayoutImage:
     """Parse `registry/repository[:tag][@sha256:…]`, or `oci:DIR[:NAME]` like skopeo.
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urldefrag, urlsplit
 
 from kubocd_gen.budget.limits import over_limit
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, shown
@@ -20,26 +20,23 @@ from kubocd_gen.network.exchange import (
     follow,
     split_url,
 )
+from kubocd_gen.network.hosts import AttemptError
+from kubocd_gen.network.origins import origin
 from kubocd_gen.network.settings import LOG, Network, NetworkError
 from kubocd_gen.network.transport import Transport
 from kubocd_gen.oci.credentials import CredentialStore
 from kubocd_gen.oci.descriptors import (
     DIGEST,
-    DOCKER_LIST_TYPE,
-    DOCKER_MANIFEST_TYPE,
-    INDEX_TYPE,
-    MANIFEST_TYPE,
     Descriptor,
-    JsonSource,
     sha256,
 )
 from kubocd_gen.oci.endpoints import Access, Endpoint, find_endpoint
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.oci.registry_errors import corrupt, refusal, unexpected, web_page
+from kubocd_gen.oci.responses import MANIFESTS, content_type, is_stored, manifest_type, succeeded
 from kubocd_gen.oci.tokens import Tokens
 from kubocd_gen.processes.single_flight import SingleFlight
 
-_MANIFESTS = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE)
 _BYTES = "application/octet-stream"
 PULL, PUSH = "pull", "pull,push"
 
@@ -65,7 +62,10 @@ class Registry:
         self._manifests: SingleFlight[str, tuple[Descriptor, bytes]] = SingleFlight(keep=False)
 
     def resolve(self, reference: Reference, access: Access) -> Descriptor:
-        """Return the manifest that the tag points to, with a HEAD request, or a GET if its response is incomplete."""
+        """Return the manifest that the tag points to, with a HEAD request, or a GET if HEAD fails or is incomplete.
+
+        The size is what the response to HEAD declares. It can be wrong, so callers verify only the digest.
+        """
         found = self._resolve(reference, access, PULL)
         LOG.info("resolved %s to %s", reference, found.digest)
         return found
@@ -124,12 +124,11 @@ class Registry:
         self._push(reference, descriptor.digest, FileBody(file, descriptor.size), access)
 
     def has_blob(self, reference: Reference, digest: str, access: Access) -> bool:
-        """Return whether the repository has the blob, with the permissions for a push."""
-        endpoint = self._endpoint(reference, access)
-        answer = self._ask("HEAD", endpoint, endpoint.blob_url(digest), access, PUSH)
-        if answer.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
-            raise self._refusal(answer, endpoint, f"blob {digest} of {endpoint.repository}", access, "push")
-        return answer.status == HTTPStatus.OK
+        """Return whether the repository has the blob, with the permissions for a push.
+
+        If the registry, or the storage that it redirects to, refuses HEAD, this is False: the upload shows why.
+        """
+        return self._has(self._endpoint(reference, access), digest, access)
 
     def mount_blob(self, reference: Reference, digest: str, origin: str, access: Access) -> bool:
         """Mount a blob from the repository `origin` of the same registry; return whether that succeeded.
@@ -140,7 +139,8 @@ class Registry:
         endpoint = self._endpoint(reference, access)
         url = f"{endpoint.uploads_url()}?mount={digest}&from={quote(origin, safe='')}"
         answer = self._ask("POST", endpoint, url, access, PUSH, data=b"")
-        if answer.status != HTTPStatus.CREATED:
+        confirmed = answer.headers.get("docker-content-digest") == digest and answer.status != HTTPStatus.ACCEPTED
+        if answer.status != HTTPStatus.CREATED and not (succeeded(answer) and confirmed):
             return False
         LOG.info("mounted blob %s of %s in %s", digest, origin, endpoint.repository)
         return True
@@ -157,11 +157,12 @@ class Registry:
         url = endpoint.manifest_url(reference.tag if tagged else digest)
         answer = self._ask("PUT", endpoint, url, access, PUSH, headers={"Content-Type": media_type}, data=data)
         name = f"{endpoint.repository}:{reference.tag}" if tagged else f"{endpoint.repository}@{digest}"
-        if answer.status != HTTPStatus.CREATED:
+        if not succeeded(answer):
             raise self._refusal(answer, endpoint, name, access, "push")
-        stored = answer.headers.get("docker-content-digest", digest)
-        if stored != digest:
-            raise corrupt(f"{endpoint} stored {name} with the digest {shown(stored)}, not {digest}")
+        if not is_stored(answer, endpoint, name, digest):
+            found = self._read_manifest(endpoint, reference, None if tagged else digest, access, PUSH)[0]
+            if found.digest != digest:
+                raise corrupt(f"{endpoint} stored {name} with the digest {found.digest}, not {digest}")
         LOG.info("pushed the manifest %s as %s", digest, name)
         return Descriptor(media_type, digest, len(data))
 
@@ -183,29 +184,51 @@ class Registry:
         return find_endpoint(reference, access, self._network.mirrors)
 
     def _resolve(self, reference: Reference, access: Access, actions: str) -> Descriptor:
+        """Send HEAD once, and GET if that fails: a response to HEAD has no body, so it can't contain a reason."""
         endpoint = self._endpoint(reference, access)
-        name = f"{endpoint.repository}:{reference.tag}"
-        url, headers = endpoint.manifest_url(reference.tag), {"Accept": ", ".join(_MANIFESTS)}
-        answer = self._ask("HEAD", endpoint, url, access, actions, headers=headers)
-        if answer.status == HTTPStatus.OK:
-            media_type, digest = _media_type(answer), answer.headers.get("docker-content-digest", "")
-            size = answer.headers.get("content-length", "")
-            if "html" in media_type:
-                raise unexpected(endpoint, name, answer, "a manifest")
-            if media_type in _MANIFESTS and DIGEST.fullmatch(digest) and re.fullmatch(r"[0-9]{1,9}", size):
-                return Descriptor(media_type, digest, int(size))
-        elif answer.status not in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.BAD_REQUEST):
-            raise self._refusal(answer, endpoint, name, access, "read")
-        return self._read_manifest(endpoint, reference, None, access, actions)[0]
+        send, asked = self._transport.attempt, False
+
+        def attempt() -> Descriptor:
+            nonlocal asked
+            if not asked:
+                asked = True
+                try:
+                    found = self._declared(endpoint, reference, access, actions, send)
+                except AttemptError as trouble:
+                    if trouble.passing:
+                        raise
+                    found = None  # such as two lengths, which a response to GET can be free of
+                if found is not None:
+                    return found
+            return self._read_manifest(endpoint, reference, None, access, actions, send)[0]
+
+        return self._transport.retrying(attempt)
+
+    def _declared(
+        self, endpoint: Endpoint, reference: Reference, access: Access, actions: str, send: Send
+    ) -> Descriptor | None:
+        """Return what the response to HEAD declares; None if it is an error, as from some proxies, or incomplete."""
+        url, headers = endpoint.manifest_url(reference.tag), {"Accept": ", ".join(MANIFESTS)}
+        answer = self._ask("HEAD", endpoint, url, access, actions, headers=headers, probe=True, send=send)
+        media_type, digest = content_type(answer), answer.headers.get("docker-content-digest", "")
+        size = answer.headers.get("content-length", "")
+        complete = media_type in MANIFESTS and DIGEST.fullmatch(digest) and re.fullmatch(r"[1-9][0-9]{0,8}", size)
+        return Descriptor(media_type, digest, int(size)) if answer.status == HTTPStatus.OK and complete else None
 
     def _read_manifest(
-        self, endpoint: Endpoint, reference: Reference, digest: str | None, access: Access, actions: str = PULL
+        self,
+        endpoint: Endpoint,
+        reference: Reference,
+        digest: str | None,
+        access: Access,
+        actions: str = PULL,
+        send: Send | None = None,
     ) -> tuple[Descriptor, bytes]:
         name = f"{endpoint.repository}@{digest}" if digest else f"{endpoint.repository}:{reference.tag}"
-        url, headers = endpoint.manifest_url(digest or reference.tag), {"Accept": ", ".join(_MANIFESTS)}
+        url, headers = endpoint.manifest_url(digest or reference.tag), {"Accept": ", ".join(MANIFESTS)}
         most = self._network.limits.manifest
         try:
-            answer = self._ask("GET", endpoint, url, access, actions, headers=headers, limit=most)
+            answer = self._ask("GET", endpoint, url, access, actions, headers=headers, limit=most, send=send)
         except AnswerTooLargeError as error:
             if "html" in error.media_type:
                 raise web_page(endpoint, name, "a manifest") from None
@@ -218,7 +241,7 @@ class Registry:
             raise unexpected(endpoint, name, answer, "an uncompressed manifest")
         actual = sha256(answer.body)
         declared = answer.headers.get("docker-content-digest", actual)
-        media_type = _manifest_type(endpoint, name, answer)
+        media_type = manifest_type(endpoint, name, answer)
         if digest is not None and actual != digest:
             raise corrupt(f"{endpoint} returned a manifest with the digest {actual} for {name}")
         if declared.startswith("sha256:") and declared != actual:
@@ -247,11 +270,15 @@ class Registry:
         if actual == descriptor.digest and length == descriptor.size:
             LOG.info("read %s (%d bytes)", name, length)
             return answer.body
-        if "html" in _media_type(answer):
+        if "html" in content_type(answer):
             raise unexpected(endpoint, name, answer, "the blob")
         if length != descriptor.size:
             raise corrupt(f"{endpoint} returned {length} of the {descriptor.size} bytes of {name}")
         raise corrupt(f"{endpoint} returned content with the digest {actual} for {name}")
+
+    def _has(self, endpoint: Endpoint, digest: str, access: Access) -> bool:
+        answer = self._ask("HEAD", endpoint, endpoint.blob_url(digest), access, PUSH, probe=True)
+        return answer.status == HTTPStatus.OK and "html" not in content_type(answer)
 
     def _push(self, reference: Reference, digest: str, data: Body, access: Access) -> None:
         endpoint = self._endpoint(reference, access)
@@ -264,9 +291,9 @@ class Registry:
         send = self._transport.attempt
         begun = self._ask("POST", endpoint, endpoint.uploads_url(), access, PUSH, data=b"", send=send)
         location = begun.headers.get("location", "")
-        if begun.status != HTTPStatus.ACCEPTED or not location:
+        if not succeeded(begun) or not location:
             raise self._refusal(begun, endpoint, name, access, "push")
-        url = follow(begun.url, location)
+        url = urldefrag(follow(begun.url, location)).url
         parts, own = split_url(url, begun.url), urlsplit(begun.url)
         if own.scheme == "https" and parts.scheme != "https":
             raise NetworkError(
@@ -276,11 +303,13 @@ class Registry:
             )
         url += ("&" if parts.query else "?") + f"digest={digest}"
         headers = {"Content-Type": _BYTES}
-        if (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
+        if origin(parts) == origin(own):
             done = self._ask("PUT", endpoint, url, access, PUSH, headers=headers, data=data, send=send)
         else:  # separate storage, which is authorized by the URL itself
             done = send("PUT", url, headers=headers, data=data, timeout=access.timeout)
-        if done.status != HTTPStatus.CREATED:
+        if not succeeded(done):
+            raise self._refusal(done, endpoint, name, access, "push")
+        if not is_stored(done, endpoint, name, digest) and not self._has(endpoint, digest, access):
             raise self._refusal(done, endpoint, name, access, "push")
 
     def _ask(
@@ -296,6 +325,7 @@ class Registry:
         limit: int | None = None,
         size: int | None = None,
         into: Spool | None = None,
+        probe: bool | None = None,
         send: Send | None = None,
     ) -> Answer:
         """Send a request, with a login if the registry requires one, and return the response."""
@@ -303,7 +333,7 @@ class Registry:
         field = self._tokens.known(endpoint, scope)
 
         ask: Send = send or self._transport.request
-        given = (("limit", limit), ("size", size), ("into", into))
+        given = (("limit", limit), ("size", size), ("into", into), ("probe", probe))
         options = {name: value for name, value in given if value is not None}
 
         def sent() -> Answer:
@@ -317,40 +347,19 @@ class Registry:
             if newer is not None:
                 field = newer
                 answer = sent()
+                if answer.status == HTTPStatus.UNAUTHORIZED:
+                    self._tokens.give_up(endpoint, scope, field)
         return answer
 
     def _refusal(self, answer: Answer, endpoint: Endpoint, name: str, access: Access, verb: str) -> NetworkError:
         # `known` and not `find`, to run no credential helper only for a message.
         clear_text = not self._network.may_send_credentials(endpoint.url())
-        known = None if clear_text else self.store.known(endpoint.registry)
-        return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text)
+        known = None if clear_text else self.store.known(endpoint.registry, endpoint.repository, endpoint.scheme)
+        reason = self._tokens.reason(endpoint)
+        return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text, token_reason=reason)
 
 
 def _refuse_larger(reference: Reference, descriptor: Descriptor, name: str, limit: int) -> None:
     if descriptor.size > limit:
         what = f"blob {descriptor.digest} of {reference} is larger"
         raise ProblemsError(over_limit(what, name, limit, needed=descriptor.size))
-
-
-def _media_type(answer: Answer) -> str:
-    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _manifest_type(endpoint: Endpoint, name: str, answer: Answer) -> str:
-    """Return the manifest's media type, which must be the same in header and body. Raises NetworkError."""
-    declared = _media_type(answer)
-    try:
-        inner = JsonSource(name, "registry-failed").read(answer.body).get("mediaType")
-    except ProblemsError:
-        raise unexpected(endpoint, name, answer, "a manifest") from None
-    if declared in ("", "application/json", "text/plain") and isinstance(inner, str):
-        declared = inner  # from a web server with static files
-    if declared not in _MANIFESTS:
-        raise unexpected(endpoint, name, answer, "a manifest")
-    if inner is not None and inner != declared:
-        raise NetworkError(
-            f"{endpoint} returned {name} with conflicting media types: {declared} and {shown(str(inner))}",
-            code="registry-failed",
-            hint="do not use it: clients could read it as different images",
-        )
-    return declared

@@ -16,9 +16,12 @@ from urllib.parse import urlencode, urlsplit
 from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.exchange import Answer, AnswerTooLargeError, parse_challenges, public
+from kubocd_gen.network.origins import canonical_host
+from kubocd_gen.network.reasons import NO_REASON, Reason
 from kubocd_gen.network.settings import LOG, NetworkError
 from kubocd_gen.network.transport import Transport
-from kubocd_gen.oci.credentials import Credentials, CredentialStore
+from kubocd_gen.oci.auth_files import Credentials
+from kubocd_gen.oci.credentials import CredentialStore
 from kubocd_gen.oci.descriptors import JsonSource
 from kubocd_gen.oci.endpoints import Endpoint
 
@@ -43,6 +46,8 @@ class Tokens:
         self._lock = threading.Lock()
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._fields: dict[tuple[str, str], tuple[str, float]] = {}  # header and expiry time
+        self._useless: dict[tuple[str, str], str] = {}  # headers that were new when a registry refused them
+        self._reasons: dict[tuple[str, str], Reason] = {}  # why a token service refused access, by repository
 
     def known(self, endpoint: Endpoint, scope: str) -> str | None:
         """Return a valid header if there is one, without a request."""
@@ -66,25 +71,40 @@ class Tokens:
             known = self.known(endpoint, scope)
             if known is not None and known != refused:
                 return known
+            if refused is not None and self._useless.get(key) == refused:
+                return None
             field, lifetime = self._new(endpoint, scope, refusal, timeout)
             if field is None or field == refused:
                 return None
-            # A password is valid for the whole host; reuse it, so that other repositories need no second request.
-            key = _key(endpoint, _ANY) if field.startswith("Basic ") else key
+            # A password for the whole host is reused, so that its other repositories need no second request.
+            if field.startswith("Basic ") and self._is_shared(endpoint):
+                key = _key(endpoint, _ANY)
             self._fields[key] = field, self._clock() + lifetime
             return field
+
+    def give_up(self, endpoint: Endpoint, scope: str, refused: str) -> None:
+        """Record that a registry refused a new header, so that `answer` does not log in again with the same result."""
+        self._useless[_key(endpoint, scope)] = refused
+
+    def reason(self, endpoint: Endpoint) -> Reason:
+        """Return why a token service refused access to the repository; NO_REASON if it did not."""
+        return self._reasons.get(_key(endpoint, endpoint.repository), NO_REASON)
+
+    def _is_shared(self, endpoint: Endpoint) -> bool:
+        found = self._store.known(endpoint.registry, endpoint.repository, endpoint.scheme)
+        return found is not None and found.shared
 
     def _new(self, endpoint: Endpoint, scope: str, refusal: Answer, timeout: float | None) -> tuple[str | None, float]:
         challenges = parse_challenges(refusal.headers.get("www-authenticate", ""))
         offered = {challenge.scheme: challenge.parameters for challenge in reversed(challenges)}
         credentials = None
         if self._transport.may_send_credentials(endpoint.url()):
-            credentials = self._store.find(endpoint.registry)
+            credentials = self._store.find(endpoint.registry, endpoint.repository, endpoint.scheme)
         if credentials is not None and credentials.registry_token:
             return f"Bearer {_usable(credentials.registry_token, endpoint.host)}", _LONGEST_LIFETIME
         bearer = offered.get("bearer")
-        if bearer is not None and (bearer.get("realm") or "basic" not in offered):
-            realm = _checked_realm(bearer.get("realm", ""), endpoint)
+        if bearer is not None and bearer.get("realm"):
+            realm = _checked_realm(bearer["realm"], endpoint)
             if not self._transport.may_send_credentials(realm):
                 credentials = None  # they could be read in transit
             wanted = bearer.get("scope") or scope
@@ -93,12 +113,6 @@ class Tokens:
             return self._token(endpoint, realm, bearer.get("service", ""), wanted, credentials, timeout)
         if "basic" in offered and credentials is not None and credentials.secret:
             return credentials.basic(), float("inf")
-        if not offered:
-            raise NetworkError(
-                f"{endpoint.host} returned 401 without a WWW-Authenticate header",
-                code="registry-denied",
-                hint="check the URL: the server might not be a registry",
-            )
         return None, 0.0
 
     def _token(
@@ -137,7 +151,8 @@ class Tokens:
                     headers["Authorization"] = credentials.basic()
                 query = urlencode({name: value for name, value in wanted.items() if value})
                 given = ask("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers, None)
-        except _RefusedError:
+        except _RefusedError as refused:
+            self._reasons[_key(endpoint, endpoint.repository)] = refused.reason
             return None, 0.0
         token = given.get("token") or given.get("access_token")
         if not isinstance(token, str):
@@ -154,12 +169,17 @@ class Tokens:
 class _RefusedError(Exception):
     """The token service refused the credentials, or anonymous access."""
 
+    def __init__(self, reason: Reason) -> None:
+        super().__init__()
+        self.reason = reason
+
 
 def _read_token_answer(answer: Answer, host: str, endpoint: Endpoint) -> dict[str, Any]:
     if answer.status in (401, 403):
-        raise _RefusedError
+        raise _RefusedError(answer.reason)
     if answer.status != 200:
-        raise _no_token(host, endpoint, str(answer.status))
+        text = f": {answer.reason}" if answer.reason.text else ""
+        raise _no_token(host, endpoint, f"{answer.status}{text}")
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise _no_token(host, endpoint, "a compressed response, which was not requested")
     try:
@@ -173,12 +193,6 @@ def _checked_realm(realm: str, endpoint: Endpoint) -> str:
 
     Raises NetworkError.
     """
-    if not realm:
-        raise NetworkError(
-            f"{endpoint.host} requires a token, but its WWW-Authenticate header has no realm",
-            code="registry-failed",
-            hint="check the URL: the server might not be a registry",
-        )
     try:
         parts, own = urlsplit(realm), urlsplit(endpoint.url())
         usable = parts.scheme == "https" or (parts.scheme == own.scheme == "http" and parts.hostname == own.hostname)
@@ -209,4 +223,4 @@ def _no_token(host: str, endpoint: Endpoint, what: str) -> NetworkError:
 
 
 def _key(endpoint: Endpoint, scope: str) -> tuple[str, str]:
-    return f"{endpoint.scheme}://{endpoint.host}", scope
+    return f"{endpoint.scheme}://{canonical_host(endpoint.host, endpoint.scheme)}", scope

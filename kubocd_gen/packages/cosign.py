@@ -14,7 +14,7 @@ from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.endpoints import Access, find_endpoint
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.processes.children import running, scratch
+from kubocd_gen.processes.children import outputs, running, scratch
 
 _TIMEOUT = 120  # seconds; cosign contacts the registry and, without a key, the transparency log
 _INSTALL = "install it (https://docs.sigstore.dev/cosign/system_config/installation), or set its path with --cosign"
@@ -105,8 +105,8 @@ def _environment(*, anonymous: bool) -> Iterator[Mapping[str, str] | None]:
     if not anonymous:
         yield None
         return
-    credential_paths = ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR")
-    variables = {name: value for name, value in os.environ.items() if name not in credential_paths}
+    sources = ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "DOCKER_AUTH_CONFIG")
+    variables = {name: value for name, value in os.environ.items() if name not in sources}
     with scratch("kcd-gen-cosign-") as empty:
         yield variables | {"DOCKER_CONFIG": str(empty)}
 
@@ -115,7 +115,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str] | None) -> str
     """Run cosign and return its error as the end of a sentence, or None if the signature is valid."""
     try:
         with running(arguments, environment) as process:
-            _, errors = process.communicate(timeout=_TIMEOUT)
+            _, errors = outputs(process, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         return f"cosign took longer than {_TIMEOUT} seconds"
     except OSError as error:

@@ -74,6 +74,19 @@ class RemoteBlobs:
     reference: Reference
     access: Access
     requested: bool = False
+    _manifest: tuple[Descriptor, bytes] | None = None
+
+    def measured(self, tagged: Descriptor) -> Descriptor:
+        """Return the descriptor of the manifest with the digest of `tagged`, which `Remote.resolve` returned.
+
+        Some registries declare a wrong length in the response to HEAD, so only a manifest that was read has a size.
+        """
+        cache = self.remote.cache
+        if cache is not None and cache.read(tagged) is not None:
+            return tagged
+        self.requested = True
+        self._manifest = self.remote.registry.read_manifest(self.reference, tagged.digest, self.access)
+        return self._manifest[0]
 
     def read_blob(self, descriptor: Descriptor, *, limit: int = LIMITS.layer) -> bytes:
         """Return the blob with digest and size verified. Raises ProblemsError, also if it exceeds `limit` bytes."""
@@ -82,7 +95,10 @@ class RemoteBlobs:
             return data
         self.requested = True
         if descriptor.is_manifest:
-            _, data = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
+            known, self._manifest = self._manifest, None
+            if known is None or known[0] != descriptor:
+                known = self.remote.registry.read_manifest(self.reference, descriptor.digest, self.access)
+            data = known[1]
             if len(data) != descriptor.size:  # the request has only the digest; the size comes from the lock
                 raise ProblemsError.of(
                     "corrupt-blob",

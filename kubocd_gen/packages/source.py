@@ -131,7 +131,8 @@ class PackageSources:
         if self._remote is None or self._offline:
             raise ProblemsError(self._missing(request.reference))
         found = self._remote.resolve(request.reference, request.access)
-        return self._read(request.reference, found, self._remote.blobs(request.reference, request.access))
+        blobs = self._remote.blobs(request.reference, request.access)
+        return self._read(request.reference, blobs.measured(found), blobs)
 
     def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[Problem]) -> PackageImage:
         reference = request.reference

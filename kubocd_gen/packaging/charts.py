@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from urllib.parse import SplitResult
 
 from kubocd_gen.archives.chart import Chart, read_chart
 from kubocd_gen.budget.limits import LIMITS, Limits
@@ -84,8 +85,11 @@ class Charts:
 def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, directory: Path) -> Charts:
     """Return the charts of a run, with the credentials of its registries; `directory` is empty, for temporary files."""
 
-    def credentials(host: str) -> tuple[str, str] | None:
-        found = registry.store.find(host)
+    def credentials(url: SplitResult) -> tuple[str, str] | None:
+        if url.scheme == "oci":
+            found = registry.store.find(url.netloc, url.path.strip("/"))
+        else:
+            found = registry.store.find(url.netloc, scheme=url.scheme)
         return (found.user, found.secret) if found and found.secret else None
 
     return Charts(network, transport, registry, credentials, helm, directory)

@@ -329,7 +329,7 @@ class Packer:
         scheme = "https" if repository.scheme == "oci" else repository.scheme
         if not self.network.may_send_credentials(repository._replace(scheme=scheme).geturl()):
             return None
-        return self.credentials(repository.netloc)
+        return self.credentials(repository)
 
     def _home(self) -> Path:
         """Return the directory of helm's settings."""

@@ -27,6 +27,7 @@ from kubocd_gen.git.process import LARGEST_FILE, Done
 from kubocd_gen.git.repository import FETCH_SECONDS
 from kubocd_gen.git.setup import for_own_store, git_binary
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
+from kubocd_gen.network.origins import origin
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
 from kubocd_gen.packaging.directory import SYMLINK, DirectoryBudget, Keep, contains, writing
@@ -177,9 +178,9 @@ class Git:
         if not self.network.may_send_credentials(url):
             return None
         parts = urlsplit(url)
-        found = self.credentials(parts.netloc)
+        found = self.credentials(parts)
         token = self.environment.get("GITHUB_TOKEN")  # like KuboCD's packager, but only for github.com
-        if parts.netloc.lower() == "github.com" and token:
+        if origin(parts) == ("https", "github.com") and token:
             found = "git", token
         return f"Basic {base64.b64encode(':'.join(found).encode()).decode()}" if found else None
 

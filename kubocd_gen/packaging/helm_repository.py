@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import yaml
 
@@ -27,7 +27,8 @@ from kubocd_gen.processes.single_flight import SingleFlight
 
 FetchFromRegistry = Callable[[str], Chart]
 """Fetch the chart at `registry/repository:tag`; some indexes list archives by `oci://` URL."""
-Credentials = Callable[[str], tuple[str, str] | None]
+Credentials = Callable[[SplitResult], tuple[str, str] | None]
+"""Return user and secret for a URL with the scheme http, https or oci, or None."""
 """Return user and password for a host (`charts.example.com`, with the port of the URL), or None."""
 _INDEX_LIMIT = 64 << 20  # bytes; the largest public indexes are about 25 MiB
 _DEEPEST = 64
@@ -101,7 +102,8 @@ class HelmRepositories:
         Raises ProblemsError: `missing-chart` if there is no such file, `registry-denied`, `registry-failed`, and what
         the transport raises.
         """
-        host = urlsplit(url).netloc
+        parts = urlsplit(url)
+        host = parts.netloc
         answer = self._transport.request("GET", url, limit=limit, large=True)
         refused = answer.status in (401, 403)
         reason = ""
@@ -109,7 +111,7 @@ class HelmRepositories:
         if refused and not self._transport.may_send_credentials(url):
             reason = "; credentials are not sent over plain HTTP"
             hint = plain_http_advice(host)
-        elif refused and (credentials := self._credentials(host)):
+        elif refused and (credentials := self._credentials(parts)):
             plain = ":".join(credentials).encode()
             headers = {"Authorization": f"Basic {base64.b64encode(plain).decode()}"}
             answer = self._transport.request("GET", url, headers=headers, limit=limit, large=True)
@@ -117,6 +119,8 @@ class HelmRepositories:
         if answer.status == 200:
             return answer.body
         message = f"cannot download {what}: {shown(url)} returned {answer.status}"
+        if answer.reason.text:
+            message += f": {answer.reason}"
         if answer.status in (401, 403):
             raise NetworkError(f"{message}{reason}", code="registry-denied", hint=hint)
         if answer.status in (404, 410):

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import NamedTuple
 
 from kubocd_gen.budget.spending import BudgetExceededError
+from kubocd_gen.compiler.flux_objects import keeping_variables
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors
 from kubocd_gen.helm.engine import Helm
@@ -19,12 +22,13 @@ from kubocd_gen.model.compilation import Compilation, Resolved
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembly import assemble
+from kubocd_gen.pipeline.kustomizations import flux_kustomizations, refuse_ignored, substitutes_in_output
 from kubocd_gen.pipeline.portability import refuse_varying
 from kubocd_gen.pipeline.rendering import Texts, render_packages, render_parameters, template_texts, written_templates
 from kubocd_gen.pipeline.resolution import resolve, settings_of
 from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
-from kubocd_gen.sources.documents import read_resources
+from kubocd_gen.sources.documents import Sources, read_resources
 
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
 
@@ -46,7 +50,7 @@ def compile_cluster(
     templates.
     """
     try:
-        resources, settings, complete = read_cluster(project, cluster, problems)
+        resources, settings, complete, substituted = read_cluster(project, cluster, problems)
         if settings is None:
             return assemble(resources, Settings(), (), project, cluster, problems, complete=complete)
         resolved = resolve(resources, settings, packages, problems, project.budget)
@@ -61,20 +65,51 @@ def compile_cluster(
         rendered = render_packages(parameters, texts.result(), functions, helm, problems)
         if inspect is not None:
             inspect(resolved, texts.result())
-        return assemble(resources, settings, rendered, project, cluster, problems, complete=complete)
+        compilation = assemble(resources, settings, rendered, project, cluster, problems, complete=complete)
+        return _keeping_variables(compilation) if substituted else compilation
     except BudgetExceededError as error:
         problems.error(error)
         return Compilation(cluster, (), (), {}, complete=False)
 
 
-def read_cluster(
-    project: Project, cluster: Cluster, problems: Problems
-) -> tuple[ClusterResources, Settings | None, bool]:
-    """Read the sources of `cluster`.
+def _with_rendered(sources: Sources, project: Project, cluster: Cluster, problems: Problems) -> Sources:
+    from kubocd_gen.sources.rendered import read_rendered  # most projects have none
 
-    Returns the resources, the settings (None if a Config is invalid), and whether the sources were read completely. If
-    a source cannot be read, there can be more Releases.
+    resources, complete = read_rendered(
+        cluster.rendered,
+        project.root,
+        problems,
+        files=project.files,
+        budget=project.budget,
+        origin=project.origin,
+        expand_env=project.expand_env,
+    )
+    return replace(sources, resources=(*sources.resources, *resources), complete=sources.complete and complete)
+
+
+class ReadCluster(NamedTuple):
+    """What a cluster's sources define. `settings` is None if a Config is invalid.
+
+    `complete` tells whether all sources were read: if not, there can be more Releases. `substituted` tells whether Flux
+    substitutes variables in the cluster's output.
     """
+
+    resources: ClusterResources
+    settings: Settings | None
+    complete: bool
+    substituted: bool
+
+
+def _keeping_variables(compilation: Compilation) -> Compilation:
+    releases = (
+        replace(one, documents=tuple(keeping_variables(document) for document in one.documents))
+        for one in compilation.releases
+    )
+    return replace(compilation, releases=tuple(releases))
+
+
+def read_cluster(project: Project, cluster: Cluster, problems: Problems) -> ReadCluster:
+    """Read the sources of `cluster`."""
     outputs = [other.output for other in project.clusters]
     sources = read_resources(
         cluster.sources,
@@ -86,11 +121,17 @@ def read_cluster(
         expand_env=project.expand_env,
         files=project.files,
         budget=project.budget,
+        exclude=cluster.exclude,
     )
+    syncs = flux_kustomizations(project, sources, problems)
+    refuse_ignored(project, cluster, sources, syncs, problems)
+    if cluster.rendered:
+        sources = _with_rendered(sources, project, cluster, problems)
     complete = sources.complete and not has_errors(problems)  # a source may not exist
     resources = load_cluster_resources(sources, cluster.namespace, cluster.kubocd_namespace, problems)
     if complete and not (resources.releases or resources.failed):
-        hint = f"check the sources of the cluster: {', '.join(cluster.sources)}"
+        hint = f"check the sources of the cluster: {', '.join((*cluster.sources, *map(str, cluster.rendered)))}"
         message = f"the sources of cluster '{cluster.name}' contain no Release"
         problems.warning(Problem("no-releases", message, hint=hint))
-    return resources, settings_of(resources, problems), complete
+    substituted = substitutes_in_output(project, cluster, syncs)
+    return ReadCluster(resources, settings_of(resources, problems), complete, substituted)

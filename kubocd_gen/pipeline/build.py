@@ -17,14 +17,16 @@ from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.drift import drift
-from kubocd_gen.output.inventory import is_record
+from kubocd_gen.output.inventory import SHARED_RECORD, is_record, read_records, release_of
 from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output
+from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
+from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.suspended import KUSTOMIZATION, Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
@@ -56,27 +58,36 @@ def build(
     keep_going: bool = False,
     allow_protected_removal: Collection[str] = (),
     allow_removals: int = 0,
+    releases: Collection[str] = (),
     only_plan: bool = False,
     compare_kept: bool = False,
     waiting: Callable[[Path], None] | None = None,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
 
-    More than `allow_removals` removals of Releases are an error if they are all or most of a cluster's (`removals.py`).
+    With `releases`, only these Releases are written or removed (see `selected`), and only their problems count. More
+    than `allow_removals` removals of Releases are an error if they are all or most of a cluster's (`removals.py`).
     The output of a cluster with errors is not changed; without `keep_going`, neither are all others. With
     `compare_kept`, the HelmReleases of suspended Releases must be the same as in the revision where the branch started.
     `waiting` is called with the path of an output that another process is writing, before waiting for that process.
     """
 
-    def prepare(cluster: Cluster) -> Built:
+    def compiled(cluster: Cluster) -> tuple[Compilation, Problems]:
         problems = Problems(cluster.name)
-        compilation = compile_cluster(project, cluster, packages, helm, problems)
+        return compile_cluster(project, cluster, packages, helm, problems), problems
+
+    def prepare(compiled: tuple[Compilation, Problems]) -> Built:
+        compilation, problems = compiled
+        cluster = compilation.cluster
+        if releases:
+            compilation, problems = restricted(compilation, chosen), problems_of(problems, chosen)
         plan = None
         if keep_going or not has_errors(problems):
             try:
                 refuse_foreign_staging(cluster.output)
                 kept = read_kept(compilation, project, problems, compare=compare_kept)
-                plan = _plan(compilation, kept, project, allow_protected_removal, allow_removals)
+                others = _others(cluster, chosen) if releases else ()
+                plan = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
                 _warn_of_edits(plan, project, problems)
                 if only_plan and is_interrupted(plan.root):
                     problems.note(
@@ -87,8 +98,14 @@ def build(
         compared = drift(plan, charts=project.charts == "output") if plan else ()
         return Built(compilation, plan, tuple(problems), compared)
 
+    chosen: frozenset[str] = frozenset()
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool, closing_on_error(packages):
-        prepared = list(pool.map(prepare, project.clusters))
+        if releases:
+            every = list(pool.map(compiled, project.clusters))
+            chosen = selected(releases, map(_keys, (one for one, _ in every)))
+            prepared = list(pool.map(prepare, every))
+        else:
+            prepared = list(pool.map(lambda cluster: prepare(compiled(cluster)), project.clusters))
     if not keep_going and any(has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
     return prepared if only_plan else [_written(built, project, waiting) for built in prepared]
@@ -152,24 +169,46 @@ def _written(built: Built, project: Project, waiting: Callable[[Path], None] | N
 def _plan(
     compilation: Compilation,
     kept: Mapping[str, Kept],
+    others: Sequence[ReleaseOutput],
     project: Project,
     allow_protected_removal: Collection[str],
     allow_removals: int,
 ) -> Plan:
     root = compilation.cluster.output
     outputs = [_release_output(one, kept) for one in compilation.releases]
+    outputs += others
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
     # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
     plan = plan_output(root, outputs, _kustomization, complete=complete)
-    _refuse_protected_removals(plan, project, allow_protected_removal)
+    refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
     before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0
     position = Position(display_path(root, project.root))
     if error := mass_removal(removed, before, allow_removals, "this build", "Release", position):
         raise ProblemsError(error)
     return plan
+
+
+def _written_releases(cluster: Cluster) -> list[tuple[str, str]]:
+    """Return the namespace and name of each Release in the output."""
+    return [release_of(record) for record in read_records(Tree(cluster.output)) if record != SHARED_RECORD]
+
+
+def _keys(compilation: Compilation) -> set[str]:
+    """Return the keys of all Releases in the sources or the output of a cluster."""
+    keys = {"/".join(key) for key in _written_releases(compilation.cluster)}
+    return keys | {one.release.key for one in compilation.releases} | {*compilation.failed}
+
+
+def _others(cluster: Cluster, chosen: Collection[str]) -> list[ReleaseOutput]:
+    """Return the written Releases that are not in `chosen`, to be kept as they are."""
+    return [
+        ReleaseOutput(namespace, name, files=(), keep=True)
+        for namespace, name in _written_releases(cluster)
+        if f"{namespace}/{name}" not in chosen
+    ]
 
 
 def _kustomization(paths: Sequence[str]) -> Sequence[OutputFile]:
@@ -210,7 +249,8 @@ def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOu
     return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
 
 
-def _refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
+def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
+    """Raise ProblemsError `protected-removal` if the plan removes a protected Release that is not in `allowed`."""
     errors = []
     for (namespace, name), text in sorted(plan.removed_releases().items()):
         key = f"{namespace}/{name}"

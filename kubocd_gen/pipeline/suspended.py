@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
+from kubocd_gen.compiler.flux_objects import SUBSTITUTE, helm_release, keeping_variables, typed_spec
 from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
@@ -166,6 +166,8 @@ def _checked(value: Any, release: Release) -> Document:
     annotations = metadata.get("annotations")
     protected = isinstance(annotations, dict) and annotations.get(_PRUNE) == "disabled"
     expected = helm_release(release, name, spec, protected=protected)
+    if isinstance(annotations, dict) and SUBSTITUTE in annotations:
+        expected = dict(keeping_variables(expected))
     for key in sorted({*metadata, *expected["metadata"]}):
         if metadata.get(key) != expected["metadata"].get(key):
             raise _RefusedError(f"metadata.{key} is not what kcd-gen writes for {release.key}", "metadata", key)

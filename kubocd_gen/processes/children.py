@@ -16,17 +16,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+_STEP = 0.05  # seconds between two looks at a program whose pipes stay open
 GRACE = 0.6  # seconds that threads have to end after a signal
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
@@ -65,6 +68,52 @@ def running(
         finally:
             _running.discard(process)
             _kill(process)
+
+
+def outputs(
+    process: subprocess.Popen[bytes], given: bytes = b"", *, timeout: float, most: int = 1 << 20
+) -> tuple[bytes, bytes]:
+    """Return what a program of `running` prints to stdout and stderr until it ends; `given` is its short input.
+
+    `Popen.communicate` waits until no process has the pipes open, so it hangs if the program ends before a child that
+    it has started, such as the agent of a credential store. Here, only the program itself must end. Output after `most`
+    bytes is discarded. Raises subprocess.TimeoutExpired after `timeout` seconds.
+    """
+    until = time.monotonic() + timeout
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):  # it does not read its input, or has ended
+            process.stdin.write(given)
+            process.stdin.close()
+    taken = {stream.fileno(): bytearray() for stream in (process.stdout, process.stderr) if stream is not None}
+    with selectors.DefaultSelector() as open_pipes:
+        for pipe in taken:
+            os.set_blocking(pipe, False)
+            open_pipes.register(pipe, selectors.EVENT_READ)
+        ended = False
+        while open_pipes.get_map() and not ended:
+            if time.monotonic() >= until:
+                raise subprocess.TimeoutExpired(process.args, timeout)
+            open_pipes.select(_STEP)
+            ended = process.poll() is not None  # asked before reading: the pipes then contain all that it has written
+            for pipe, printed in taken.items():
+                if pipe in open_pipes.get_map() and not _drain(pipe, printed, most):
+                    open_pipes.unregister(pipe)
+    process.wait(max(0.0, until - time.monotonic()))
+    out, err = (b"" if stream is None else bytes(taken[stream.fileno()]) for stream in (process.stdout, process.stderr))
+    return out, err
+
+
+def _drain(pipe: int, taken: bytearray, most: int) -> bool:
+    """Read what is in a pipe now, at most some MiB; return False at its end."""
+    for _ in range(64):
+        try:
+            chunk = os.read(pipe, 1 << 16)
+        except BlockingIOError:
+            return True
+        if not chunk:
+            return False
+        taken += chunk[: most - len(taken)]
+    return True
 
 
 def limit(process: subprocess.Popen[bytes], name: str, most: int) -> None:

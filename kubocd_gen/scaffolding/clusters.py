@@ -14,7 +14,7 @@ from pathlib import Path
 from kubocd_gen.model.project import PROJECT_FILE, Cluster, Project
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding.checkout import Contents
-from kubocd_gen.server.flux_sync import Sync, lies_below, list_name
+from kubocd_gen.sources.flux_sync import Sync, lies_below, list_name
 
 _CLUSTERS = "clusters"
 _LONGEST_NAME = 40  # characters; names of Kustomizations and files contain it

@@ -14,9 +14,9 @@ from kubocd_gen.output.drift import difference
 from kubocd_gen.package_data import page
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.repository import RepositoryPlan, is_service
-from kubocd_gen.server.flux_sync import lies_below
 from kubocd_gen.server.placement import Placement
 from kubocd_gen.sources.documents import KUBOCD_CHART
+from kubocd_gen.sources.flux_sync import lies_below
 
 _LISTED = 6  # items of a list that are shown
 _NAMES = {"github": "GitHub", "gitlab": "GitLab"}

@@ -38,9 +38,9 @@ from kubocd_gen.scaffolding.patterns import (
     pattern_file,
 )
 from kubocd_gen.scaffolding.server import ServerRequest, plan_server
-from kubocd_gen.server.flux_sync import Sync, find_syncs
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
+from kubocd_gen.sources.flux_sync import Sync, find_syncs
 from kubocd_gen.sources.project_file import load_project, project_path
 
 EXAMPLE = "releases.yaml"

@@ -21,10 +21,10 @@ from kubocd_gen.scaffolding.patterns import (
     pattern_file,
 )
 from kubocd_gen.server.container import MANIFESTS, configuration, containerfile
-from kubocd_gen.server.flux_sync import Source, find_syncs
 from kubocd_gen.server.manifests import KUSTOMIZATION, flux_kustomizations, image_entry, server_manifests
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
+from kubocd_gen.sources.flux_sync import Source, find_syncs
 
 
 @dataclass(frozen=True, slots=True)

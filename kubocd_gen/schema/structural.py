@@ -227,6 +227,8 @@ def _unknown_field(path: KeyPath, key: str, properties: Mapping[str, Schema], *,
 def _types(schema: Schema) -> tuple[str, ...]:
     if schema.get("x-kubernetes-int-or-string"):
         return ("integer", "string")
+    if schema.get("x-kcd-gen-string-or-object"):  # kcd-gen's own, for the project file
+        return ("string", "object")
     return (schema["type"],) if "type" in schema else ()
 
 

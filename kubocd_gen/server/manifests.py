@@ -11,8 +11,8 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.container import IMAGE_NAME, PORT, SCRATCH, USER
-from kubocd_gen.server.flux_sync import Source
 from kubocd_gen.server.service import Service
+from kubocd_gen.sources.flux_sync import Source
 
 KUSTOMIZATION = "kustomization.yaml"
 MANIFESTS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
-from kubocd_gen.server.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
+from kubocd_gen.sources.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
 
 _DIRECTORY = "cluster"  # in the output, if no directory that Flux applies is known
 _FILE = "kcd-gen-kustomizations"

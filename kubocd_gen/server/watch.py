@@ -56,7 +56,9 @@ def watched(project: Project, project_file: Path | None) -> Watched:
         files += [project.vendor / "index.json", project.vendor / "oci-layout"]
     if project.ca_file:
         files.append(project.ca_file)
-    sources = (source for cluster in project.clusters for source in cluster.sources)
+    sources = [source for cluster in project.clusters for source in cluster.sources]
+    if any(cluster.rendered for cluster in project.clusters):  # kustomize and Flux lead to any directory
+        sources.append(os.path.relpath(project.files.root, project.root))
     outputs = tuple(cluster.output for cluster in project.clusters)
     return Watched(tuple(files), project.root, tuple(sources), outputs, project.files, project.limits)
 

@@ -19,7 +19,18 @@ from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Place, Project
+from kubocd_gen.model.project import (
+    ONLY_CLUSTER,
+    PROJECT_FILE,
+    REPOSITORY_URL,
+    STDIN,
+    Cluster,
+    Flags,
+    Place,
+    Project,
+    RenderedSource,
+)
+from kubocd_gen.oci.mirrors import mirror_defects
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -107,10 +118,14 @@ def with_flags(project: Project, flags: Flags) -> Project:
     changes: Any = {name: value for name, value in overrides.items() if value is not None}
     if flags.repository_url is not None:
         changes["url_place"] = None
+    if flags.ignore_kustomizations:
+        changes["ignore_kustomizations"] = True
     limits = moved(project.limits, flags.limits)
     return replace(
         project,
-        clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
+        clusters=tuple(
+            replace(cluster, **changes, exclude=(*cluster.exclude, *flags.exclude)) for cluster in project.clusters
+        ),
         vendor=flags.vendor or project.vendor,
         vendor_place=None if flags.vendor else project.vendor_place,
         limits=limits,
@@ -159,7 +174,7 @@ def _files(flags: Flags, directory: Path, root: Path) -> CheckoutFiles:
         files = CheckoutFiles.around(root, flags.allow_outside)
     else:
         files = CheckoutFiles.of_named(flags.project, flags.allow_outside)
-    sources = [directory / fixed_part(source) for source in flags.sources]
+    sources = [directory / fixed_part(source) for source in flags.sources if source != STDIN]
     return files.naming(*sources, *(one for one in (flags.output, flags.vendor) if one is not None))
 
 
@@ -178,8 +193,9 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     return Project(
         root=root,
         clusters=clusters,
+        outputs=tuple(cluster.output for cluster in clusters),
         vendor=root / vendor if vendor else None,
-        mirrors=packages.get("mirrors", {}),
+        mirrors=_mirrors(packages.get("mirrors", {}), locate),
         limits=_limits(packages.get("limits", {}), flags.limits, locate),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
@@ -196,10 +212,31 @@ def _check_characters(admitted: Mapping[str, Any], locate: Locate) -> None:
     paths: dict[tuple[str | int, ...], str] = {("packages", "vendor"): admitted.get("packages", {}).get("vendor", "")}
     for index, item in enumerate(admitted.get("clusters", ())):
         paths["clusters", index, "output"] = item["output"]
-        paths |= {("clusters", index, "sources", number): source for number, source in enumerate(item["sources"])}
+        for number, source in enumerate(item["sources"]):
+            given = [*source.values()] if isinstance(source, Mapping) else [source]
+            if len(given) != 1 or not given[0]:
+                hint = "write a path, {kustomize: DIR} or {flux: DIR}"
+                position = locate(("clusters", index, "sources", number))
+                raise ProblemsError.of("invalid-value", "this is not a source", position, hint)
+            paths["clusters", index, "sources", number] = given[0]
     message = "a path can't contain the character U+0000"
-    if found := [Problem("invalid-value", message, locate(keys)) for keys, path in paths.items() if "\0" in path]:
+    found = [Problem("invalid-value", message, locate(keys)) for keys, path in paths.items() if "\0" in path]
+    message = "standard input can be a source only on the command line"
+    hint = "use --source -, or write './-' for a file with this name"
+    found += [Problem("invalid-value", message, locate(keys), hint) for keys, path in paths.items() if path == STDIN]
+    if found:
         raise ProblemsError(*found)
+
+
+def _mirrors(mirrors: Mapping[str, str], locate: Locate) -> Mapping[str, str]:
+    """Return the mirrors. Raises ProblemsError `invalid-value` for each that is not valid."""
+    errors = [
+        Problem("invalid-value", f"packages.mirrors: {message}", locate(("packages", "mirrors", key)), hint)
+        for key, message, hint in mirror_defects(mirrors)
+    ]
+    if errors:
+        raise ProblemsError(*errors)
+    return mirrors
 
 
 def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: Locate) -> Limits:
@@ -225,15 +262,23 @@ def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: L
 
 def _cluster(item: Mapping[str, Any], index: int, root: Path, locate: Locate) -> Cluster:
     path = ("clusters", index)
-    sources = enumerate(item["sources"])
+    plain = {number: source for number, source in enumerate(item["sources"]) if isinstance(source, str)}
     return Cluster(
         name=item["name"],
-        sources=tuple(item["sources"]),
+        sources=tuple(plain.values()),
+        rendered=tuple(RenderedSource(*next(iter(one.items()))) for one in item["sources"] if isinstance(one, Mapping)),
         output=root / item["output"],
         namespace=item["namespace"],
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
-        places={source: partial(locate, (*path, "sources", number)) for number, source in sources},
+        exclude=tuple(item.get("exclude", ())),
+        ignore_kustomizations=item["ignoreKustomizations"],
+        places={
+            (source if isinstance(source, str) else str(RenderedSource(*next(iter(source.items()))))): partial(
+                locate, (*path, "sources", number)
+            )
+            for number, source in enumerate(item["sources"])
+        },
         url_place=partial(locate, (*path, "repositoryURL")),
         output_place=partial(locate, (*path, "output")),
     )
@@ -302,10 +347,18 @@ class DisjointDirectories:
 
 
 def _check_sources(project: Project, cluster: Cluster) -> Iterator[Problem]:
-    for source in cluster.sources:
+    for source in cluster.paths:
         real = Path(os.path.realpath(project.root / fixed_part(source)))
         if not project.files.holds(real):
             yield project.files.refusal(f"the source '{source}'", real, _at(cluster.places.get(source)))
+    for rendered in cluster.rendered:
+        real = Path(os.path.realpath(project.root / rendered.directory))
+        position = _at(cluster.places.get(str(rendered)))
+        if not project.files.holds(real):
+            yield project.files.refusal(f"the source '{rendered.directory}'", real, position)
+        elif not project.origin and not real.is_dir():
+            message = f"the directory '{rendered.directory}' does not exist"
+            yield Problem("missing-source", message, position, "use a directory relative to the project's root")
 
 
 def _check_directory(project: Project, name: str, path: Path, place: Place) -> Iterator[Problem]:
@@ -323,7 +376,7 @@ def _check_overlaps(project: Project, cluster: Cluster) -> Iterator[Problem]:
     if project.vendor is not None and any(_overlap(project.vendor, one) for one in written):
         yield _overlapping(f"the vendor directory '{_shown(project.vendor)}' overlaps", cluster, project.vendor_place)
     real_written = [os.path.realpath(one) for one in written]
-    for source in cluster.sources:
+    for source in cluster.paths:
         real = Path(os.path.realpath(project.root / fixed_part(source)))
         if any(real.is_relative_to(one) for one in real_written):
             yield _overlapping(f"the source '{source}' is part of", cluster, cluster.places.get(source))

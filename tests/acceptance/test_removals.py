@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.charts import commit_all, git
-from tests.support.workspace import Workspace, files_below, kcd_gen
+from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 500\n".encode()
 
@@ -127,3 +127,66 @@ def test_pruning_most_of_the_vendor_layout_must_be_confirmed(workspace: Workspac
     assert (refused.exit, "would remove 3 of 4 packages" in refused.err) == (1, True)
     assert "demo/a:1.0.0" in (workspace.root / "packages/index.json").read_text()
     assert workspace.run("vendor", "--offline", "--prune", "--allow-removals", "3").exit == 0
+
+
+def project(*outputs: str) -> str:
+    clusters = "".join(f"- {{name: c{n}, sources: [sources], output: {one}}}\n" for n, one in enumerate(outputs))
+    return f"apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {{vendor: packages}}\nclusters:\n{clusters}"
+
+
+def build(workspace: Workspace, *outputs: str, flags: tuple[str, ...] = ()) -> Outcome:
+    (workspace.root / "kcd-gen.yaml").write_text(project(*outputs))
+    return kcd_gen("build", "--offline", *flags, directory=workspace.root)
+
+
+def test_an_output_without_a_cluster_is_reported_and_can_be_pruned(workspace: Workspace) -> None:
+    assert build(workspace, "output", "deploy/old").exit == 0
+    for path, text in {"deploy/old/README.md": "mine", "deploy/old/server/kustomization.yaml": "kind: x\n"}.items():
+        (workspace.root / path).parent.mkdir(exist_ok=True)
+        (workspace.root / path).write_text(text)
+    outcome = build(workspace, "output")
+    assert outcome.exit == 0
+    assert "deploy/old: warning[abandoned-output]" in outcome.err
+    assert "output of 6 Releases" in outcome.err
+    before = files_below(workspace.root / "deploy")
+    dry = build(workspace, "output", flags=("--prune-outputs", "--dry-run"))
+    assert "would be removed" in dry.err
+    assert files_below(workspace.root / "deploy") == before
+    outcome = build(workspace, "output", flags=("--prune-outputs",))
+    assert (outcome.exit, "removed the output of 6 Releases" in outcome.err) == (0, True)
+    assert [*files_below(workspace.root / "deploy/old")] == ["README.md", "server/kustomization.yaml"]
+    assert "abandoned-output" not in build(workspace, "output").err
+
+
+def test_outputs_in_use_are_not_abandoned(workspace: Workspace) -> None:
+    other = workspace.root / "other"
+    other.mkdir()
+    (other / "kcd-gen.yaml").write_text(project("../deploy/theirs", "own"))
+    assert build(workspace, "output", "deploy/theirs", "other/own", "third").exit == 0
+    outcome = build(workspace, "output", "third", flags=("--cluster", "c0", "--prune-outputs"))
+    assert "abandoned-output" not in outcome.err
+    assert workspace.build().err == ""  # flags do not say which outputs there are
+    (other / "kcd-gen.yaml").write_text("a: [")
+    outcome = build(workspace, "output")
+    assert "deploy/theirs: warning[abandoned-output]" in outcome.err
+    assert "third: warning[abandoned-output]" in outcome.err
+    assert "other" not in outcome.err  # nobody knows what that project writes
+
+
+def test_protected_releases_of_an_abandoned_output_are_not_pruned(workspace: Workspace) -> None:
+    workspace.release("safe", "protected: true")
+    assert build(workspace, "output", "old").exit == 0
+    outcome = build(workspace, "output", flags=("--prune-outputs",))
+    assert outcome.exit == 1
+    assert "error[protected-removal]" in outcome.err
+    assert (workspace.root / "old/flux/default/safe.yaml").exists()
+    outcome = build(workspace, "output", flags=("--prune-outputs", "--allow-protected-removal", "safe"))
+    assert outcome.exit == 0, outcome.text
+    assert not (workspace.root / "old").exists()
+
+
+def test_nothing_is_pruned_if_a_cluster_has_errors(workspace: Workspace) -> None:
+    assert build(workspace, "output", "old").exit == 0
+    workspace.source("bad.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\nmetadata: {name: x}\n")
+    assert build(workspace, "output", flags=("--prune-outputs",)).exit == 1
+    assert (workspace.root / "old/flux/default/web0.yaml").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +16,13 @@ from typing import Any
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.network import connections
+from kubocd_gen.network import connections, proxies
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, Handler, Request, endless, hang_up, raw, reply, silent
-from tests.support.registry import CertificateAuthority
+from tests.support.registry import CertificateAuthority, make_authority
 
 # Without a deadline, a response that drips would not end. On a busy machine, a pause can be as long as silence.
 GIVEN_UP = re.compile("did not finish its response in time|sent no data")
@@ -50,6 +51,34 @@ def test_every_name_of_a_certificate_is_accepted(
     one = client(network=Network(ca_file=authority.certificate))
     local = Reference(tls_server.host.replace("127.0.0.1", "localhost"), "p", "1")
     assert "does not have p:1" in failure(one, local, Access(), "missing-package")
+
+
+def test_an_authority_without_key_usage_is_accepted_as_by_other_clients(
+    client: NewClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 sets VERIFY_X509_STRICT by default."""
+    default = ssl.create_default_context
+
+    def strict(*arguments: Any, **options: Any) -> ssl.SSLContext:
+        context = default(*arguments, **options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    old = make_authority(tmp_path, strict=False)
+    with FaultServer((str(old.server), str(old.key))) as server:
+        host, port = server.host.split(":")
+        with socket.create_connection((host, int(port))) as plain, pytest.raises(ssl.SSLCertVerificationError):
+            strict(cafile=old.certificate).wrap_socket(plain, server_hostname=host)
+        one = client(network=Network(ca_file=old.certificate))
+        assert "does not have p:1.0.0" in failure(one, named(server), Access(), "missing-package")
+
+
+def test_a_trusted_certificate_ends_the_chain(
+    tls_server: FaultServer, client: NewClient, authority: CertificateAuthority
+) -> None:
+    one = client(network=Network(ca_file=authority.server))
+    assert "does not have p:1.0.0" in failure(one, named(tls_server), Access(), "missing-package")
 
 
 def test_the_host_is_compared_with_the_certificate(
@@ -153,8 +182,8 @@ def test_a_proxy_is_used(server: FaultServer, client: NewClient, monkeypatch: py
 
 
 def test_no_proxy(server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host of the machine itself never uses a proxy; see `test_proxies.py` for all others."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     failure(client(), named(server), code="missing-package")
 
 
@@ -175,7 +204,14 @@ def test_a_proxy_that_opens_no_tunnel_is_named(
     assert len(one.time.slept) == tries - 1
 
 
-@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://", "nonsense://x", "http://[::1"])
+def test_a_socks_proxy_is_refused_without_a_request(client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1")
+    one = client()
+    assert "'socks5h'" in failure(one, Reference("r.example", "p", "1"), Access(), "unsupported-proxy")
+    assert one.time.slept == []
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://", "http://[::1"])
 def test_an_unreachable_proxy_is_named(proxy: str, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     text = failure(client(), Reference("r.example", "p", "1"), Access())
@@ -228,11 +264,14 @@ def test_https_goes_through_a_tunnel(
 ) -> None:
     with FaultServer((str(authority.server), str(authority.key))) as secure_proxy:
         proxy = secure_proxy if secure else server
+        monkeypatch.setattr(proxies, "_uses_proxy", lambda *_: True)  # the server is on this machine
         proxy.script(f"CONNECT {tls_server.host}", tunnel)
         monkeypatch.setenv("https_proxy", proxy.url.replace("//", "//alice:hunter%32@"))
         one = client(network=Network(ca_file=authority.certificate))
         assert "does not have p:1.0.0" in failure(one, named(tls_server), Access(), "missing-package")
-        tls_server.script("HEAD /v2/p/manifests/1.0.0", endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05))
+        for method in ("HEAD", "GET"):
+            head = endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", 0.05)
+            tls_server.script(f"{method} /v2/p/manifests/1.0.0", head)
         monkeypatch.setattr("kubocd_gen.network.transport.CONNECT_TIMEOUT", 0.5)
         assert GIVEN_UP.search(failure(one, named(tls_server), Access(timeout=0.3)))
     assert proxy.asked[0].headers["proxy-authorization"] == "Basic YWxpY2U6aHVudGVyMg=="

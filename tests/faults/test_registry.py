@@ -128,6 +128,23 @@ def test_a_private_registry_requires_a_login(private: Running, tmp_path: Path, c
     assert "hunter2" not in f"{error.message}{error.hint}{error!r}"
 
 
+def test_a_login_of_skopeo_for_a_namespace_is_found(private: Running, tmp_path: Path, client: NewClient) -> None:
+    login = f"{USER}:{SECRET}"
+    flags = ("--dest-tls-verify=false", "--dest-creds", login)
+    reference = push_with_skopeo(private, tmp_path, "team/a/p", *flags)
+    file = tmp_path / "auth.json"
+    options = ("--tls-verify=false", "--authfile", str(file), "-u", USER, "-p", SECRET)
+    skopeo("login", *options, f"{private.host}/team/a", home=tmp_path)
+    assert client(environment={"REGISTRY_AUTH_FILE": str(file)}).registry.resolve(reference, PLAIN).size > 0
+    (tmp_path / "containers").mkdir()
+    file.rename(tmp_path / "containers/auth.json")
+    for name in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        one = client(environment={"XDG_RUNTIME_DIR": "/nowhere", name: str(tmp_path)}).registry
+        assert one.resolve(reference, PLAIN).media_type == MANIFEST_TYPE
+    # The login is for this namespace alone, so it is not sent for another one, not even after the first.
+    refusal("registry-denied", one.resolve, Reference(private.host, "team/b/p", TAG), PLAIN)
+
+
 def test_a_private_authority_is_trusted_when_it_is_given(trusted: Running, tmp_path: Path, client: NewClient) -> None:
     reference = push_with_skopeo(trusted, tmp_path, "p", "--dest-tls-verify=false")
     known = client(network=Network(ca_file=trusted.ca_file)).registry
@@ -153,3 +170,11 @@ def test_a_mirror_replaces_the_registry(plain: Running, tmp_path: Path, client: 
     assert registry.resolve(Reference("quay.io", "team/p", TAG), Access()).media_type == MANIFEST_TYPE
     error = refusal("missing-package", registry.resolve, Reference("quay.io", "team/q", TAG), Access())
     assert error.message == f"{plain.host} (the mirror of quay.io) does not have quay/team/q:{TAG} (404)"
+
+
+def test_a_mirror_replaces_a_namespace(plain: Running, tmp_path: Path, client: NewClient) -> None:
+    push_with_skopeo(plain, tmp_path, "acme/p", "--dest-tls-verify=false")
+    mirrors = {"quay.io/team/acme": f"http://{plain.host}/acme", f"{plain.host}/x": "http://127.0.0.1:1"}
+    registry = client(network=Network(mirrors=mirrors)).registry
+    assert registry.resolve(Reference("quay.io:443", "team/acme/p", TAG), Access()).media_type == MANIFEST_TYPE
+    assert registry.resolve(Reference(plain.host, "acme/p", TAG), PLAIN).media_type == MANIFEST_TYPE

@@ -14,7 +14,7 @@ import pytest
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.network.exchange import Answer
 from kubocd_gen.network.settings import Network
-from kubocd_gen.oci.credentials import Credentials
+from kubocd_gen.oci.auth_files import Credentials
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference

@@ -59,52 +59,58 @@ def test_credentials_are_only_sent_over_https_or_to_a_named_host(
     assert Network(clear_text_hosts=frozenset(named)).may_send_credentials(url) is allowed
 
 
+def refuse(server: FaultServer, challenge: str) -> None:
+    """Refuse both requests for a manifest: GET follows HEAD, because its response has a reason."""
+    for method in ("HEAD", "GET"):
+        server.script(f"{method} /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": challenge}))
+
+
 def test_insecure_sends_no_credentials(server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """`insecure: true` of a Release permits plain HTTP, and nothing more."""
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
-    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    refuse(server, "Basic realm=x")
     one = client(environment=login(server.host))
     with pytest.raises(ProblemsError) as caught:
         one.registry.resolve(named(server), PLAIN)
     assert caught.value.problem.code == "registry-denied"
     assert f"--allow-plain-http-credentials {server.host}" in str(caught.value.problem.hint)
-    assert [asked.headers.get("authorization") for asked in server.asked] == [None]
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None, None]
 
 
 def test_a_named_host_gets_credentials_over_plain_http(
     server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
-    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    refuse(server, "Basic realm=x")
     one = client(environment=login(server.host), network=Network(clear_text_hosts=frozenset({server.host})))
     with pytest.raises(ProblemsError):
         one.registry.resolve(named(server), PLAIN)
-    assert [asked.headers.get("authorization") for asked in server.asked] == [None, BASIC]
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None, BASIC, BASIC]
 
 
 def test_a_helper_is_not_run_for_plain_http(
     server: FaultServer, client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
-    monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_: pytest.fail("the credentials were requested"))
-    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    monkeypatch.setattr(credentials.CredentialStore, "find", lambda *_, **__: pytest.fail("looked up"))
+    refuse(server, "Basic realm=x")
     with pytest.raises(ProblemsError):
         client().registry.resolve(named(server), PLAIN)
 
 
 def test_a_mirror_only_gets_its_own_credentials(server: FaultServer, client: NewClient) -> None:
     """A pull request can choose the mirror: it never receives the credentials of the registry it replaces."""
-    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    refuse(server, "Basic realm=x")
     network = Network(mirrors={"quay.io": f"http://{server.host}"})
     one = client(environment=login("quay.io"), network=network)
     with pytest.raises(ProblemsError):
         one.registry.resolve(Reference("quay.io", "p", "1.0.0"), PLAIN)
-    assert [asked.headers.get("authorization") for asked in server.asked] == [None]
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None, None]
 
 
 def test_a_redirected_package_only_gets_the_credentials_of_its_new_host(server: FaultServer, tmp_path: Path) -> None:
     """A pull request's Config can choose where packages come from: `packageRedirects` does not move credentials."""
-    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": "Basic realm=x"}))
+    refuse(server, "Basic realm=x")
     workspace = Workspace(tmp_path)
     workspace.release("web", package="quay.io/p:1.0.0")
     workspace.source(
@@ -120,7 +126,7 @@ def test_a_redirected_package_only_gets_the_credentials_of_its_new_host(server: 
     outcome = kcd_gen(*arguments, directory=tmp_path, environment=login("quay.io"))
     assert outcome.exit == 4
     assert "registry-denied" in outcome.err
-    assert [asked.headers.get("authorization") for asked in server.asked] == [None]
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None, None]
 
 
 def test_a_token_service_over_plain_http_gets_no_credentials(
@@ -128,7 +134,7 @@ def test_a_token_service_over_plain_http_gets_no_credentials(
 ) -> None:
     monkeypatch.setattr("kubocd_gen.network.settings._is_loopback", lambda host: False)
     challenge = f'Bearer realm="{server.url}/token",service="s"'
-    server.script("HEAD /v2/p/manifests/1.0.0", reply(401, fields={"WWW-Authenticate": challenge}))
+    refuse(server, challenge)
     server.script("GET /token", reply(200, json.dumps({"token": "abc"}).encode()))
     one = client(environment=login(server.host))
     with pytest.raises(ProblemsError):

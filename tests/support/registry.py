@@ -98,13 +98,14 @@ class CertificateAuthority:
     key: Path
 
 
-def make_authority(directory: Path) -> CertificateAuthority:
-    """Create an authority with openssl in `directory`."""
+def make_authority(directory: Path, *, strict: bool = True) -> CertificateAuthority:
+    """Create an authority with openssl in `directory`; unless `strict`, without the key usage of RFC 5280."""
     directory.mkdir(parents=True, exist_ok=True)
     openssl = program("openssl", "openssl")
     ca, ca_key, server, key = (directory / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
-    is_ca = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+    usage = ("-addext", "keyUsage=critical,keyCertSign") if strict else ()
+    is_ca = ("-addext", "basicConstraints=critical,CA:TRUE", *usage)
     _output(
         openssl, "req", "-x509", *curve, "-subj", "/CN=kcd-gen tests", "-keyout", str(ca_key), "-out", str(ca), *is_ca
     )

@@ -24,7 +24,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def found(root: Path, *sources: str, ignore: tuple[str, ...] = ()) -> list[str]:
-    files, errors, _ = find_files(sources, root, [root / path for path in ignore])
+    files, errors, *_ = find_files(sources, root, [root / path for path in ignore])
     assert errors == []
     return [display_path(file, root) for file in files]
 
@@ -63,13 +63,13 @@ def test_the_root_can_contain_glob_characters(tree: Path) -> None:
 
 def test_an_absolute_source_is_used_as_is(tree: Path) -> None:
     sources = [str(tree / "a" / "one.yaml"), str(tree / "a" / "*.json")]
-    files, errors, _ = find_files(sources, Path("/nowhere"), [], files=CheckoutFiles(tree))
+    files, errors, *_ = find_files(sources, Path("/nowhere"), [], files=CheckoutFiles(tree))
     assert [file.name for file in files] == ["one.yaml", "three.json"]
     assert errors == []
 
 
 def test_a_source_that_matches_nothing_is_an_error_and_the_others_are_read(tree: Path) -> None:
-    files, errors, _ = find_files(["a/deep", "clusters", "c/*"], tree, [])
+    files, errors, *_ = find_files(["a/deep", "clusters", "c/*"], tree, [])
     assert len(files) == 1
     assert [(error.code, error.message) for error in errors] == [
         ("missing-source", "the source 'clusters' does not exist"),
@@ -122,7 +122,7 @@ def test_a_directory_that_cant_be_read_is_an_error_and_the_others_are_read(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    files, errors, _ = find_files(["a"], tree, [])
+    files, errors, *_ = find_files(["a"], tree, [])
     assert len(files) == 4
     (error,) = errors
     assert (error.code, error.message) == ("unreadable-source", "cannot read the directory: Permission denied")

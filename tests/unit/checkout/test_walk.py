@@ -26,7 +26,7 @@ def walk_of(root: Path, files: int = 10_000) -> DirectoryWalk:
 
 
 def found(root: Path, *sources: str) -> tuple[list[str], list[str]]:
-    files, errors, _ = find_files(sources, root, [], budget=Budget(Limits(files=10_000)))
+    files, errors, *_ = find_files(sources, root, [], budget=Budget(Limits(files=10_000)))
     return [display_path(file, root) for file in files], [f"{one.position} {one.code}" for one in errors]
 
 
@@ -130,7 +130,7 @@ def test_a_symlink_that_leads_out_is_an_error_at_its_path(tmp_path: Path, source
     assert files == ["src/r.yaml"]
     assert errors == ["src/out outside-checkout"]
     allowed = CheckoutFiles.around(root, [tmp_path / "outside"])
-    named, problems, _ = find_files([source], root, [], files=allowed)
+    named, problems, *_ = find_files([source], root, [], files=allowed)
     assert ([file.name for file in named], problems) == (["secret.yaml", "r.yaml"], [])
 
 

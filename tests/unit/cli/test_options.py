@@ -87,6 +87,8 @@ def test_options_become_the_flags_of_a_project() -> None:
         "namespace": "n",
         "kubocd_namespace": "k",
         "repository_url": "http://u",
+        "exclude": ("e",),
+        "ignore_kustomizations": True,
         "dependencies": "ignore",
         "offline": True,
         "locked": True,

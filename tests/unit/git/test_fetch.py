@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import SplitResult
 
 import pytest
 
@@ -48,12 +49,13 @@ def fetch(
 ) -> str:
     """The error of a fetch."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(store.parent), **variables}
+    git = Git(network or Network(), lambda url: (logins or {}).get(url.netloc), environment)
     with pytest.raises(ProblemsError) as caught:
-        Git(network or Network(), (logins or {}).get, environment).fetch(GitChart(url, "refs/heads/main", ""), store)
+        git.fetch(GitChart(url, "refs/heads/main", ""), store)
     return f"{caught.value.problem.code}: {caught.value.problem.message} ({caught.value.problem.hint})"
 
 
-def no_login(_host: str) -> tuple[str, str] | None:
+def no_login(_url: SplitResult) -> tuple[str, str] | None:
     return None
 
 
@@ -135,7 +137,7 @@ def test_a_repository_that_requires_a_login_is_fetched(tmp_path: Path, monkeypat
     with serve(tmp_path / "www", login=("alice", "s3cret")) as static:
         logins = {static.host: ("alice", "s3cret")}
         source = GitChart(f"{static.url}/r.git", "refs/heads/main", "")
-        found = Git(Network(), logins.get, dict(os.environ)).fetch(source, tmp_path / "store")
+        found = Git(Network(), lambda url: logins.get(url.netloc), dict(os.environ)).fetch(source, tmp_path / "store")
         found.copy("", tmp_path / "copy", lambda _: True, LIMITS)
         message = fetch(source.url, tmp_path / "other")
         assert "_USER and KCD_OCI_127_0_0_1_" in message

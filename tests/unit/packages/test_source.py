@@ -315,6 +315,18 @@ def test_concurrent_threads_share_one_client(tmp_path: Path) -> None:
     assert all(client is clients[0] for client in clients)
 
 
+@pytest.mark.parametrize("wrong", [1, 100_000])
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_wrong_length_in_the_answer_for_a_tag_is_ignored(wrong: int, cache: bool, origins: Origins) -> None:
+    pushed = origins.registry.push(ONE, LAYER)
+    origins.registry.tags[ONE] = replace(pushed, size=wrong)
+    origins.cache = cache
+    for _ in range(2):
+        assert origins.fetched(ONE).manifest == pushed
+    assert origins.registry.asked.count(f"manifest {ONE}") == 2
+    assert origins.registry.asked.count(f"blob {ONE}") == (1 if cache else 2)
+
+
 def test_a_client_created_after_the_end_of_the_run_is_closed() -> None:
     registry = MemoryRegistry()
     remote = Remote(registry.client, None)

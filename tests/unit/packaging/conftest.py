@@ -33,7 +33,7 @@ def open_charts(tmp_path: Path, credentials: dict[str, tuple[str, str]]) -> Iter
             transport = Transport(network, environment={})
             close.callback(transport.close)
             registry = Registry(network, transport, CredentialStore({}))
-            return Charts(network, transport, registry, credentials.get, find_helm(), scratch)
+            return Charts(network, transport, registry, lambda url: credentials.get(url.netloc), find_helm(), scratch)
 
         yield opened
 

@@ -22,7 +22,7 @@ def test_files_found_by_discovery_are_in_the_snapshot(tmp_path: Path) -> None:
     tree(tmp_path)
     for sources in (("src",), ("src/*",), ("src/**/*.yaml", "gone"), ("src/a/one.yaml",)):
         what = Watched((tmp_path / "lock",), tmp_path, sources, (tmp_path / "src/out",))
-        files, _, _ = find_files(sources, tmp_path, [tmp_path / "src/out"])
+        files, *_ = find_files(sources, tmp_path, [tmp_path / "src/out"])
         seen = look(what)
         assert {path for path, state in seen.items() if state} == {str(tmp_path / "lock"), *map(str, files)}
     assert str(tmp_path / "gone") in look(Watched((), tmp_path, ("gone",)))

@@ -50,7 +50,15 @@ def test_the_text_around_a_variable_is_unchanged(before: str, after: str, value:
 
 
 SECRETS = [
-    *("KCD_OCI_QUAY_IO_USER", "KCD_OCI_USER", "GITHUB_TOKEN", "CI_JOB_TOKEN", "CI_REGISTRY_USER", "ci_job_jwt"),
+    *(
+        "DOCKER_AUTH_CONFIG",
+        "KCD_OCI_QUAY_IO_USER",
+        "KCD_OCI_USER",
+        "GITHUB_TOKEN",
+        "CI_JOB_TOKEN",
+        "CI_REGISTRY_USER",
+        "ci_job_jwt",
+    ),
     *("NPM_TOKEN", "APP_SECRET", "DB_PASSWORD", "db_password", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
     *("TOKEN", "PASSWORD", "SSH_AUTH_SOCK", "GOOGLE_APPLICATION_CREDENTIALS", "PGPASSWORD", "API_KEY", "DB_PW"),
 ]

@@ -88,6 +88,36 @@ def test_each_invalid_limit_of_a_project_file_is_an_error_at_its_position(load: 
     assert messages_of(load, head + "    layer: [1]\n")[0].startswith("kcd-gen.yaml:9:5 invalid-type")
 
 
+def test_each_invalid_mirror_of_a_project_file_is_an_error_at_its_position(load: LoadFile) -> None:
+    head = HEAD + CLUSTER + "packages:\n  mirrors:\n"
+    keys = ["https://quay.io", "HTTP://quay.io/acme", "docker://quay.io", "quay.io/acme:1.0.0", "quay.io//acme"]
+    keys += ["quay.io/Acme", "quay.io/a@sha256:0", "", "/acme", "quay.io ", "qu*y.io", "quay.io/*"]
+    lines = "".join(f"    '{key}': mirror.example.com\n" for key in keys)
+    found = messages_of(load, head + lines)
+    assert [line.partition(" ")[0] for line in found] == [f"kcd-gen.yaml:{9 + line}:5" for line in range(len(keys))]
+    assert found[0] == "kcd-gen.yaml:9:5 invalid-value packages.mirrors: 'https://quay.io' has a scheme"
+    assert "is not a registry, namespace or repository" in found[3]
+
+
+def test_a_mirror_with_a_scheme_is_an_error_with_what_to_write(load: LoadFile) -> None:
+    with pytest.raises(ProblemsError) as caught:
+        load(HEAD + CLUSTER + "packages: {mirrors: {'https://quay.io/acme': 'https://mirror.example.com'}}\n")
+    assert caught.value.problem.hint == "write 'quay.io/acme'; only the mirror itself can have a scheme"
+
+
+def test_two_mirrors_for_the_same_are_an_error(load: LoadFile) -> None:
+    head = HEAD + CLUSTER + "packages:\n  mirrors:\n"
+    for one, other in (("quay.io", "Quay.io:443"), ("docker.io/a", "index.docker.io/a/"), ("quay.io/a", "quay.io/a/")):
+        assert messages_of(load, head + f"    {one}: m.example\n    {other}: n.example\n") == [
+            f"kcd-gen.yaml:10:5 invalid-value packages.mirrors: '{other}' and '{one}' are the same"
+        ]
+
+
+def test_an_invalid_mirror_is_an_error_without_its_value(load: LoadFile) -> None:
+    (line,) = messages_of(load, HEAD + CLUSTER + "packages: {mirrors: {quay.io: m.example/s3cret//x}}\n")
+    assert line == "kcd-gen.yaml:7:22 invalid-value packages.mirrors: the mirror of 'quay.io' is not valid"
+
+
 def test_the_project_file_is_searched_in_parent_directories(load: LoadFile, tmp_path: Path) -> None:
     load(HEAD + CLUSTER)
     below = tmp_path / "a" / "b"

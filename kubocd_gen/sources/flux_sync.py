@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,17 @@ from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.model.project import PROJECT_FILE
+from kubocd_gen.model.resources import Resource
 
 FLUX_NAMESPACE = "flux-system"
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
-_INSTANCE_GROUP = "fluxcd.controlplane.io"
-_MENTIONS = (KUSTOMIZE_GROUP.encode(), _INSTANCE_GROUP.encode())
+INSTANCE_GROUP = "fluxcd.controlplane.io"
+_MENTIONS = (KUSTOMIZE_GROUP.encode(), INSTANCE_GROUP.encode())
 _SUFFIXES = (".yaml", ".yml")
+RECORDS = ".kcd-gen"  # the directory of an output's inventory
 KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -54,27 +58,67 @@ class Sync:
     file: str
     is_root: bool
     service_account: str | None = None
+    resource: Resource | None = field(default=None, compare=False, repr=False)  # the document that declares it
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a checkout has outside of the sources and outputs of a project.
+
+    `inventories` are the directories that contain an inventory of kcd-gen, and `projects` the project files.
+    """
+
+    syncs: tuple[Sync, ...] = ()
+    inventories: tuple[Path, ...] = ()
+    projects: tuple[Path, ...] = ()
 
 
 def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
-    """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories.
+    """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories."""
+    return list(survey(root, ignore).syncs)
 
-    Symlinks are not followed. Unreadable files and invalid YAML are ignored because they are not kcd-gen's files.
+
+def survey(
+    root: Path,
+    ignore: Sequence[Path] = (),
+    unread: Sequence[Path] = (),
+    *,
+    budget: Budget | None = None,
+    display_root: Path | None = None,
+) -> Surroundings:
+    """Search the checkout at `root`, except `ignore`, hidden directories and other checkouts in it.
+
+    The files in `unread` are listed, but not read. In messages, names are relative to `display_root`, by default
+    `root`. Symlinks are not followed. Unreadable files and invalid YAML are ignored because they are not kcd-gen's.
     """
-    ignored = {os.path.realpath(path) for path in ignore}
-    files, budget = CheckoutFiles.around(root), Budget()
-    found: list[Sync] = []
+    ignored, listed = ({os.path.realpath(path) for path in paths} for paths in (ignore, unread))
+    files, budget = CheckoutFiles.around(root), budget or Budget()
+    syncs: list[Sync] = []
+    inventories: list[Path] = []
+    projects: list[Path] = []
+    in_unread: set[str] = set()
     for directory, subdirectories, names in real_directories(root, budget):
+        if directory != root and ".git" in (*subdirectories, *names):
+            subdirectories.clear()
+            continue
+        if RECORDS in subdirectories:
+            inventories.append(directory)
+        is_unread = str(directory) in in_unread or str(directory) in listed
         subdirectories[:] = sorted(
             name
             for name in subdirectories
             if not name.startswith(".") and os.path.realpath(f"{directory}/{name}") not in ignored
         )
+        if is_unread:
+            in_unread.update(f"{directory}/{name}" for name in subdirectories)
         for name in sorted(names):
             path = directory / name
-            if name.endswith(_SUFFIXES) and not path.is_symlink():
-                found += _syncs_of(path, path.relative_to(root).as_posix(), files, budget)
-    return found
+            if name == PROJECT_FILE:
+                projects.append(path)
+            if name.endswith(_SUFFIXES) and not is_unread and not path.is_symlink():
+                display = display_path(path, display_root or root)
+                syncs += _syncs_of(path, path.relative_to(root).as_posix(), display, files, budget)
+    return Surroundings(tuple(syncs), tuple(inventories), tuple(projects))
 
 
 def list_name(directory: Path) -> str | None:
@@ -87,7 +131,7 @@ def lies_below(path: str, directory: str) -> bool:
     return not directory or path == directory or path.startswith(f"{directory}/")
 
 
-def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
+def _syncs_of(path: Path, name: str, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
     try:
         file = read_source(path, display, _MENTIONS, files, budget)
         values = [document.value for document in read_documents(file.text, display, budget=budget)] if file else []
@@ -95,13 +139,14 @@ def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) ->
         raise
     except ProblemsError:
         return
-    for value in values:
-        if isinstance(value, Mapping) and (sync := _sync(value, display)):
+    for number, value in enumerate(values):
+        if file and isinstance(value, Mapping) and (sync := sync_of(Resource(file, number, value), name)):
             yield sync
 
 
-def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
-    """Return the Sync that a document declares, or None for other documents and for names that Flux would refuse."""
+def sync_of(resource: Resource, file: str) -> Sync | None:
+    """Return the Sync that a resource in `file` declares; None for others and for names that Flux would refuse."""
+    value: Mapping[str, Any] = resource.value
     group, kind = _text(value, "apiVersion").partition("/")[0], _text(value, "kind")
     metadata, spec = _map(value, "metadata"), _map(value, "spec")
     namespace = _text(metadata, "namespace") or FLUX_NAMESPACE
@@ -110,7 +155,7 @@ def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
         source = Source(_text(reference, "kind"), _text(reference, "name"), _text(reference, "namespace") or namespace)
         path, account = _applied(_text(spec, "path")), _text(spec, "serviceAccountName")
         is_root = lies_below(file, path)
-    elif (group, kind) == (_INSTANCE_GROUP, "FluxInstance") and (sync := _map(spec, "sync")):
+    elif (group, kind) == (INSTANCE_GROUP, "FluxInstance") and (sync := _map(spec, "sync")):
         # The Flux Operator creates a source and a Kustomization from it, both with this name.
         name = _text(sync, "name") or namespace
         source = Source(_text(sync, "kind"), name, namespace)
@@ -121,7 +166,7 @@ def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
     names = (name, namespace, source.name, source.namespace, *([account] if account else []))
     if source.kind not in KINDS or not all(map(_NAME.fullmatch, names)):
         return None
-    return Sync(name, namespace, path, source, file, is_root, account or None)
+    return Sync(name, namespace, path, source, file, is_root, account or None, resource)
 
 
 def _applied(path: str) -> str:
