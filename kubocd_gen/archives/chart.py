@@ -10,6 +10,7 @@ from typing import Any
 from kubocd_gen.archives.chart_members import Member, read_chart_archive
 from kubocd_gen.archives.reproducible import NO_TIME, compressed, tarred
 from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.diagnostics.wording import described
 from kubocd_gen.kube_yaml.reader import first_document
@@ -63,21 +64,21 @@ class Chart:
         return f"{self.name} {self.version}"
 
 
-def read_chart(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
+def read_chart(archive: bytes, *, describe: str, limits: Limits = LIMITS, budget: Budget | None = None) -> Chart:
     """Read the chart in `archive`; messages call it `describe`.
 
     Raises ProblemsError: `bad-chart` if it is not a valid chart, `package-limit` if it exceeds `limits`.
     """
     members = read_chart_archive(archive, describe=describe, limits=limits)
-    name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
+    name, version, metadata = read_metadata(chart_yaml(members), describe=describe, budget=budget)
     newest = min(max(0, *(member.time for member in members)), _LATEST)
     return Chart(name, version, archive, metadata, newest)
 
 
-def repacked(archive: bytes, *, describe: str, limits: Limits = LIMITS) -> Chart:
+def repacked(archive: bytes, *, describe: str, limits: Limits = LIMITS, budget: Budget | None = None) -> Chart:
     """Repack a chart archive with fixed timestamps and owners, so its bytes depend only on its files."""
     members = read_chart_archive(archive, describe=describe, limits=limits)
-    name, version, metadata = read_metadata(chart_yaml(members), describe=describe)
+    name, version, metadata = read_metadata(chart_yaml(members), describe=describe, budget=budget)
     files = {member.path: member.data for member in sorted(members, key=lambda member: member.path.split("/"))}
     return Chart(name, version, compressed(tarred(files)), metadata, NO_TIME)
 
@@ -87,7 +88,9 @@ def chart_yaml(members: list[Member]) -> bytes | None:
     return next((one.data for one in members if one.path.partition("/")[2] == "Chart.yaml"), None)
 
 
-def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mapping[str, Any]]:
+def read_metadata(
+    text: bytes | None, *, describe: str, budget: Budget | None = None
+) -> tuple[str, str, Mapping[str, Any]]:
     """Return the name, version and metadata of a Chart.yaml, parsed as leniently as helm does.
 
     Raises ProblemsError `bad-chart`.
@@ -99,9 +102,11 @@ def read_metadata(text: bytes | None, *, describe: str) -> tuple[str, str, Mappi
     if text is None:
         raise bad("has no Chart.yaml")
     try:
-        value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True).value
+        value = first_document(text.decode("utf-8-sig"), "Chart.yaml", exact_integers=True, budget=budget).value
     except UnicodeDecodeError:
         raise bad("has a Chart.yaml that is not valid UTF-8") from None
+    except BudgetExceededError:
+        raise
     except ProblemsError as error:
         position = error.problem.position
         where = f" on line {position.line}" if position and position.line else ""

@@ -16,7 +16,14 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.content import HEAD, Unreadable, is_utf_16, unreadable
 from kubocd_gen.checkout.exclusions import Exclusions
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
-from kubocd_gen.checkout.walk import NO_TARGET, READ_HINT, DirectoryWalk, PatternError, chart_of_template
+from kubocd_gen.checkout.walk import (
+    NO_TARGET,
+    READ_HINT,
+    DirectoryWalk,
+    PatternError,
+    broken_symlink,
+    chart_of_template,
+)
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import fixed_part
 
@@ -75,6 +82,7 @@ def find_files(
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
     exclude: Sequence[str] = (),
+    origin: str = "",
 ) -> FoundFiles:
     """Return the files that `sources` name, without duplicates.
 
@@ -82,13 +90,14 @@ def find_files(
     files with kubectl's suffixes are read. Hidden files and directories below a source, and the directories in
     `ignore`, are skipped. A source that matches nothing is an error, at its position in `places`; so is a directory
     outside of `files`, which defaults to the checkout of `root`. The globs in `exclude` (see `Exclusions`) and the
-    templates of Helm charts are skipped.
+    templates of Helm charts are skipped. `origin` is a prefix for the names of files in errors.
     """
 
     def position_of(source: str) -> Position | None:
         return places[source]() if source in places else None
 
     walk = source_walk(root, ignore, files or CheckoutFiles.around(root), budget or Budget())
+    walk.origin = origin
     found: dict[str, Path] = {}  # by real path: a symlink does not make a file be read twice
     errors: list[Problem] = []
     exclusions = Exclusions(exclude, root)
@@ -164,7 +173,7 @@ def read_source(
         raise _unreadable(display, "this is not a regular file") from error
     except OSError as error:
         if path.is_symlink() and error.errno in NO_TARGET:
-            raise _unreadable(display, "this symlink is broken") from error
+            raise ProblemsError(broken_symlink(display)) from error
         hint = READ_HINT if isinstance(error, PermissionError) else None
         raise _unreadable(display, f"cannot read the file: {error.strerror}", hint) from error
     if reason := unreadable(data):

@@ -11,6 +11,7 @@ import fnmatch
 import glob
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,11 @@ _COUNTED_AT = 1000  # entries after which they are counted, because a directory 
 READ_HINT = "allow the user who runs kcd-gen to read it, or exclude it from the cluster's sources"
 NO_TARGET = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a broken symlink
 
+# Names of files that are not sources. A symlink with any other name can lead to a directory with Releases.
+_NOT_SOURCES = re.compile(
+    r"\.(md|rst|adoc|txt|html|pdf|png|jpe?g|gif|svg|py|sh|go|js|ts|tf|toml|ini|lock|log|tgz|gz|zip|tpl|tmpl|j2)$",
+    re.IGNORECASE,
+)
 _CHART, _TEMPLATES = "Chart.yaml", "templates"
 
 _Identity = tuple[int, int]
@@ -40,14 +46,26 @@ class PatternError(ValueError):
     """A glob exceeds a limit. The message is the rest of a sentence after "a source"."""
 
 
+def can_lead_to_sources(name: str) -> bool:
+    """Return whether a symlink of this name can lead to a source or a directory with sources."""
+    return not _NOT_SOURCES.search(name)
+
+
+def broken_symlink(display: str) -> Problem:
+    """Return the error for a symlink among the sources whose target does not exist."""
+    hint = "restore its target, or exclude the symlink from the cluster's sources"
+    return Problem("unreadable-source", "this symlink is broken", Position(display), hint)
+
+
 @dataclass(slots=True)
 class DirectoryWalk:
     """A walk through directories of a checkout. Hidden names and the directories in `ignored` are skipped.
 
     Only files with one of `suffixes` are found. Paths that can't be read, or are outside of `files`, are added to
-    `errors`. Every entry counts in the budget's `files`. `listed` has the real paths of the directories that were read;
-    `found_empty` is set if one of them has no entries at all. Paths for which `excluded` returns True are skipped. So
-    are the templates of Helm charts, which are no manifests; `charts` has the directories of these charts.
+    `errors`, with the prefix `origin`. Every entry counts in the budget's `files`. `listed` has the real paths of the
+    directories that were read; `found_empty` is set if one of them has no entries at all. Paths for which `excluded`
+    returns True are skipped. So are the templates of Helm charts, which are no manifests; `charts` has the directories
+    of these charts.
     """
 
     files: CheckoutFiles
@@ -55,6 +73,7 @@ class DirectoryWalk:
     suffixes: tuple[str, ...]
     display_root: Path
     ignored: frozenset[str] = frozenset()
+    origin: str = ""
     excluded: Callable[[Path], bool] = lambda _: False
     errors: list[Problem] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
@@ -66,9 +85,11 @@ class DirectoryWalk:
     def below(self, path: Path) -> Iterator[tuple[str, Path]]:
         """Yield the real path and the path of `path`, or, if it is a directory, of the files below it, in order.
 
-        Directories that this walk has already visited are skipped.
+        Directories that this walk has already visited are skipped. A broken symlink is an error, because Releases can
+        be in its target.
         """
         if not os.path.isdir(path):  # noqa: PTH112 - it raises nothing
+            self.report_broken(path)
             yield os.path.realpath(path), path
             return
         waiting: list[tuple[Path, int, str | None]] = [(path, 0, None)]
@@ -147,11 +168,23 @@ class DirectoryWalk:
         if not entry.is_symlink():
             return entry.is_dir()
         try:
-            return entry.is_dir()
+            return stat.S_ISDIR(entry.stat().st_mode)
         except OSError as error:
-            if error.errno not in NO_TARGET:
+            if error.errno in NO_TARGET:
+                self.report_broken(above / entry.name)
+            else:
                 self._unreadable(above / entry.name, error)
             return False
+
+    def report_broken(self, path: Path) -> None:
+        """Add an error if `path` is a broken symlink that can lead to a directory with sources.
+
+        If its name is that of a source, the walk finds it, and reading it is an error.
+        """
+        if path.name.endswith(self.suffixes) or not can_lead_to_sources(path.name) or self.excluded(path):
+            return
+        if path.is_symlink() and not os.path.exists(path):  # noqa: PTH110
+            self._report(path, lambda position: broken_symlink(position.path))
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         count = 1  # the directory itself: even an empty one costs time
@@ -174,7 +207,7 @@ class DirectoryWalk:
         display = display_path(path, self.display_root)
         if display not in self._reported:
             self._reported.add(display)
-            self.errors.append(error(Position(display)))
+            self.errors.append(error(Position(self.origin + display)))
 
 
 @dataclass(slots=True)
@@ -186,13 +219,13 @@ class _Search:
     directories_only: bool
 
     def run(self, base: Path) -> Iterator[Path]:
-        asked: list[set[_Identity]] = [set() for _ in self.parts]
+        seen: list[set[_Identity]] = [set() for _ in self.parts]
         waiting = [(base, 0, 0)]  # path, index of the part to match below it, depth
         while waiting:
             at, index, depth = waiting.pop()
             if index == len(self.parts):
                 yield at
-            elif self.walk.is_new(at, asked[index]):
+            elif self.walk.is_new(at, seen[index]):
                 part, last = self.parts[index], index + 1 == len(self.parts)
                 if part == "**" and last and not (self.directories_only and at == base):
                     yield at  # includes everything below: the caller reads directories recursively
@@ -213,6 +246,8 @@ class _Search:
             may_be_file = last and not self.directories_only
             if os.path.lexists(below) if may_be_file else os.path.isdir(below):  # noqa: PTH112
                 yield below, index + 1, depth + 1
+            elif not may_be_file:
+                self.walk.report_broken(below)
         else:
             takes = re.compile(fnmatch.translate(part)).match
             for entry in reversed(self.walk.entries(at, depth, hidden=part.startswith("."))):

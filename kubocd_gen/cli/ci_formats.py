@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from kubocd_gen.cli.option_values import Report
-from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, checkout_top, repository_path
+from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, current_checkout, repository_path
 from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printable
 from kubocd_gen.files.directory import check_replaceable, write_whole
@@ -96,5 +96,5 @@ def _outdated(built: Built, root: Path, fix_command: str) -> Iterator[Annotation
             release = None
             if found := _OF_RELEASE.fullmatch(change.path):
                 release = "/".join(part for part in found.groups() if part)
-            location = repository_path(path, root, checkout_top())
+            location = repository_path(path, root, current_checkout())
             yield Annotation("error", "outdated-output", message, (f"run: {fix_command}",), location, release=release)

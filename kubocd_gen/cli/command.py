@@ -97,6 +97,7 @@ class Argument:
     complete: Complete | None = None
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Options:
     """The base class of all options. Used directly, the options of a command without flags."""
 
@@ -180,7 +181,7 @@ def group(options: type[AnyOptions]) -> Callable[[Callable[[AnyOptions], int]], 
 
 def partial_options(options: type[AnyOptions], ctx: click.Context) -> AnyOptions:
     """Return the options of an incomplete command line, for shell completion; missing ones have their defaults."""
-    known = {field.name for field in fields(options)}  # type: ignore[arg-type]  # each class of options is a dataclass
+    known = {field.name for field in fields(options)}
     return options(**{name: value for name, value in ctx.params.items() if name in known and value is not None})
 
 
@@ -190,11 +191,9 @@ def parameters(options: type[Options]) -> list[click.Parameter]:
     Raises TypeError for a field without Flag or Argument, a type that needs a parser and has none, and a switch that is
     on by default.
     """
-    if options is Options:
-        return []
     arguments: list[click.Parameter] = []
     flags: list[click.Parameter] = []
-    for field in fields(options):  # type: ignore[arg-type]  # as above
+    for field in fields(options):
         kind, *metadata = get_args(field.type) if get_origin(field.type) is Annotated else (field.type,)
         match metadata:
             case [Flag() as flag]:

@@ -111,10 +111,17 @@ def offered(
     what: Literal["clusters", "releases", "images"], ctx: click.Context, incomplete: str
 ) -> list[CompletionItem]:
     """Return the names of the project that complete a word, sorted."""
+    from kubocd_gen.cli import report_defect
+    from kubocd_gen.diagnostics.problems import ProblemsError
+
     names = {"clusters": _clusters, "releases": _releases, "images": _images}[what]
     try:
         found = sorted({name for name in names(ctx) if name.startswith(incomplete) and name.isprintable()})
-    except Exception:  # noqa: BLE001 - a traceback would garble the line being typed
+    except ProblemsError:
+        return []
+    except Exception as error:  # noqa: BLE001 - a message would garble the line being typed
+        if os.environ.get("KCD_GEN_DEBUG"):
+            report_defect(error)
         return []
     return [CompletionItem(name) for name in found]
 

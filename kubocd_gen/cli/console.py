@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -96,6 +97,11 @@ def print_usage_error(error: click.ClickException) -> None:
 def json_text(document: Mapping[str, Any]) -> str:
     """Return a JSON report as it is printed. Characters that are not ASCII are escaped."""
     return json.dumps(document, indent=1)
+
+
+def command_line(*without: str) -> str:
+    """Return the command line of this run without these flags, which have no values."""
+    return shlex.join(["kcd-gen", *(word for word in sys.argv[1:] if word not in without)])
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_signed, print_problems
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.terminal import progress
-from kubocd_gen.cli.tools import helm_of
+from kubocd_gen.cli.tools import checked_version, helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.diffing.lines import View, view
 from kubocd_gen.diffing.markdown import markdown
@@ -51,7 +51,7 @@ def diff(options: DiffOptions) -> int:
     problems = Problems()
     compared, seen = Compared(None, ()), None
     with problems.collect():  # errors of Git, the project or helm, without which nothing can be compared
-        compared, seen = _compare(options)
+        compared, seen = _compare(options, problems)
     every = [*problems, *compared.diagnostics]
     if text := _report(options, seen, every):
         echo(text.removesuffix("\n"))
@@ -74,9 +74,13 @@ def _report(options: DiffOptions, seen: View | None, problems: list[Problem]) ->
             return "\n".join(map(paint_signed, text_lines(seen)))
 
 
-def _compare(options: DiffOptions) -> tuple[Compared, View | None]:
+def _compare(options: DiffOptions, problems: Problems) -> tuple[Compared, View | None]:
     with both_sides(options.flags(), Path.cwd(), options.ref) as (revision, old, new):
         helm = helm_of(options, new.project.budget)
-        with progress(wanted=not options.no_progress) as line, watched(new.project.budget):
+        with (
+            progress(wanted=not options.no_progress) as line,
+            watched(new.project.budget),
+            checked_version(helm, new.lock, problems, locked=new.project.locked),
+        ):
             compared = compare(revision, old, new, helm, line, jobs=options.job_count, charts=options.charts)
             return compared, view(compared.comparison) if compared.comparison else None

@@ -6,19 +6,19 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-from kubocd_gen.archives.chart_members import unpacked, write_files
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_json, print_problems
-from kubocd_gen.cli.named_package import read_named
 from kubocd_gen.cli.options import FetchOptions, JsonOptions
 from kubocd_gen.cli.terminal import table
 from kubocd_gen.diagnostics.problems import Problems, printable
 from kubocd_gen.diagnostics.text import envelope
-from kubocd_gen.packages.contents import Contents, Value
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.packages.contents import Contents, Value
 
 _VALUE = ("NAME", "TYPE", "DEFAULT", "REQUIRED", "DESCRIPTION")
 
@@ -49,6 +49,9 @@ def dump(options: DumpOptions) -> int:
     kcd-gen dump oci:vendor/packages:quay.io/kubodoc/packages/podinfo:6.7.1-p01
     kcd-gen dump packages/podinfo.yaml --format json
     """
+    from kubocd_gen.archives.chart_members import unpacked, write_files
+    from kubocd_gen.cli.named_package import read_named
+
     problems = Problems()
     found: Contents | None = None
     written: list[str] = []

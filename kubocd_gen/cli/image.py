@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from kubocd_gen import __version__
-from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.console import DIFFERENCE, PUBLISHED, echo, paint, print_json, print_problems
+from kubocd_gen.cli.console import DIFFERENCE, PUBLISHED, command_line, echo, paint, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
 from kubocd_gen.cli.terminal import Progress
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path, shown_path
-from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.network.origins import canonical_host
-from kubocd_gen.oci.base_store import BaseStore, LayoutStore, RegistryStore
-from kubocd_gen.oci.endpoints import Access, find_endpoint
-from kubocd_gen.oci.layout import OciLayout
-from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
-from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packages.cache import cache_directory
-from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.pipeline.packages import network
 from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
-from kubocd_gen.server.image import Recipe, ServerImage
-from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
-from kubocd_gen.server.image_publication import ImageTarget, LayoutTarget, RegistryTarget, Way
-from kubocd_gen.sources.project_file import load_project, only_cluster
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.model.project import Cluster, Project
+    from kubocd_gen.oci.base_store import BaseStore
+    from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.server.image import ServerImage
+    from kubocd_gen.server.image_build import Pin, Published
+    from kubocd_gen.server.image_publication import ImageTarget, Way
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
 
@@ -121,6 +112,11 @@ def image(options: ImageOptions) -> int:
 
 
 def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None:
+    from kubocd_gen.pipeline import compile_cluster
+    from kubocd_gen.server.image import Recipe
+    from kubocd_gen.server.image_build import make_image, plan_pin, publish, write_pin
+    from kubocd_gen.sources.project_file import load_project, only_cluster
+
     if bool(options.push) == bool(options.output):
         raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required")
     base_name = parse_image(options.base)
@@ -129,34 +125,29 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
     cluster = only_cluster(project, "an image is built for one cluster, but the project has several")
     outcome.cluster, outcome.base = cluster.name, str(base_name)
     with tools(options, project, problems) as tool:
-        registry = Registry(network(project, tool.line))
-        try:
-            store = _store(base_name, registry, project, options)
-            target, outcome.name = _target(base_name, registry, project, tool.line, options)
-            # A layout has no name for annotations: its path is local.
-            name = base_name.name if isinstance(base_name, RegistryImage) else None
-            recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
-            compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
-            if has_errors(problems):
-                return
-            read, made = make_image(compilation, base_name, store, recipe, options.platforms, problems)
-            outcome.base_digest, outcome.image = read.top.digest, made
-            path = _kustomization(options, cluster)
-            if path is not None and options.push:
-                repository = str(outcome.name).rpartition(":")[0]
-                files = None if options.kustomization else project.files
-                outcome.pin = plan_pin(path, repository, made.descriptor.digest, problems, files)
-            if options.check:
-                current = target.current()
-                outcome.current_digest = current.digest if current else None
-                return
-            outcome.published = publish(made, store, target, "pushed" if options.push else "written")
-            if outcome.pin is not None:
-                write_pin(outcome.pin)
-            for warning in registry.warnings():
-                problems.warning(warning)
-        finally:
-            registry.close()
+        registry = tool.packages.registry
+        store = _store(base_name, registry, project, options)
+        target, outcome.name = _target(base_name, registry, project, tool.line, options)
+        # A layout has no name for annotations: its path is local.
+        name = base_name.name if isinstance(base_name, RegistryImage) else None
+        recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
+        compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+        if has_errors(problems):
+            return
+        read, made = make_image(compilation, base_name, store, recipe, options.platforms, problems)
+        outcome.base_digest, outcome.image = read.top.digest, made
+        path = _kustomization(options, cluster)
+        if path is not None and options.push:
+            repository = str(outcome.name).rpartition(":")[0]
+            files = None if options.kustomization else project.files
+            outcome.pin = plan_pin(path, repository, made.descriptor.digest, problems, files)
+        if options.check:
+            current = target.current()
+            outcome.current_digest = current.digest if current else None
+            return
+        outcome.published = publish(made, store, target, "pushed" if options.push else "written")
+        if outcome.pin is not None:
+            write_pin(outcome.pin)
 
 
 def _content_root(options: ImageOptions) -> str:
@@ -171,6 +162,12 @@ def _content_root(options: ImageOptions) -> str:
 
 
 def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Project, options: ImageOptions) -> BaseStore:
+    from kubocd_gen.checkout.files import CheckoutFiles
+    from kubocd_gen.network.origins import canonical_host
+    from kubocd_gen.oci.base_store import LayoutStore, RegistryStore
+    from kubocd_gen.oci.endpoints import Access
+    from kubocd_gen.oci.layout import OciLayout
+
     if isinstance(base, LayoutImage):
         files = CheckoutFiles.of_named(base.directory, project.files.allowed)
         layout = OciLayout(base.directory, display_path(base.directory, Path.cwd()), project.limits, files)
@@ -184,6 +181,12 @@ def _target(
     base: RegistryImage | LayoutImage, registry: Registry, project: Project, line: Progress, options: ImageOptions
 ) -> tuple[ImageTarget, str]:
     """Return the target of the image and the image's name there."""
+    from kubocd_gen.network.origins import canonical_host
+    from kubocd_gen.oci.endpoints import Access, find_endpoint
+    from kubocd_gen.oci.layout_writer import LayoutWriter
+    from kubocd_gen.packages.cache import cache_directory
+    from kubocd_gen.server.image_publication import LayoutTarget, RegistryTarget
+
     if options.output:
         directory, name = split_layout(options.output)
         name = name or IMAGE_NAME
@@ -204,7 +207,7 @@ def _target(
         cache_directory(os.environ, project.cache),
         origin,
         line,
-        options.jobs or 4,
+        options.job_count,
     )
     return target, str(reference)
 
@@ -232,7 +235,7 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
         return
     name = f"{outcome.name} {outcome.image.descriptor.digest}"
     if differences:
-        yield f"run: {shlex.join(['kcd-gen', *(word for word in sys.argv[1:] if word != '--check')])}"
+        yield f"run: {command_line('--check')}"
     elif options.check:
         yield f"{name} is up to date"
     elif outcome.published is not None:

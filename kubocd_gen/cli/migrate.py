@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
@@ -15,13 +15,9 @@ from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError, has_errors
-from kubocd_gen.migration.checks import Checked
-from kubocd_gen.migration.checks import check as check_dump
-from kubocd_gen.migration.dump import MAX_BYTES, read_dump
-from kubocd_gen.migration.live import live_cluster
-from kubocd_gen.migration.report import migration_report, text_lines
-from kubocd_gen.pipeline import compile_cluster
-from kubocd_gen.sources.project_file import load_project, only_cluster
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.migration.checks import Checked
 
 _KUBOCD_NAMESPACE = "kubocd"
 
@@ -57,6 +53,8 @@ def check(options: CheckOptions) -> int:
     kcd-gen migrate check --cluster prod live.json more.yaml
     """
     problems = Problems()
+    from kubocd_gen.migration.report import migration_report, text_lines
+
     checked: Checked | None = None
     with problems.collect():
         checked = _check(options, problems)
@@ -75,9 +73,17 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
 
     A comparison with an incomplete compilation would be wrong.
     """
+    from kubocd_gen.migration.checks import check as check_dump
+    from kubocd_gen.migration.dump import read_dump
+    from kubocd_gen.migration.live import live_cluster
+    from kubocd_gen.pipeline import compile_cluster
+    from kubocd_gen.sources.project_file import load_project, only_cluster
+
     project = load_project(options.flags(), Path.cwd())
     cluster = only_cluster(project, "a dump is of one cluster, but the project has several")
-    dumps = [read_dump(_bytes(name), "standard input" if name == "-" else name) for name in options.files]
+    dumps = [
+        read_dump(_bytes(name), "standard input" if name == "-" else name, project.budget) for name in options.files
+    ]
     live = live_cluster(chain.from_iterable(dumps))
     with tools(options, project, problems, report_version=options.format == "json") as tool:
         compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
@@ -91,6 +97,8 @@ migrate.add_command(check)
 
 
 def _bytes(name: str) -> bytes:
+    from kubocd_gen.migration.dump import MAX_BYTES
+
     try:
         with click.open_file(name, "rb") as file:
             data: bytes = file.read(MAX_BYTES + 1)

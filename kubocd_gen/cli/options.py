@@ -30,8 +30,16 @@ from kubocd_gen.model.project import Dependencies, Flags
 _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
+class FlagOptions(Options):
+    """Options that affect how the project is loaded. Each group adds its own to `flags`."""
+
+    def flags(self) -> Flags:
+        """Return the flags of all groups of the command."""
+        return Flags()
+
+
 @option_group
-class PathOptions(Options):
+class PathOptions(FlagOptions):
     """Options of a command that reads files of the checkout."""
 
     allow_outside: Annotated[
@@ -79,14 +87,11 @@ class PackageOptions(RegistryOptions):
     cache_dir: Annotated[Path | None, Flag("The cache directory for downloaded packages.", metavar="DIR")] = None
 
     def flags(self) -> Flags:
-        """Return the flags that affect the project."""
-        return Flags(
-            project=self.project if isinstance(self, ProjectFileOptions) else None,
+        return replace(
+            super().flags(),
             vendor=self.vendor,
             allow_outside=self.allow_outside,
             limits=dict(self.limits),
-            offline=isinstance(self, OfflineOptions) and self.offline,
-            locked=isinstance(self, LockedOptions) and self.locked,
             ca_file=self.ca_file,
             cache=self.cache_dir,
             clear_text_hosts=self.clear_text_hosts,
@@ -94,31 +99,43 @@ class PackageOptions(RegistryOptions):
 
 
 @option_group
-class OfflineOptions(Options):
+class OfflineOptions(FlagOptions):
     """Options of a command that can run without the network."""
 
     offline: Annotated[bool, Flag("Never use the network; fail if it is needed.")] = False
 
+    def flags(self) -> Flags:
+        return replace(super().flags(), offline=self.offline)
+
 
 @option_group
-class LockedOptions(Options):
+class LockedOptions(FlagOptions):
     """Options of a command that can require the lock file."""
 
     locked: Annotated[bool, Flag("Fail if a package is not in kcd-gen.lock.")] = False
 
+    def flags(self) -> Flags:
+        return replace(super().flags(), locked=self.locked)
+
 
 @option_group
-class ProjectFileOptions(Options):
+class ProjectFileOptions(FlagOptions):
     """Options of a command that reads the project file."""
 
     project: Annotated[Path | None, Flag("The project file.", type=_FILE)] = None
 
+    def flags(self) -> Flags:
+        return replace(super().flags(), project=self.project)
+
 
 @option_group
-class OutputOptions(Options):
+class OutputOptions(FlagOptions):
     """Options of a command that reads or writes the output."""
 
     output: Annotated[Path | None, Flag("The output directory, for flux/ and hr/.", metavar="DIR")] = None
+
+    def flags(self) -> Flags:
+        return replace(super().flags(), output=self.output)
 
 
 @option_group
@@ -182,7 +199,6 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
         return replace(
             super().flags(),
             sources=self.sources,
-            output=self.output if isinstance(self, OutputOptions) else None,
             clusters=self.clusters,
             namespace=self.namespace,
             kubocd_namespace=self.kubocd_namespace,

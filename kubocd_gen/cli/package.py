@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-from kubocd_gen.archives.reproducible import source_date
 from kubocd_gen.budget.limits import LIMITS, Limits, moved
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.cli.command import Argument, Flag, command, options
@@ -19,16 +18,12 @@ from kubocd_gen.cli.options import CompilingOptions, JsonOptions, OfflineOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
-from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import find_helm
-from kubocd_gen.network.settings import Network
-from kubocd_gen.network.transport import Transport
-from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.oci.registry import Registry
-from kubocd_gen.packaging.build import LayoutTarget, Order, Published, RegistryTarget
-from kubocd_gen.packaging.build import package as run
-from kubocd_gen.packaging.charts import open_charts
 from kubocd_gen.processes.children import scratch
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.network.settings import Network
+    from kubocd_gen.network.transport import Transport
+    from kubocd_gen.packaging.build import Published
 
 _NO_PREFIX = Problem(
     "usage",
@@ -92,6 +87,15 @@ def package(options: PackageCommandOptions) -> int:
 
 
 def _package(options: PackageCommandOptions, problems: Problems) -> list[Published]:
+    from kubocd_gen.archives.reproducible import source_date
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.helm.process import find_helm
+    from kubocd_gen.oci.layout_writer import LayoutWriter
+    from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.packaging.build import LayoutTarget, Order, RegistryTarget
+    from kubocd_gen.packaging.build import package as run
+    from kubocd_gen.packaging.charts import open_charts
+
     if not options.repo_prefix:
         raise ProblemsError(_NO_PREFIX)
     binary = find_helm(options.helm)
@@ -127,6 +131,8 @@ def _package(options: PackageCommandOptions, problems: Problems) -> list[Publish
 
 
 def _network(options: PackageCommandOptions, limits: Limits, line: Callable[[str], None]) -> Network:
+    from kubocd_gen.network.settings import Network
+
     return Network(
         options.offline,
         options.ca_file,
@@ -139,6 +145,8 @@ def _network(options: PackageCommandOptions, limits: Limits, line: Callable[[str
 
 @contextmanager
 def _transport(network: Network) -> Iterator[Transport]:
+    from kubocd_gen.network.transport import Transport
+
     transport = Transport(network)
     try:
         yield transport

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import click
 
 from kubocd_gen.cli.command import Flag, Options, command, options
-from kubocd_gen.cli.console import DIFFERENCE, json_text, print_json, print_problems
+from kubocd_gen.cli.console import DIFFERENCE, command_line, json_text, print_json, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import (
     FetchOptions,
@@ -162,9 +160,8 @@ def _update(name: str, text: str, *, check: bool) -> tuple[bool, str]:
         if before == data:
             return True, f"{name} is up to date"
         if check:
-            words = [word for word in sys.argv[1:] if word != "--check"]
             state = "does not exist" if before is None else "is out of date"
-            return False, f"{name} {state}; run: {shlex.join(['kcd-gen', *words])}"
+            return False, f"{name} {state}; run: {command_line('--check')}"
         if before is not None and not _is_ours(before):
             hint = "choose another file, or remove this one"
             message = f"refusing to overwrite '{name}': not created by kcd-gen"

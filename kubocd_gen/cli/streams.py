@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class StreamError(Exception):
@@ -24,21 +22,21 @@ class _Stream(io.TextIOWrapper):
         )
 
     def write(self, text: str) -> int:
-        with self._reported():
+        try:
             return super().write(text)
+        except OSError as error:
+            raise self._reported(error) from error
 
     def flush(self) -> None:
-        with self._reported():
-            super().flush()
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
         try:
-            yield
-        except BrokenPipeError:
-            raise
+            super().flush()
         except OSError as error:
-            raise StreamError(f"cannot write to {self._label}: {error.strerror}") from error
+            raise self._reported(error) from error
+
+    def _reported(self, error: OSError) -> Exception:
+        if isinstance(error, BrokenPipeError):
+            return error
+        return StreamError(f"cannot write to {self._label}: {error.strerror}")
 
 
 def prepare_standard_streams() -> None:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.options import CompilingOptions
 from kubocd_gen.cli.terminal import Progress, progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
-from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import find_helm, helm_version
-from kubocd_gen.model.project import Project
-from kubocd_gen.packages.lock import Lock
-from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.pipeline.build import Built
-from kubocd_gen.pipeline.lock import other_helm
-from kubocd_gen.pipeline.packages import package_sources, project_lock
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.model.project import Project
+    from kubocd_gen.packages.lock import Lock
+    from kubocd_gen.packages.source import PackageSources
+    from kubocd_gen.pipeline.build import Built
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools of a compilation. `version` waits for helm's version and returns it, or None if it is not needed."""
+    """The tools of a compilation. `version` waits for helm's version and returns it, or None if it is not known."""
 
     helm: Helm
     packages: PackageSources
@@ -46,11 +45,44 @@ class Outcome:
 
 def helm_of(options: CompilingOptions, budget: Budget) -> Helm:
     """Return helm as set by `--helm`, `--jobs` and `--debug`. Raises ProblemsError."""
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.helm.process import find_helm
+
     # Threads here start helm, wait for it and read files. With Python's default of 5 ms, the waits for another thread's
     # computation add up to more than a helm run.
     sys.setswitchinterval(0.0005)
     debug_dir = Path(".kcd-gen-debug") if options.debug else None
     return Helm(find_helm(options.helm), jobs=options.job_count, budget=budget, debug_dir=debug_dir)
+
+
+@contextmanager
+def checked_version(
+    helm: Helm, lock: Lock | None, problems: Problems, *, locked: bool, report_version: bool = False
+) -> Iterator[Callable[[], str | None]]:
+    """Compare helm's version with the one in the lock file, and warn at the end of the block if they differ.
+
+    Yields a function that waits for the version and returns it, or None if it is not needed or helm failed, which is an
+    error in `problems`. Raises ProblemsError if the versions differ and `locked` is set.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from kubocd_gen.helm.process import helm_version
+    from kubocd_gen.pipeline.lock import other_helm
+
+    with ThreadPoolExecutor(1) as background:
+        # `helm version` takes as long as a small build, so it runs in the background.
+        run = background.submit(helm_version, helm.pool.binary) if report_version or (lock and lock.helm) else None
+
+        def version() -> str | None:
+            with problems.collect():
+                return run.result() if run else None
+            return None
+
+        if run and locked and (problem := other_helm(lock, run.result())):
+            raise ProblemsError(problem)
+        yield version
+        if (found := version()) and (problem := other_helm(lock, found)):
+            problems.warning(problem)
 
 
 @contextmanager
@@ -64,18 +96,18 @@ def tools(
     With `report_version`, helm's version is determined even if the lock file has none. Raises ProblemsError if helm is
     missing, or if `--locked` is given and helm's version differs from the lock file's.
     """
+    from kubocd_gen.pipeline.packages import package_sources, project_lock
+
     lock = project_lock(project)
     helm = helm_of(options, project.budget)
-    with ThreadPoolExecutor(1) as background, progress(wanted=not options.no_progress) as line, watched(project.budget):
-        # `helm version` takes as long as a small build, so it runs in the background.
-        asked = background.submit(helm_version, helm.pool.binary) if report_version or (lock and lock.helm) else None
-        if asked and project.locked and (problem := other_helm(lock, asked.result())):
-            raise ProblemsError(problem)
+    with (
+        progress(wanted=not options.no_progress) as line,
+        watched(project.budget),
+        checked_version(helm, lock, problems, locked=project.locked, report_version=report_version) as version,
+    ):
         packages = package_sources(project, line, lock=lock, jobs=options.job_count)
         try:
-            yield Tools(helm, packages, lock, line, lambda: asked.result() if asked else None)
-            if asked and (problem := other_helm(lock, asked.result())):
-                problems.warning(problem)
+            yield Tools(helm, packages, lock, line, version)
         finally:
             for warning in packages.warnings():
                 problems.warning(warning)

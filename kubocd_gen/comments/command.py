@@ -20,7 +20,7 @@ from kubocd_gen.diagnostics.annotations import Annotation
 from kubocd_gen.diagnostics.ci_formats import github_lines
 from kubocd_gen.diagnostics.problems import ProblemsError, printable
 from kubocd_gen.git.repository import Repository, find_repository
-from kubocd_gen.processes.children import drop_relative_entries
+from kubocd_gen.processes.children import drop_relative_entries, interruptible
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _USAGE = "usage: kcd-gen-ci base github|gitlab\n       kcd-gen-ci comment github|gitlab FILE\n"
@@ -29,7 +29,9 @@ _USAGE = "usage: kcd-gen-ci base github|gitlab\n       kcd-gen-ci comment github
 def main() -> None:
     """Run the console script. Exit codes: 0 success, 1 the base commit is not available, 2 usage error."""
     drop_relative_entries()
-    sys.exit(run(sys.argv[1:]))
+    with interruptible():
+        code = run(sys.argv[1:])
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

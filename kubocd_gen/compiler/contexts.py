@@ -63,13 +63,16 @@ class ContextTrees:
 
     def position_of(self, refs: Sequence[ContextRef], path: Sequence[str | int]) -> Position | None:
         """Return the position of the value at `path` in the last of `refs`, or of their parents, that contains it."""
-        for ref in reversed(refs):
+        waiting, seen = list(refs), set[ContextRef]()
+        while waiting:
+            ref = waiting.pop()
+            if ref in seen:
+                continue
+            seen.add(ref)
             context = self._contexts[ref]
             if _holds(context.context, path):
                 return context.position("spec", "context", *path)
-            inherited = self.position_of(context.parents, path)
-            if inherited is not None:
-                return inherited
+            waiting += context.parents
         return None
 
     def _resolve(self, ref: ContextRef, locate: Locate, chain: tuple[ContextRef, ...]) -> Mapping[str, Any]:

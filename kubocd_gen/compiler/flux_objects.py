@@ -6,6 +6,7 @@ A patch can therefore have `Install:`, `9m` or `suspend: false`: the cluster get
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -56,7 +57,7 @@ _POINTERS = frozenset(
     }
 )
 # Characters that are valid in JSON, but not in the YAML through which KuboCD decodes its tree into the Go type.
-_REFUSED = frozenset(map(chr, (0x7F, *range(0x80, 0x85), *range(0x86, 0xA0), 0xFFFE, 0xFFFF)))
+_REFUSED = re.compile("[\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _DURATION = "(ms|s|m|h))+$"
 
 
@@ -104,7 +105,9 @@ def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, st
     known = {(item["name"], item.get("namespace", document["metadata"]["namespace"])) for item in depends_on}
     depends_on += [item for item in others if (item["name"], item["namespace"]) not in known]
     return (
-        {**document, "spec": _sorted({**document["spec"], "dependsOn": depends_on})} if depends_on else dict(document)
+        {**document, "spec": sorted_maps({**document["spec"], "dependsOn": depends_on})}
+        if depends_on
+        else dict(document)
     )
 
 
@@ -160,15 +163,15 @@ def _document(
             "labels": dict([MANAGED_BY]),
             "annotations": annotations,
         },
-        "spec": _sorted(spec),
+        "spec": sorted_maps(spec),
     }
 
 
-def _sorted(value: Any) -> Any:
+def sorted_maps(value: Any) -> Any:
     """Return `value` with the keys of all maps sorted, because the output must not depend on the order in a source."""
     if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value
+        return {key: sorted_maps(value[key]) for key in sorted(value)}
+    return [sorted_maps(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @lru_cache(maxsize=4)
@@ -242,10 +245,10 @@ def _is_empty(value: Any, rules: Mapping[str, Any]) -> bool:
 
 def _control_characters(value: Any, path: tuple[str | int, ...]) -> list[Violation]:
     if isinstance(value, str):
-        found = next((character for character in value if character in _REFUSED), None)
+        found = _REFUSED.search(value)
         if found is None:
             return []
-        message = f"contains the character U+{ord(found):04X}, which KuboCD cannot send"
+        message = f"contains the character U+{ord(found[0]):04X}, which KuboCD cannot send"
         return [Violation(path, message, "invalid-value")]
     items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [violation for key, item in items for violation in _control_characters(item, (*path, key))]

@@ -94,8 +94,9 @@ def _choose_providers(
                 problem = known or _unmet(party, role, by_role, cluster_roles, reasons, unread)
                 problems.setdefault(party.key, []).append(problem)
     # Roles with a single provider first: then no choice closes a cycle that another provider would have avoided.
+    awaited: set[str] = set()  # only a Release that another one waits for can be part of a cycle
     for _, party, role, providers in sorted(choices, key=lambda choice: choice[0] > 1):
-        chosen = next((key for key in providers if not _path(graph, key, party.key)), None)
+        chosen = next((key for key in providers if party.key not in awaited or not _path(graph, key, party.key)), None)
         if chosen is None:
             path = _path(graph, providers[0], party.key)
             cycle = Problem(
@@ -108,6 +109,7 @@ def _choose_providers(
             problems.setdefault(party.key, []).append(cycle)
             continue
         graph[party.key].add(chosen)
+        awaited.add(chosen)
         others = [key for key in providers if key != chosen]
         if others:
             message = (

@@ -11,8 +11,10 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.secret_names import cover, is_hidden
 from kubocd_gen.compiler.secret_shapes import MASK, is_placeholder, is_plain, masked_shapes
 from kubocd_gen.diagnostics.problems import ProblemsError
@@ -63,10 +65,11 @@ _BLOCK = re.compile(r"(?:[|>][-+0-9]{0,2}(?:[ \t]+#.*)?)?")  # the value is on t
 
 
 class Masks:
-    """A masker of secrets in values, with a limit on the text that it parses in all calls."""
+    """A masker of secrets in values, with limits on the text that it parses in all calls, and on the values in it."""
 
     def __init__(self) -> None:
         self._left = _MOST
+        self._budget = Budget()
         self._known: dict[str, str] = {}  # many Releases contain the same string
 
     def value(self, value: Any, *, hidden: bool = False, parent: str = "") -> Any:
@@ -117,7 +120,7 @@ class Masks:
             return _inline(_by_line(shaped) or shaped)
         if depth < _DEEPEST and len(text) <= min(_LONGEST, self._left):
             self._left -= 2 * len(text)  # it is parsed again after masking
-            if (parsed := _parsed(text)) is not None:
+            if (parsed := _parsed(text, self._budget)) is not None:
                 return self._structured(shaped, *parsed, depth)
         elif (depth >= _DEEPEST and (mentioned or enclosed)) or (not mentioned and _has_word(text)):
             return MASK  # a parser could find a secret in it
@@ -134,7 +137,7 @@ class Masks:
         wanted = self._value(value, False, "", depth + 1)
         lines = _by_line(text, quoted=True)
         shown = None if lines is None else _inline(lines, quoted=True)
-        if shown is not None and _parsed(shown) == (form, wanted):
+        if shown is not None and _parsed(shown, self._budget) == (form, wanted):
             return shown
         if form == "json":
             return json.dumps(wanted, indent=2 if "\n" in text else None, ensure_ascii=False)
@@ -276,7 +279,7 @@ def _unquoted(value: str) -> str:
 
 def parsed_text(text: str) -> Any:
     """Parse a string as JSON, TOML or YAML, and return the map or list; None for any other string."""
-    parsed = _parsed(text)
+    parsed = _parsed(text, Budget())
     return parsed[1] if parsed else None
 
 
@@ -289,9 +292,13 @@ def assignments(text: str) -> Iterator[tuple[str, str]]:
         yield found["name"], _unquoted(found["value"])
 
 
-def _parsed(text: str) -> tuple[str, Any] | None:
-    """Return the format of a text and its map or list, for YAML the list of its documents; None for any other text."""
-    for form, read in (("json", json.loads), ("toml", tomllib.loads), ("yaml", _read_yaml)):
+def _parsed(text: str, budget: Budget) -> tuple[str, Any] | None:
+    """Return the format of a text and its map or list, for YAML the list of its documents; None for any other text.
+
+    YAML with more values than the budget has left counts as another text.
+    """
+    forms = (("json", json.loads), ("toml", tomllib.loads), ("yaml", partial(_read_yaml, budget=budget)))
+    for form, read in forms:
         try:
             value = read(text)
         except (ValueError, ProblemsError, RecursionError, TypeError):
@@ -301,9 +308,9 @@ def _parsed(text: str) -> tuple[str, Any] | None:
     return None
 
 
-def _read_yaml(text: str) -> list[Any]:
+def _read_yaml(text: str, budget: Budget) -> list[Any]:
     found = []
-    for document in read_documents(text, "", exact_integers=True):
+    for document in read_documents(text, "", exact_integers=True, budget=budget):
         if document.error or not isinstance(document.value, (dict, list)):
             raise ValueError("no map or list")
         found.append(document.value)

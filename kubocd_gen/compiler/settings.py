@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
-from kubocd_gen.helm.template import ImageRedirect
 from kubocd_gen.model.compilation import PackageSourceSpec
-from kubocd_gen.model.resources import Config, ContextRef, Release
+from kubocd_gen.model.resources import Config, ContextRef, ImageRedirect, Release
 
 
 @dataclass(frozen=True, slots=True)

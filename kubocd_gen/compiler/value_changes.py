@@ -35,20 +35,20 @@ class Named:
 
 
 Step = str | int | Named
-Path = tuple[Step, ...]
+KeyPath = tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One value that differs, with secrets masked; `old` or `new` is ABSENT if it was added or removed."""
 
-    path: Path
+    path: KeyPath
     old: Any
     new: Any
 
 
 def changes(
-    old: Any, new: Any, path: Path = (), *, hidden: bool = False, masks: Masks | None = None
+    old: Any, new: Any, path: KeyPath = (), *, hidden: bool = False, masks: Masks | None = None
 ) -> Iterator[Change]:
     """Yield the values that differ between `old` and `new`, outermost first.
 
@@ -65,7 +65,7 @@ class _Comparing:
 
     masks: Masks
 
-    def changes(self, old: Any, new: Any, path: Path, hidden: bool, parent: str) -> Iterator[Change]:
+    def changes(self, old: Any, new: Any, path: KeyPath, hidden: bool, parent: str) -> Iterator[Change]:
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             named = [named_values(one) for one in (old, new)]
             for key in sorted({*old, *new}):
@@ -84,7 +84,7 @@ class _Comparing:
             yield Change(path, *shown)
 
     def _list_changes(
-        self, old: Sequence[Any], new: Sequence[Any], path: Path, hidden: bool, parent: str
+        self, old: Sequence[Any], new: Sequence[Any], path: KeyPath, hidden: bool, parent: str
     ) -> Iterator[Change]:
         before, after = _by_name(old), _by_name(new)
         if before is not None and after is not None:
@@ -121,7 +121,7 @@ def same(old: Any, new: Any) -> bool:
     return comparable(old) == comparable(new)
 
 
-def leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     """Yield the scalars, empty maps and empty lists in a value, each with its path."""
     if isinstance(value, Mapping) and value:
         for key in value:
@@ -133,7 +133,7 @@ def leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def path_text(path: Path) -> str:
+def path_text(path: KeyPath) -> str:
     """Format a path like `spec.values.env[name=HOST].value`; a key with special characters is in brackets."""
     text = ""
     for part in path:
@@ -148,7 +148,7 @@ def path_text(path: Path) -> str:
     return text
 
 
-def _name(path: Path) -> str:
+def _name(path: KeyPath) -> str:
     """Return the last name on a path, or "" if there is none."""
     return next((step for step in reversed(path) if isinstance(step, str)), "")
 

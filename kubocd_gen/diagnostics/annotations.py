@@ -39,11 +39,11 @@ class Annotation:
 
 def annotations_of(problems: Sequence[Problem], root: Path) -> list[Annotation]:
     """Return the problems of a run, each once, in reading order; `root` is the directory of the project."""
-    top = checkout_top()
+    top = current_checkout()
     return [_annotation(merged, root, top) for merged in distinct_problems(problems)]
 
 
-def checkout_top() -> Path:
+def current_checkout() -> Path:
     """Return the Git checkout that contains the current directory, or the current directory; symlinks are resolved."""
     return checkout_root(Path.cwd()) or Path(os.path.realpath(Path.cwd()))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import nearest, printable
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 TYPE_WORDS = {
     "string": "a string",
@@ -29,7 +29,7 @@ _ALLOWED = 12  # allowed values that a message lists
 HINTED = 20  # problems of one value with a similar name in the hint, which is slow to find
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Format `('spec', 'contexts', 0, 'name')` as `spec.contexts[0].name`; special characters need brackets."""
     text = ""
     for part in path:

@@ -11,9 +11,9 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
-from kubocd_gen.diagnostics.problems import Problems, ProblemsError
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diffing.dangers import helm_release_dangers, kept_dangers, release_dangers, uninstallation
-from kubocd_gen.diffing.records import Danger, ReleaseDifference, ResourceDifference, Side, Status
+from kubocd_gen.diffing.records import Danger, ReleaseDifference, ReleaseSide, ResourceDifference, Status
 from kubocd_gen.helm.manifests import Installation, template
 from kubocd_gen.helm.process import HelmPool
 from kubocd_gen.kube_yaml.reader import read_documents
@@ -117,7 +117,7 @@ def _difference(
     return ResourceDifference(*identity, "changed", found, rendered_by) if found else None
 
 
-def _side(one: CompiledRelease | None) -> Side | None:
+def _side(one: CompiledRelease | None) -> ReleaseSide | None:
     if one is None:
         return None
     charts = {}
@@ -125,7 +125,7 @@ def _side(one: CompiledRelease | None) -> Side | None:
         chart = document["spec"].get("chart", {}).get("spec", {})
         charts[document["metadata"]["name"]] = f"{chart.get('chart', '')} {chart.get('version', '')}".strip()
     package = one.rendered.resolved.package
-    return Side(one.release.image, package.digest, one.protected, one.release.suspended, charts)
+    return ReleaseSide(one.release.image, package.digest, one.protected, one.release.suspended, charts)
 
 
 def _is_suspended(*sides: CompiledRelease | None) -> bool:
@@ -228,13 +228,17 @@ def compare_manifests(
         for name in () if _is_suspended(*both) else sorted(names):
             installations = [_installation(one, name) for one in both]
             if installations[0] != installations[1]:
-                pairs.append((key, name, list(zip(both, installations, problems, strict=True))))
+                pairs.append((key, name, list(zip(both, installations, strict=True))))
     with ThreadPoolExecutor(max_workers=helm.jobs) as pool:
         sides = [[pool.submit(_manifests, helm, name, *side) for side in both] for _, name, both in pairs]
         rendered = [[one.result() for one in futures] for futures in sides]
     found: dict[str, list[ResourceDifference]] = {}
-    for (key, name, _), (first, second) in zip(pairs, rendered, strict=True):
-        if first is None or second is None:
+    for (key, name, _), both_sides in zip(pairs, rendered, strict=True):
+        for one, side in zip(both_sides, problems, strict=True):
+            if isinstance(one, Problem):
+                side.error(one, release=key)
+        first, second = both_sides
+        if isinstance(first, Problem) or isinstance(second, Problem):
             continue
         for identity in sorted({*first, *second}):
             difference = _difference(identity[1], first.get(identity), second.get(identity), masks, name)
@@ -261,22 +265,20 @@ def _installation(one: CompiledRelease | None, name: str) -> Installation | None
 
 
 def _manifests(
-    helm: HelmPool, name: str, one: CompiledRelease | None, installation: Installation | None, problems: Problems
-) -> Manifests | None:
-    """Return what a chart renders to, None if helm can't render it, which is an error in `problems`."""
+    helm: HelmPool, name: str, one: CompiledRelease | None, installation: Installation | None
+) -> Manifests | Problem:
+    """Return what a chart renders to, or the problem if helm can't render it."""
     if one is None or installation is None:
         return {}
     try:
         return read_manifests(template(helm, installation), name, installation.namespace, helm.budget)
     except ProblemsError as error:
-        problem = replace(
+        return replace(
             error.problem,
             message=f"HelmRelease '{name}': {error.problem.message}",
             position=one.release.position("metadata", "name"),
             hint=error.problem.hint or "omit --charts to compare only its values",
         )
-        problems.error(problem, release=one.release.key)
-        return None
 
 
 def read_manifests(text: str, name: str, namespace: str, budget: Budget) -> Manifests:

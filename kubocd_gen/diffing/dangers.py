@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kubocd_gen.compiler.value_changes import Change, leaves, path_text
-from kubocd_gen.diffing.records import ReleaseDifference, Side, Status
+from kubocd_gen.diffing.records import ReleaseDifference, ReleaseSide, Status
 
 _STORAGE = re.compile(
     r"(?:storage_?-?class(?:_?-?name)?|access_?-?modes?|volume_?-?mode|volume_?-?name|existing_?-?claim)$",
@@ -21,7 +21,7 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 Found = tuple[str, str]  # code and message
 
 
-def release_dangers(old: Side | None, new: Side | None) -> Iterator[Found]:
+def release_dangers(old: ReleaseSide | None, new: ReleaseSide | None) -> Iterator[Found]:
     """Yield the dangers of changes to a Release as a whole."""
     if old is not None and old.protected and new is None:
         yield "protected-release-removed", "the Release is protected, but is removed"
@@ -52,7 +52,7 @@ def uninstallation(
     return "release-removed", message
 
 
-def _repository(side: Side | None) -> str:
+def _repository(side: ReleaseSide | None) -> str:
     return side.package.rpartition(":")[0] if side else ""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubocd_gen.compiler.secret_shapes import MASK
-from kubocd_gen.compiler.value_changes import ABSENT, Change, Path, leaves, path_text
+from kubocd_gen.compiler.value_changes import ABSENT, Change, KeyPath, leaves, path_text
 from kubocd_gen.diagnostics.problems import printable
 from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference, Status
 from kubocd_gen.diffing.shared_changes import Repeat, repeats
@@ -213,7 +213,10 @@ def _whole(resource: ResourceDifference) -> Iterator[Line]:
     """Yield the values of an added resource, except those that are derived from its name; nothing for others."""
     if resource.status != "added" or resource.kind in ("OCIRepository", "HelmRepository"):
         return
-    derived: dict[Path, str] = {("spec", "releaseName"): resource.name, ("spec", "targetNamespace"): resource.namespace}
+    derived: dict[KeyPath, str] = {
+        ("spec", "releaseName"): resource.name,
+        ("spec", "targetNamespace"): resource.namespace,
+    }
     for path, scalar in leaves(resource.value, ()):
         head = path[:1] in _HEAD or (not resource.rendered_by and (path[:2] == ("spec", "chart")))
         if not head and (resource.rendered_by or derived.get(path) != scalar):

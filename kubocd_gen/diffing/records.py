@@ -12,7 +12,7 @@ Status = Literal["added", "removed", "changed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ReleaseSide:
     """A Release on one side. `charts` maps each HelmRelease to the `name version` of its chart."""
 
     package: str
@@ -61,8 +61,8 @@ class ReleaseDifference:
     cluster: str
     namespace: str
     name: str
-    old: Side | None
-    new: Side | None
+    old: ReleaseSide | None
+    new: ReleaseSide | None
     resources: tuple[ResourceDifference, ...]
     dangers: tuple[Danger, ...]
 

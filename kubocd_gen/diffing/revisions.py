@@ -232,7 +232,7 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     if any(cluster.rendered for cluster in old.clusters):
         checkout.take_everything()
     named = partial(_name_revision, checkout=checkout)
-    return Side(old, project_lock(old), partial(_output_in_revision, checkout), named)
+    return Side(old, project_lock(old), partial(_output_in_revision, checkout, old), named)
 
 
 def _no_output(_cluster: Cluster) -> Written | None:
@@ -240,17 +240,17 @@ def _no_output(_cluster: Cluster) -> Written | None:
 
 
 def _output_on_disk(project: Project, cluster: Cluster) -> Written | None:
-    return on_disk(cluster.output, project.root)
+    return on_disk(cluster.output, project)
 
 
-def _output_in_revision(checkout: Checkout, cluster: Cluster) -> Written | None:
+def _output_in_revision(checkout: Checkout, project: Project, cluster: Cluster) -> Written | None:
     """Return the output in the revision, or None if it has none or the output is outside the repository."""
     output = Path(os.path.normpath(cluster.output))
     if not output.is_relative_to(checkout.directory):
         return None
     directory = output.relative_to(checkout.directory).as_posix()
     real, _ = checkout.tree.real(f"{directory}/flux")
-    return in_revision(checkout, directory) if checkout.tree.kind(real) == "directory" else None
+    return in_revision(checkout, directory, project.budget) if checkout.tree.kind(real) == "directory" else None
 
 
 def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:

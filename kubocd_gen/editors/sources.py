@@ -16,6 +16,7 @@ from kubocd_gen.model.resources import KUBOCD_GROUP
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import read_cluster
 from kubocd_gen.pipeline.resolution import find_packages
+from kubocd_gen.sources.cluster_resources import LATER_KINDS
 
 Schema = dict[str, Any]
 
@@ -24,7 +25,6 @@ _KINDS = {
     "Context": "kubocd/context-v1alpha1",
     "Config": "kubocd/config-v1alpha1",
 }
-_LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")  # ignored by a build
 _GROUP = f"^{KUBOCD_GROUP.replace('.', '[.]')}(/|$)"
 TITLE = "kcd-gen sources"
 _DESCRIPTION = (
@@ -89,7 +89,7 @@ def _document() -> Schema:
         return {"if": condition, "then": then}
 
     group = {"type": "string", "pattern": _GROUP}
-    kinds = {"enum": [*_KINDS, *_LATER_KINDS]}
+    kinds = {"enum": [*_KINDS, *LATER_KINDS]}
     return {
         "properties": {
             "apiVersion": {"examples": [f"{KUBOCD_GROUP}/v1alpha1"]},

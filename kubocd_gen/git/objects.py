@@ -5,6 +5,7 @@ No filter, attribute or line-ending setting applies: blobs are the committed byt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ LARGEST_TREE = 32 * MIB  # one directory: half a million names
 MOST_ENTRIES = 500_000  # in all directories read; the largest known repositories have as many
 LARGEST_SYMLINK = 4096  # bytes of a symlink's target: the maximum length of a path on Linux
 _KINDS: dict[int, Kind] = {0o10: "file", 0o12: "symlink", 0o16: "submodule", 0o04: "directory"}
+
+
+_TREE_LINE = re.compile(rb"tree ([0-9a-f]+)\n")  # the first line of a commit
 
 
 class UnreadableObjectError(Exception):
@@ -142,10 +146,10 @@ class Objects:
             raise UnreadableObjectError("is not in the repository")
         if found.kind == "tree":
             return Entry("directory", found.id)
-        head = next(found.pieces, b"")[: len("tree ") + len(found.id)]  # the first line of a commit
-        if not head.startswith(b"tree "):
+        line = _TREE_LINE.match(next(found.pieces, b""))
+        if line is None or len(line[1]) != len(found.id):
             raise UnreadableObjectError("is corrupt: expected a commit")
-        return Entry("directory", head[len("tree ") :].decode("ascii", "replace"))
+        return Entry("directory", line[1].decode("ascii"))
 
     def missing(self) -> UnreadableObjectError:
         """Return the error for an object that is not in the store, and could not be fetched."""

@@ -22,7 +22,7 @@ from kubocd_gen.files.paths import fixed_part
 from kubocd_gen.git.lfs import LARGEST, parse_pointer
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
 from kubocd_gen.git.repository import Repository, Revision, git_command, repository_at
-from kubocd_gen.git.tree import LINK_HINT, CommitTree, RevisionTree
+from kubocd_gen.git.tree import SYMLINK_HINT, CommitTree, RevisionTree
 
 _MOST = 1 << 30  # bytes of all files; typical sources take a thousandth of it
 _BLOBS = "blobs/sha256/"
@@ -165,6 +165,8 @@ class Checkout:
             for name in submodules:
                 self._open(name)
                 waiting.append(name)
+            if self.tree.kind(real) == "directory":  # a symlink to a directory without sources is not broken
+                (self.directory / real).mkdir(parents=True, exist_ok=True)
 
     def _submodule_above(self, path: str) -> str | None:
         while path:
@@ -189,7 +191,9 @@ class Checkout:
         try:
             objects = self.close.enter_context(inner.objects())
             tree = CommitTree(objects, inner.revision(entry.id).commit)
-        except (ProblemsError, UnreadableObjectError):
+        except (ProblemsError, UnreadableObjectError) as error:
+            if isinstance(error, ProblemsError) and error.problem.code != "unknown-revision":
+                raise
             what = f"the commit {entry.id[:12]} of this submodule is not available"
             command = git_command(top, "fetch", "origin", entry.id)
             hint = f"run '{command}', or exclude it from the cluster's sources"
@@ -268,7 +272,7 @@ class Checkout:
                 path.symlink_to(self.tree.target(name) or "")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.directory)):
                 path.unlink()
-                raise self.tree.refusal(name, "this symlink leads out of the repository", LINK_HINT)
+                raise self.tree.refusal(name, "this symlink leads out of the repository", SYMLINK_HINT)
 
 
 @contextmanager

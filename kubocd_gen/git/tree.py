@@ -17,7 +17,7 @@ _DEEPEST = 128  # nested directories
 _LONGEST = 4000  # bytes of a path: Linux accepts 4096, including the target directory
 _LONGEST_NAME = 255
 
-LINK_HINT = "commit the files themselves instead of a symlink"
+SYMLINK_HINT = "commit the files themselves instead of a symlink"
 
 
 class OutsideRepositoryError(Exception):
@@ -166,7 +166,7 @@ class RevisionTree:
             what = "this symlink leads out of the repository, or is part of a loop"
             if error.link is None:
                 what = "the path leads out of the repository"
-            raise self.refusal(error.link or path, what, LINK_HINT) from None
+            raise self.refusal(error.link or path, what, SYMLINK_HINT) from None
 
     def target(self, path: str) -> str | None:
         """Return the target of the symlink at `path`; None if it is not a symlink."""

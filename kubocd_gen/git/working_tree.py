@@ -15,12 +15,14 @@ from pathlib import Path, PurePosixPath
 from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.checkout.exclusions import Exclusions
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
+from kubocd_gen.checkout.walk import can_lead_to_sources
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root, display_path, fixed_part
 from kubocd_gen.git.repository import Repository, git_command, refusal, repository_at
 
 _SYMLINK, _SUBMODULE = "120000", "160000"  # modes in the index
 _SUBMODULE_PATH = re.compile(r"^\s*path\s*=\s*(.*?)\s*$", re.MULTILINE)  # in .gitmodules
+_NO_SYMLINKS = re.compile(rb"^\s*symlinks\s*=\s*(false|no|off|0)\b", re.MULTILINE | re.IGNORECASE)  # in its config
 _MOST = 20  # problems; a sparse checkout can leave out thousands of files
 _SKIPPED = "S"  # the tag of an entry that is outside the sparse checkout (`git ls-files -t`)
 
@@ -30,9 +32,10 @@ def missing_sources(
 ) -> list[Problem]:
     """Return an error for each file and submodule that Git has in `sources` and that is not in the working tree.
 
-    `sources` are files, directories and globs relative to `root`. Git is asked only if the repository has submodules or
-    a sparse checkout, or if the sources have `empty_directories`, which Git creates only for submodules. If Git cannot
-    answer then, this is an error, too. Files that a glob in `exclude` matches are not reported.
+    `sources` are files, directories and globs relative to `root`. Git is asked only if the repository has submodules,
+    a sparse checkout or symlinks that are files, or if the sources have `empty_directories`, which Git creates only for
+    submodules. If Git cannot answer then, this is an error, too. Files that a glob in `exclude` matches are not
+    reported.
     """
     top = checkout_root(root)
     if top is None:
@@ -68,7 +71,7 @@ def _may_lack_files(top: Path, patterns: Sequence[_Pattern]) -> bool:
     git = top / ".git"
     if not git.is_dir():  # a worktree, whose sparse checkout is configured elsewhere, or itself a submodule
         return True
-    if os.path.lexists(git / "info/sparse-checkout"):
+    if os.path.lexists(git / "info/sparse-checkout") or _lacks_symlinks(git / "config"):
         return True
     try:
         text = (
@@ -80,6 +83,14 @@ def _may_lack_files(top: Path, patterns: Sequence[_Pattern]) -> bool:
         return True
     submodules = [PurePosixPath(path.strip('"')).parts for path in _SUBMODULE_PATH.findall(text)]
     return any(one.meets(path) for one in patterns for path in submodules)
+
+
+def _lacks_symlinks(config: Path) -> bool:
+    """Return whether Git checks out symlinks as files, which it notes when it creates the repository."""
+    try:
+        return _NO_SYMLINKS.search(config.read_bytes()) is not None
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
 
 
 class _Pattern:
@@ -144,7 +155,7 @@ def _missing(
             if any(one.meets(path) for one in patterns) and not os.path.lexists(top / name / ".git"):
                 command = git_command(top, "submodule", "update", "--init", name)
                 yield _problem(top / name, root, "this submodule is not checked out", command)
-        elif not (name.endswith(SUFFIXES) or any(one.below == path for one in patterns)):
+        elif not (_can_be_source(name, mode) or any(one.below == path for one in patterns)):
             continue
         elif tag == _SKIPPED and not os.path.lexists(top / name):
             if any(one.has(path) for one in patterns):
@@ -153,6 +164,10 @@ def _missing(
         elif mode == _SYMLINK and _is_plain_file(top / name) and any(one.has(path) for one in patterns):
             message = "this file is a symlink in Git, but was checked out as a file"
             yield _problem(top / name, root, message, git_command(top, "config", "core.symlinks", "true"))
+
+
+def _can_be_source(name: str, mode: str) -> bool:
+    return can_lead_to_sources(name) if mode == _SYMLINK else name.endswith(SUFFIXES)
 
 
 def _is_plain_file(path: Path) -> bool:

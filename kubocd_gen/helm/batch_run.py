@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.helm.chart import TEST_CHART, Chart, Job, check_helm, rendering_chart, renderings
@@ -43,14 +43,20 @@ class Attempt:
     stopped: list[str] = field(default_factory=list)
 
 
+class RunChart(Protocol):
+    """Render a chart with helm."""
+
+    def __call__(self, chart: Chart, timeout: float, /, *, whole: bool = False) -> Run: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Runner:
     """Runs batches of the renderings of `units`. It is stateless, so threads can share it.
 
-    `run` takes a chart, a time limit in seconds, and whether the run gets all of helm's memory.
+    `run` takes a chart and a time limit in seconds; with `whole`, the run gets all of helm's memory.
     """
 
-    run: Callable[[Chart, float, bool], Run]
+    run: RunChart
     units: Sequence[Unit]
     library: str
     names: Names
@@ -64,7 +70,7 @@ class Runner:
         """Run helm on `jobs` for at most `timeout` seconds of CPU time. Raises BudgetExceededError."""
         self.budget.check()
         chart = rendering_chart(jobs, self.library, self.names)
-        run = self.run(chart, timeout, False)
+        run = self.run(chart, timeout)
         if (outputs := renderings(run, len(chart.lines))) is not None:
             return Attempt(self._outcomes(chart, outputs))
         error = read_error(run, self.names)
@@ -102,7 +108,7 @@ class Runner:
     def _in_pieces(self, jobs: list[Job], run: Run, timeout: float) -> Attempt:
         """Split `jobs` after a run that failed without naming a template."""
         if run.stopped is None and not run.out_of_memory:
-            check_helm(self.run(TEST_CHART, _ALONE, False))
+            check_helm(self.run(TEST_CHART, _ALONE))
         if len(jobs) > 1:
             size = -(-len(jobs) // _PIECES)
             pieces = [jobs[start : start + size] for start in range(0, len(jobs), size)]
@@ -135,9 +141,9 @@ class Runner:
             share = self.budget.left("helm-time") / (len(job.templates) - number + 1)
             seconds = max(_PIECE_TIME, min(_ALONE, share))
             try:
-                run = self.run(chart, seconds, False)
+                run = self.run(chart, seconds)
                 if run.out_of_memory:
-                    run = self.run(chart, seconds, True)
+                    run = self.run(chart, seconds, whole=True)
             except BudgetExceededError as exceeded:
                 failure = TemplateFailure.of(exceeded)
                 attempt.outcomes.update({(job.unit, left): failure for left, _ in job.templates[number:]})

@@ -171,7 +171,7 @@ class Helm:
                     stopped.update(attempt.stopped)
         return outcomes
 
-    def _run(self, chart: Chart, timeout: float, whole: bool = False) -> Run:
+    def _run(self, chart: Chart, timeout: float, *, whole: bool = False) -> Run:
         with ExitStack() as stack:
             try:
                 if self._debug_dir is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.model.resources import ImageRedirect
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,6 @@ class Unit:
     model: Mapping[str, Any]
     templates: tuple[Template, ...]
     image_redirector: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRedirect:
-    """An entry of a Config's `imageRedirects`. If not set, `image_pull_secrets` is None, a nil list in templates."""
-
-    old_prefix: str
-    new_prefix: str
-    image_pull_policy: str
-    image_pull_secrets: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

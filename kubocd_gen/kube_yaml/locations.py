@@ -14,12 +14,12 @@ from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.kube_yaml.parser import events
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH, is_merge, key_text, scalar_value
 
-Path = Sequence[str | int]
+KeyPath = Sequence[str | int]
 _MOST_NODES = 200_000  # of a text, half a kilobyte each; later values are found at their parent
 _MOST_KEPT = 300_000  # nodes of all cached texts
 
 
-def find_position(text: str, path: str, document: int, keys: Path) -> Position:
+def find_position(text: str, path: str, document: int, keys: KeyPath) -> Position:
     """Return the position of the value at `keys` in document number `document` (from 0) of `text`.
 
     The position of a value in a map is that of its key, also if the value comes from a merge. If there is no value at
@@ -32,13 +32,13 @@ def find_position(text: str, path: str, document: int, keys: Path) -> Position:
     return Position(path, mark.line + 1, mark.column + 1)
 
 
-def is_written(text: str, document: int, keys: Path) -> bool:
+def is_written(text: str, document: int, keys: KeyPath) -> bool:
     """Return whether the document has a value at `keys`."""
     return len(_trail(text, document, keys)) == len(keys) + 1
 
 
 def find_in_text(
-    text: str, path: str, document: int, keys: Path, line: int | None, column: int | None = None
+    text: str, path: str, document: int, keys: KeyPath, line: int | None, column: int | None = None
 ) -> Position:
     """Return the position of a line and column (from 1) inside the string at `keys`.
 
@@ -82,7 +82,7 @@ _recent: dict[str, tuple[tuple[_Node, ...], int]] = {}  # roots and number of no
 _lock = threading.Lock()
 
 
-def _trail(text: str, document: int, keys: Path) -> list[tuple[Any, _Node]]:
+def _trail(text: str, document: int, keys: KeyPath) -> list[tuple[Any, _Node]]:
     """Return the marks and nodes from the root to the value at `keys`, as far as they exist."""
     roots = _roots(text)
     if not 0 <= document < len(roots):

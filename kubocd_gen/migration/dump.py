@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
@@ -30,10 +31,11 @@ _DUMP_HINT = "create the dump with: kubectl get … -A -o json --show-managed-fi
 Raw = Mapping[str, Any]
 
 
-def read_dump(data: bytes, path: str) -> list[Raw]:
+def read_dump(data: bytes, path: str, budget: Budget | None = None) -> list[Raw]:
     """Return the objects of a dump, including the items of Lists. Raises ProblemsError `bad-dump` or YamlError.
 
-    If any object has managedFields, the others get an empty list, because kubectl omits empty lists.
+    If any object has managedFields, the others get an empty list, because kubectl omits empty lists. Values in YAML are
+    counted against `budget`.
     """
     if len(data) > MAX_BYTES:
         hint = "dump fewer kinds, or one namespace at a time"
@@ -48,7 +50,7 @@ def read_dump(data: bytes, path: str) -> list[Raw]:
     if _TABLE.match(text):
         raise _bad("it is a table, kubectl's default output format", path, _DUMP_HINT)
     _refuse_message(_KUBECTL.match(text), path)  # `error: …` is valid YAML
-    documents = _json(text, path) if text.lstrip()[0] in "{[" else _yaml(text, path)
+    documents = _json(text, path) if text.lstrip()[0] in "{[" else _yaml(text, path, budget)
     objects = [one for document in documents for one in _objects(document, text, path, {})]
     return list(map(_with_managers, objects)) if any(map(_has_managers, objects)) else objects
 
@@ -65,9 +67,9 @@ def _with_managers(one: Raw) -> Raw:
     return {**one, "metadata": {**metadata, "managedFields": metadata.get("managedFields") or []}}
 
 
-def _yaml(text: str, path: str) -> Iterator[Any]:
+def _yaml(text: str, path: str, budget: Budget | None) -> Iterator[Any]:
     try:
-        for document in read_documents(text, path):
+        for document in read_documents(text, path, budget=budget):
             if document.error:
                 raise document.error
             if document.value is not None:

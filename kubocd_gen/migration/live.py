@@ -1,4 +1,4 @@
-"""Typed records of the objects in a dump; no other module of this room reads an object's raw metadata."""
+"""Typed records of the objects in a dump; no other module of this component reads an object's raw metadata."""
 
 from __future__ import annotations
 

@@ -186,3 +186,13 @@ class Release(Admitted):
 
 def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRedirect:
+    """An entry of a Config's `imageRedirects`. If not set, `image_pull_secrets` is None, a nil list in templates."""
+
+    old_prefix: str
+    new_prefix: str
+    image_pull_policy: str
+    image_pull_secrets: tuple[str, ...] | None

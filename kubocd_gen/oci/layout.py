@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
+from kubocd_gen.checkout.content import lfs_pointer
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.files.paths import display_path, name_below, shown_path
@@ -30,6 +31,8 @@ from kubocd_gen.oci.reference import Reference
 # BuildKit adds attestations to an index next to the images.
 _ATTESTATION = "vnd.docker.reference.type"
 _CHUNK = 1 << 20
+_POINTER = "is a Git LFS pointer without the file's content"
+_PULL = "run 'git lfs pull'"
 _VENDOR = "vendor the package again with 'kcd-gen vendor' or 'skopeo copy'"
 
 
@@ -94,10 +97,12 @@ class OciLayout:
         if descriptor.size > limit:
             what = f"blob {descriptor.digest} is larger"
             raise ProblemsError(over_limit(what, name, limit, needed=descriptor.size, position=position))
-        data = self._read_regular(self._directory / blob_path(descriptor), name, limit)
+        data = self._read_regular(blob_path(descriptor), name, limit)
         if data is None:
             raise ProblemsError.of("corrupt-blob", "the blob is missing", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
+            if lfs_pointer(data):
+                raise ProblemsError.of("corrupt-blob", f"the blob {_POINTER}", position=position, hint=_PULL)
             raise ProblemsError.of(
                 "corrupt-blob",
                 f"the content of the blob does not match its digest: it has {actual}",
@@ -120,7 +125,7 @@ class OciLayout:
         Raises ProblemsError, and OSError if `file` can't be written.
         """
         position = self.position(descriptor)
-        digest, length = hashlib.sha256(), 0
+        digest, length, start = hashlib.sha256(), 0, b""
         try:
             source = self._files.open(self._directory / blob_path(descriptor), position.path)
         except NotRegularError:
@@ -128,12 +133,22 @@ class OciLayout:
         except OSError as error:
             raise ProblemsError.of("corrupt-blob", f"cannot read the blob: {error.strerror}", position) from None
         with source:
-            while length <= descriptor.size and (chunk := source.read(_CHUNK)):
+            while length <= descriptor.size and (chunk := self._next_chunk(source, position)):
                 digest.update(chunk)
+                start = start or chunk
                 length += len(chunk)
                 file.write(chunk)
         if length != descriptor.size or f"sha256:{digest.hexdigest()}" != descriptor.digest:
+            if lfs_pointer(start):
+                raise ProblemsError.of("corrupt-blob", f"the blob {_POINTER}", position=position, hint=_PULL)
             raise ProblemsError.of("corrupt-blob", "the blob does not match its digest and size", position=position)
+
+    @staticmethod
+    def _next_chunk(source: BinaryIO, position: Position) -> bytes:
+        try:
+            return source.read(_CHUNK)
+        except OSError as error:
+            raise ProblemsError.of("corrupt-blob", f"cannot read the blob: {error.strerror}", position) from None
 
     def has(self, descriptor: Descriptor) -> bool:
         """Return whether a file with that digest exists; its content is not verified."""
@@ -180,7 +195,7 @@ class OciLayout:
         return JsonSource(name, "bad-layout", self._at(name))
 
     def _read_json(self, name: str) -> dict[str, object]:
-        data = self._read_regular(self._directory / name, "manifest", self._limits.manifest)
+        data = self._read_regular(name, "manifest", self._limits.manifest)
         if data is None:
             raise ProblemsError.of(
                 "bad-layout",
@@ -188,30 +203,31 @@ class OciLayout:
                 position=self._at(name),
                 hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )
+        if lfs_pointer(data):
+            raise ProblemsError.of("bad-layout", f"the file '{name}' {_POINTER}", position=self._at(name), hint=_PULL)
         return self._json_source(name).read(data)
 
-    def _read_regular(self, path: Path, name: str, limit: int) -> bytes | None:
-        """Return the content of a regular file, also through a symlink, or None if there is no file.
+    def _read_regular(self, name: str, limit_name: str, limit: int) -> bytes | None:
+        """Return the content of a regular file of the layout, also through a symlink, or None if there is no file.
 
-        Raises ProblemsError: `package-limit` if it exceeds `limit` bytes, the limit called `name`; `bad-layout`;
+        Raises ProblemsError: `package-limit` if it exceeds `limit` bytes, the limit `limit_name`; `bad-layout`;
         `outside-checkout`.
         """
-        display = display_path(path, Path.cwd())
-        at = Position(display)
+        at = self._at(name)
         try:
-            with self._files.open(path, display) as file:
+            with self._files.open(self._directory / name, at.path) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size > limit:
-                    raise ProblemsError(
-                        over_limit(f"{shown_path(path)} is larger", name, limit, needed=size, position=at)
-                    )
+                    message = f"{shown_path(at.path)} is larger"
+                    raise ProblemsError(over_limit(message, limit_name, limit, needed=size, position=at))
                 return file.read(size)  # not more, even if the file is growing
         except NotRegularError:
-            raise ProblemsError.of("bad-layout", f"'{shown_path(path)}' is not a regular file", at) from None
+            raise ProblemsError.of("bad-layout", f"'{shown_path(at.path)}' is not a regular file", at) from None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise ProblemsError.of("bad-layout", f"cannot read '{shown_path(path)}': {error.strerror}", at) from None
+            message = f"cannot read '{shown_path(at.path)}': {error.strerror}"
+            raise ProblemsError.of("bad-layout", message, at) from None
 
     def _at(self, name: str) -> Position:
         return Position(name_below(self.name, name))

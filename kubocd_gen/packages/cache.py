@@ -108,7 +108,7 @@ class Cache:
         """Yield all blobs, ordered by digest. Raises ProblemsError `unreadable-cache` if they can't be listed."""
         if directory := self._existing():
             for path in self._blobs(directory):
-                if status := directory.status(path):  # None if it was pruned in the meantime
+                if status := self._status(directory, path):  # None if it was pruned in the meantime
                     digest = _digest(path)
                     yield CachedBlob(digest, status.st_size, status.st_mtime, tuple(self._references(digest)))
 
@@ -152,7 +152,7 @@ class Cache:
                     raise ProblemsError(self._unwritable(error)) from error
             count, freed = count + 1, freed + blob.size
         for path, entry in self._files(directory, _NAMES):
-            status = directory.status(path) if entry.is_file and entry.name.startswith(_TEMPORARY) else None
+            status = self._status(directory, path) if entry.is_file and entry.name.startswith(_TEMPORARY) else None
             if status and now - status.st_mtime > _ABANDONED:
                 _remove(directory, path)
         return count, freed
@@ -201,6 +201,12 @@ class Cache:
             return directory.entries(path)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise ProblemsError(self._unreadable(error)) from error
+
+    def _status(self, directory: Directory, path: str) -> os.stat_result | None:
+        try:
+            return directory.status(path)
         except OSError as error:
             raise ProblemsError(self._unreadable(error)) from error
 

@@ -214,15 +214,15 @@ class IndexedChart:
 
 
 def indexed_charts(files: Mapping[str, bytes]) -> tuple[IndexedChart, ...]:
-    """Return the charts in the index of `files`, sorted. The files must have passed `check_charts`."""
-    charts: Any = _given(_load(files["index.yaml"]).get("entries")) or {}
+    """Return the charts in the index of `files`, sorted, without those that have no version: Helm ignores them.
+
+    The files must have passed `check_charts`.
+    """
     found = set()
-    for name, value in charts.items():
-        versions: Any = _given(value) or []
-        for entry in versions:
-            for url in _urls(str(name), entry):
-                digest = hashlib.sha256(files[url.removeprefix("./")]).hexdigest()
-                found.add(IndexedChart(str(name), str(entry.get("version")), digest))
+    for (name, version), entry in _entries(_load(files["index.yaml"])):
+        for url in _urls(name, entry) if version else ():
+            digest = hashlib.sha256(files[url.removeprefix("./")]).hexdigest()
+            found.add(IndexedChart(name, version, digest))
     return tuple(sorted(found))
 
 

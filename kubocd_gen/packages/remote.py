@@ -68,12 +68,12 @@ class Remote:
 
 @dataclass(slots=True)
 class RemoteBlobs:
-    """A BlobStore of cache and registry for one image. `asked` is true if a blob was requested from the registry."""
+    """A BlobStore of cache and registry for one image. `requested`: a blob was requested from the registry."""
 
     remote: Remote
     reference: Reference
     access: Access
-    asked: bool = False
+    requested: bool = False
     _manifest: tuple[Descriptor, bytes] | None = None
 
     def measured(self, tagged: Descriptor) -> Descriptor:
@@ -84,7 +84,7 @@ class RemoteBlobs:
         cache = self.remote.cache
         if cache is not None and cache.read(tagged) is not None:
             return tagged
-        self.asked = True
+        self.requested = True
         self._manifest = self.remote.registry.read_manifest(self.reference, tagged.digest, self.access)
         return self._manifest[0]
 
@@ -93,7 +93,7 @@ class RemoteBlobs:
         cache = self.remote.cache
         if cache is not None and descriptor.size <= limit and (data := cache.read(descriptor)) is not None:
             return data
-        self.asked = True
+        self.requested = True
         if descriptor.is_manifest:
             known, self._manifest = self._manifest, None
             if known is None or known[0] != descriptor:

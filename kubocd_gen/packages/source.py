@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
@@ -19,6 +20,10 @@ from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
 from kubocd_gen.packages.lock import Lock, Pin
 from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.processes.single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from kubocd_gen.model.package import Package
+    from kubocd_gen.oci.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class PackageSources:
         self._memory = LayerMemory()
         self._jobs = jobs  # threads
         self._answers: SingleFlight[PackageRequest, Fetched] = SingleFlight(keep=True)
+        self._read_images: SingleFlight[tuple[str, str], Package] = SingleFlight(keep=True)
 
     def fetch_all(self, requests: Iterable[PackageRequest]) -> dict[PackageRequest, Fetched]:
         """Return the outcome of each distinct request, in the order of the input."""
@@ -82,9 +88,19 @@ class PackageSources:
                 self.close()  # because leaving the pool waits for its threads
                 raise
 
+    def package(self, image: PackageImage, read: Callable[[PackageImage], Package]) -> Package:
+        """Return `read(image)`, which is called once per run for each image. Raises what `read` raises."""
+        return self._read_images.get((image.reference, image.digest), lambda: read(image))
+
     def warnings(self) -> tuple[Problem, ...]:
         """Return the warnings of cache and registries."""
         return self._remote.warnings() if self._remote else ()
+
+    @property
+    def registry(self) -> Registry:
+        """The client of the registries, which `close` closes. Only sources with `remote` have one."""
+        assert self._remote is not None
+        return self._remote.registry
 
     def close(self) -> None:
         """Abort the running requests, so their threads end."""
@@ -147,7 +163,7 @@ class PackageSources:
                 hint=f"pin it again: kcd-gen lock --update {reference}",
             )
         # Only if the registry was contacted anyway: a build that finds everything locally makes no requests.
-        if remote is not None and remote.asked and self._remote is not None:
+        if remote is not None and remote.requested and self._remote is not None:
             warnings += self._moved_meanwhile(self._remote, request, pin)
         return image
 
@@ -155,6 +171,8 @@ class PackageSources:
         reference = request.reference
         try:
             now = remote.resolve(reference, request.access)
+        except BudgetExceededError:
+            raise
         except ProblemsError as error:  # the build has the locked image, and does not need the tag
             if error.problem.code != "missing-package":
                 return []

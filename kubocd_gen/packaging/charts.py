@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
+import itertools
 from pathlib import Path
 from urllib.parse import SplitResult
 
 from kubocd_gen.archives.chart import Chart, read_chart
 from kubocd_gen.budget.limits import LIMITS, Limits
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.network.settings import Network
 from kubocd_gen.network.transport import Transport
@@ -19,6 +20,7 @@ from kubocd_gen.packaging.directory import Packed, Packer, Tree, chart_files, ev
 from kubocd_gen.packaging.git import Git, GitTree
 from kubocd_gen.packaging.helm_repository import Credentials, HelmRepositories
 from kubocd_gen.packaging.manifest_file import ChartSource, GitChart, HelmRepositoryChart, RegistryChart
+from kubocd_gen.processes.children import scratch
 from kubocd_gen.processes.single_flight import SingleFlight
 
 CHART_CONFIG_TYPE = "application/vnd.cncf.helm.config.v1+json"
@@ -36,15 +38,18 @@ class Charts:
         registry: Registry,
         credentials: Credentials,
         helm: Path,
-        scratch: Path,
+        directory: Path,
     ) -> None:
         self._network = network
         self._registry = registry
         self._credentials = credentials
         self._helm = helm
-        self._scratch = scratch
+        self._scratch = directory
+        self._numbers = itertools.count()
         self._git = Git(network, credentials)
-        self._repositories = HelmRepositories(transport, credentials, self._from_registry, network.limits)
+        self._repositories = HelmRepositories(
+            transport, credentials, self._from_registry, network.limits, network.budget
+        )
         self._packed: SingleFlight[ChartSource, Packed] = SingleFlight(keep=True)
         self._commits: SingleFlight[tuple[str, str], GitTree] = SingleFlight(keep=True)
 
@@ -56,7 +61,7 @@ class Charts:
         if isinstance(source, HelmRepositoryChart):
             return Packed(self._repositories.fetch(source))
         if isinstance(source, RegistryChart):
-            return Packed(fetch_from_registry(source, self._registry, self._network.limits))
+            return Packed(fetch_from_registry(source, self._registry, self._network.limits, self._network.budget))
         tree: Tree
         if isinstance(source, GitChart):
             tree = self._commits.get((source.url, source.ref), lambda: self._commit(source))
@@ -65,19 +70,20 @@ class Charts:
         else:
             tree, path = local_tree(source)
             keep, describe = everything, f"the chart {source.path}"
-        with tempfile.TemporaryDirectory(dir=self._scratch) as directory:  # noqa: TID251 - in a scratch directory
-            packer = Packer(self._helm, self._network, self._credentials, tree, Path(directory), describe)
+        with scratch("kcd-gen-chart-") as directory:
+            packer = Packer(self._helm, self._network, self._credentials, tree, directory, describe)
             return packer.pack(path, keep)
 
     def _commit(self, source: GitChart) -> GitTree:
-        return self._git.fetch(source, Path(tempfile.mkdtemp(dir=self._scratch)) / "store")
+        return self._git.fetch(source, self._scratch / f"store-{next(self._numbers)}")
 
     def _from_registry(self, reference: str) -> Chart:
-        return fetch_from_registry(RegistryChart(parse_reference(reference)), self._registry, self._network.limits)
+        source = RegistryChart(parse_reference(reference))
+        return fetch_from_registry(source, self._registry, self._network.limits, self._network.budget)
 
 
-def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, scratch: Path) -> Charts:
-    """Return the charts of a run, with the credentials of its registries; `scratch` is an empty working directory."""
+def open_charts(network: Network, transport: Transport, registry: Registry, helm: Path, directory: Path) -> Charts:
+    """Return the charts of a run, with the credentials of its registries; `directory` is empty, for temporary files."""
 
     def credentials(url: SplitResult) -> tuple[str, str] | None:
         if url.scheme == "oci":
@@ -86,10 +92,12 @@ def open_charts(network: Network, transport: Transport, registry: Registry, helm
             found = registry.store.find(url.netloc, scheme=url.scheme)
         return (found.user, found.secret) if found and found.secret else None
 
-    return Charts(network, transport, registry, credentials, helm, scratch)
+    return Charts(network, transport, registry, credentials, helm, directory)
 
 
-def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limits = LIMITS) -> Chart:
+def fetch_from_registry(
+    source: RegistryChart, registry: Registry, limits: Limits = LIMITS, budget: Budget | None = None
+) -> Chart:
     """Fetch the chart; its archive is not changed, and a provenance file is ignored.
 
     Raises ProblemsError: `bad-chart` if the image is not a Helm chart, and the errors of the registry.
@@ -113,4 +121,4 @@ def fetch_from_registry(source: RegistryChart, registry: Registry, limits: Limit
         message = f"{reference} must have exactly one chart layer, not {len(contents)}"
         raise ProblemsError.of("bad-chart", message)
     archive = registry.read_blob(reference, contents[0], access, limit=limits.layer)
-    return read_chart(archive, describe=f"the chart {reference}", limits=limits)
+    return read_chart(archive, describe=f"the chart {reference}", limits=limits, budget=budget)

@@ -6,13 +6,15 @@ nothing is written to the user's directories.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import posixpath
 import re
 import stat
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +23,7 @@ from urllib.parse import SplitResult, urlsplit
 from kubocd_gen.archives.chart import Chart, read_metadata, repacked
 from kubocd_gen.archives.chart_members import is_plain_path
 from kubocd_gen.budget.limits import Limits, setting, worded
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
 from kubocd_gen.helm.process import Run, run_helm
 from kubocd_gen.kube_yaml.reader import first_document
@@ -29,6 +32,7 @@ from kubocd_gen.packaging.helm_repository import Credentials
 from kubocd_gen.packaging.manifest_file import LocalChart
 
 SYMLINK = 100  # the number of entries that a symlink counts for, because it can repeat a whole directory
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DEEPEST = 64  # nested directories, as in a chart archive
 Keep = Callable[[str], bool]
 """Return whether a file belongs to the chart, by its path relative to the chart's directory."""
@@ -55,7 +59,7 @@ class Tree(Protocol):
         """Copy the directory `path` to `target`, which does not exist, and follow symlinks. Raises ProblemsError."""
 
 
-class Budget:
+class DirectoryBudget:
     """What is left of the limits for a chart's directory."""
 
     def __init__(self, describe: str, limits: Limits) -> None:
@@ -93,6 +97,16 @@ def contains(describe: str, name: str, what: str, hint: str | None = None) -> Pr
     return ProblemsError.of("bad-chart", f"{describe} contains {shown(name)}, {what}", hint=hint)
 
 
+@contextmanager
+def writing(describe: str, name: str) -> Iterator[None]:
+    """Raise ProblemsError `bad-chart` if the block cannot write a copy of the file or directory `name`."""
+    try:
+        yield
+    except OSError as error:
+        hint = "free disk space, or set TMPDIR to another directory" if error.errno in _FULL else None
+        raise contains(describe, name, f"which cannot be copied: {error.strerror}", hint) from None
+
+
 @dataclass(frozen=True, slots=True)
 class LocalTree:
     """Directories on disk. Symlinks can lead to any path below the `roots`, and nowhere else."""
@@ -109,19 +123,20 @@ class LocalTree:
         try:
             self._check_symlink(directory, path)  # its parents can be symlinks, too
             inside = replace(self, roots=(*self.roots, Path(os.path.realpath(directory))))
-            inside.copy_into(directory, target, "", keep, Budget(self.describe, limits), ())
+            inside.copy_into(directory, target, "", keep, DirectoryBudget(self.describe, limits), ())
         except OSError as error:
             what = f"cannot read {self.describe}: {error.strerror} ({error.filename})"
             raise ProblemsError.of("missing-chart", what) from error
 
     def copy_into(
-        self, directory: Path, target: Path, prefix: str, keep: Keep, budget: Budget, above: tuple[str, ...]
+        self, directory: Path, target: Path, prefix: str, keep: Keep, budget: DirectoryBudget, above: tuple[str, ...]
     ) -> None:
         """Copy one directory recursively; `above` are its parents in the tree, with symlinks resolved."""
         real = os.path.realpath(directory)
         if real in above:
             raise contains(self.describe, prefix, "a symlink to its own parent")
-        target.mkdir(parents=True, exist_ok=True)
+        with writing(self.describe, prefix or "."):
+            target.mkdir(parents=True, exist_ok=True)
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         budget.look(len(entries), len(above))
@@ -139,7 +154,7 @@ class LocalTree:
             elif keep(name):
                 self._copy_file(Path(entry.path), target / entry.name, name, budget)
 
-    def _copy_file(self, source: Path, target: Path, name: str, budget: Budget) -> None:
+    def _copy_file(self, source: Path, target: Path, name: str, budget: DirectoryBudget) -> None:
         # Without O_NONBLOCK, opening a FIFO would wait for a writer.
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
@@ -147,7 +162,9 @@ class LocalTree:
             if not stat.S_ISREG(status.st_mode):
                 raise contains(self.describe, name, "which is not a regular file")
             budget.take(status.st_size)
-            target.write_bytes(file.read(status.st_size))  # not more, even if the file is growing
+            data = file.read(status.st_size)  # not more, even if the file is growing
+        with writing(self.describe, name):
+            target.write_bytes(data)
 
     def _check_symlink(self, path: Path, name: str) -> None:
         real = Path(os.path.realpath(path))
@@ -220,7 +237,9 @@ class Packer:
         if run.stopped or run.returncode or len(archives) != 1:
             message = run.summary.replace(str(target), path)
             raise ProblemsError.of("bad-chart", f"helm cannot package {self.describe}: {message}")
-        chart = repacked(archives[0].read_bytes(), describe=self.describe, limits=self.network.limits)
+        chart = repacked(
+            archives[0].read_bytes(), describe=self.describe, limits=self.network.limits, budget=self.network.budget
+        )
         return Packed(chart, tuple(self.warnings))
 
     def copy_of(self, path: str) -> Path:
@@ -235,7 +254,7 @@ class Packer:
             what = f"{self.describe} has more than {_DEEPEST_DEPENDENCIES} levels of file:// dependencies"
             raise ProblemsError.of("bad-chart", what)
         self.tree.copy(path, target, keep, self.network.limits)
-        dependencies = _dependencies(target, self.describe)
+        dependencies = _dependencies(target, self.describe, self.network.budget)
         missing = [one for one in dependencies if not _has(target, str(one.get("name")))]
         if not missing:
             return
@@ -322,14 +341,15 @@ class Packer:
         return run_helm(self.helm, arguments, self._home(), timeout, variables=variables)
 
 
-def _dependencies(chart: Path, describe: str) -> list[Mapping[str, Any]]:
+def _dependencies(chart: Path, describe: str, budget: Budget) -> list[Mapping[str, Any]]:
     """Return the dependencies in the chart's Chart.yaml and, for apiVersion v1, in requirements.yaml."""
     text = (chart / "Chart.yaml").read_bytes() if (chart / "Chart.yaml").is_file() else None
-    _, _, metadata = read_metadata(text, describe=describe)
+    _, _, metadata = read_metadata(text, describe=describe, budget=budget)
     found = list(metadata.get("dependencies") or ())
     requirements = chart / "requirements.yaml"
     if metadata.get("apiVersion") != "v2" and requirements.is_file():
-        value = first_document(requirements.read_text("utf-8", "replace"), "requirements.yaml").value
+        listing = requirements.read_text("utf-8", "replace")
+        value = first_document(listing, "requirements.yaml", budget=budget).value
         listed = value.get("dependencies") if isinstance(value, dict) else None
         found += [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)]
     return found

@@ -10,6 +10,7 @@ import base64
 import os
 import posixpath
 import re
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from kubocd_gen.network.origins import origin
 from kubocd_gen.network.settings import Network, NetworkError
 from kubocd_gen.oci.credentials import variable
-from kubocd_gen.packaging.directory import SYMLINK, Budget, Keep, contains
+from kubocd_gen.packaging.directory import SYMLINK, DirectoryBudget, Keep, contains, writing
 from kubocd_gen.packaging.helm_repository import Credentials
 from kubocd_gen.packaging.manifest_file import GitChart
 
@@ -46,7 +47,7 @@ class GitTree:
 
         Raises ProblemsError: `missing-chart` or `bad-chart`.
         """
-        budget = Budget(f"{path or '.'} of {self.describe}", limits)
+        budget = DirectoryBudget(f"{path or '.'} of {self.describe}", limits)
         try:
             with Objects(self.store, for_own_store()) as objects:
                 _Copy(self.describe, CommitTree(objects, f"{COMMIT}^{{tree}}"), keep, budget).take(path, target)
@@ -61,7 +62,7 @@ class _Copy:
     describe: str
     tree: CommitTree
     keep: Keep
-    budget: Budget
+    budget: DirectoryBudget
     wanted: list[tuple[Path, str, Entry]] = field(default_factory=list)
 
     def take(self, path: str, target: Path) -> None:
@@ -103,9 +104,10 @@ class _Copy:
         if blob is None:
             raise UnreadableObjectError(f"lacks the content of {shown(name)}")
         self.budget.take(blob.size, files=0)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            file.writelines(blob.pieces)
+        with writing(self.describe, name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                file.writelines(blob.pieces)
 
     def _real(self, path: str, name: str) -> str:
         """Return `path` with all symlinks resolved. Raises ProblemsError if it leaves the repository."""
@@ -124,6 +126,7 @@ class Git:
     credentials: Credentials
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     begun: float | None = None  # when the first fetch started, by time.monotonic()
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, source: GitChart, store: Path) -> GitTree:
         """Fetch the commit of a branch or tag into the new object store `store`. Raises ProblemsError."""
@@ -160,13 +163,15 @@ class Git:
 
     def _left(self) -> float:
         """Return the seconds that the run has left for transfers. Raises BudgetExceededError if there are none."""
-        now = time.monotonic()
-        if self.begun is None:
-            self.begun = now
+        with self._lock:
+            now = time.monotonic()
+            if self.begun is None:
+                self.begun = now
+            begun = self.begun
         limit = self.network.budget.limits.of("network-time")
-        if now - self.begun > limit:
+        if now - begun > limit:
             raise BudgetExceededError("network-time", limit)
-        return max(1.0, limit - (now - self.begun))
+        return max(1.0, limit - (now - begun))
 
     def _login(self, url: str) -> str | None:
         """Return the Authorization header for a URL, or None if no credentials can be sent."""

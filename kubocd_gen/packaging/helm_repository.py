@@ -15,6 +15,7 @@ import yaml
 
 from kubocd_gen.archives.chart import Chart, is_version, read_chart, same_version
 from kubocd_gen.budget.limits import Limits, over_limit
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError, nearest, shown
 from kubocd_gen.kube_yaml.parser import too_deep
 from kubocd_gen.network.exchange import AnswerTooLargeError
@@ -42,12 +43,18 @@ class HelmRepositories:
     """The Helm repositories of a run; each index is downloaded once."""
 
     def __init__(
-        self, transport: Transport, credentials: Credentials, from_registry: FetchFromRegistry, limits: Limits
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        from_registry: FetchFromRegistry,
+        limits: Limits,
+        budget: Budget,
     ) -> None:
         self._transport = transport
         self._credentials = credentials
         self._from_registry = from_registry
         self._limits = limits
+        self._budget = budget
         self._indexes: SingleFlight[str, bytes] = SingleFlight(keep=True)
 
     def fetch(self, source: HelmRepositoryChart) -> Chart:
@@ -83,7 +90,7 @@ class HelmRepositories:
                     f"{describe} has the digest {actual}, but the repository's index has {entry.digest}",
                     hint="report this to the maintainers of the repository",
                 )
-            chart = read_chart(archive, describe=describe, limits=self._limits)
+            chart = read_chart(archive, describe=describe, limits=self._limits, budget=self._budget)
         if chart.name != source.chart or not same_version(chart.version, source.version):
             message = f"{describe} contains another chart: {shown(chart.label)}"
             raise ProblemsError.of("bad-chart", message)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
+from kubocd_gen.compiler.flux_objects import sorted_maps
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.model.package import Package
@@ -224,19 +225,10 @@ def groomed(authored: Authored) -> dict[str, Any]:
     ]
     lists = {name: fields.get(name) or [] for name in ("roles", "dependencies")}
     filled = {"type": "Package", "protected": package.protected, "schema": schemas, "modules": modules}
-    result: dict[str, Any] = _sorted({**_given(fields), **filled, **lists})
+    result: dict[str, Any] = sorted_maps({**_given(fields), **filled, **lists})
     return result
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields without empty values, which Go's `omitempty` drops."""
     return {key: value for key, value in fields.items() if value not in (None, "", {}, [])}
-
-
-def _sorted(value: Any) -> Any:
-    """Return `value` with the keys of all maps sorted."""
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
-    return value

@@ -235,7 +235,10 @@ def _vendor(
         limit = limits.manifest if descriptor.is_manifest else limits.layer
         try:
             layout.read_blob(descriptor, limit=limit)
-        except ProblemsError:  # missing or damaged: replace it
+        except ProblemsError as error:
+            if error.problem.code != "corrupt-blob":
+                raise
+            # missing or damaged: replace it
             writer.put_blob(blobs.read_blob(descriptor, limit=limit), descriptor.media_type)
             return True
         return False

@@ -70,7 +70,7 @@ def find_packages(
     fetched = packages.fetch_all(named)
     read: dict[PackageRequest, Package | ProblemsError] = {}
     for request, release in named.items():
-        read[request] = package = _read(fetched[request].package, budget)
+        read[request] = package = _read(fetched[request].package, packages, budget)
         # Problems are shared between clusters, so they have no position yet. Finding it parses the Release again.
         if isinstance(package, ProblemsError):
             read[request] = package.at(release.position("spec", "package", "tag"))
@@ -114,11 +114,13 @@ def _access(fields: Mapping[str, Any]) -> Access:
     )
 
 
-def _read(image: PackageImage | ProblemsError, budget: Budget | None) -> Package | ProblemsError:
+def _read(
+    image: PackageImage | ProblemsError, packages: PackageSources, budget: Budget | None
+) -> Package | ProblemsError:
     if isinstance(image, ProblemsError):
         return image
     try:
-        return read_package(image, budget)
+        return packages.package(image, partial(read_package, budget=budget))
     except ProblemsError as errors:
         return errors
 
@@ -129,7 +131,7 @@ def _report_unnamed(resources: ClusterResources, trees: ContextTrees, problems: 
     The API server rejects malformed ones, so they are errors. It accepts those without variables or with missing
     parents, so these are warnings.
     """
-    known = {(one.code, one.position) for one in problems}
+    known = {(one.code, one.position) for one in problems.unordered()}
     for ref in sorted({*resources.broken_contexts, *(context.ref for context in resources.contexts)}):
         report = problems.error if ref in resources.broken_contexts else problems.warning
         try:

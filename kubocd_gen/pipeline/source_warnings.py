@@ -17,7 +17,7 @@ from kubocd_gen.compiler.secret_shapes import is_login, is_placeholder, is_plain
 from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, Problems
-from kubocd_gen.diagnostics.wording import Path, dotted
+from kubocd_gen.diagnostics.wording import KeyPath, dotted
 from kubocd_gen.kube_yaml.parser import position_at
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package
@@ -80,7 +80,9 @@ def _unused(resources: ClusterResources, settings: Settings) -> Iterator[Context
 class _Search:
     left: int = _MOST
 
-    def paths(self, value: Any, path: Path = (), *, name: str = "", below: str = "", depth: int = 0) -> Iterator[Path]:
+    def paths(
+        self, value: Any, path: KeyPath = (), *, name: str = "", below: str = "", depth: int = 0
+    ) -> Iterator[KeyPath]:
         """Yield the paths of literal secrets. `below` is the secret-like name of an ancestor that applies to `value`.
 
         The name applies to the items of a list, and in a map to keys such as `value`: most other keys tell where the

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.budget.spending import Budget
 from kubocd_gen.compiler.flux_objects import SUBSTITUTE, helm_release, keeping_variables, typed_spec
 from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
@@ -69,7 +70,7 @@ def written_path(release: Release) -> str:
     return f"flux/{release.namespace}/{release.name}.yaml"
 
 
-def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Document, ...]:
+def kept_helm_releases(data: bytes, path: str, release: Release, budget: Budget | None = None) -> tuple[Document, ...]:
     """Return the HelmReleases in `data`, the written file of a suspended Release.
 
     The Release's OCIRepository and HelmRepository are skipped because they are compiled. Raises ProblemsError
@@ -84,7 +85,7 @@ def kept_helm_releases(data: bytes, path: str, release: Release) -> tuple[Docume
         raise _refused(release, "the file is not UTF-8", Position(path, line)) from None
     found: dict[tuple[str, str], Document] = {}
     try:
-        for number, document in enumerate(read_documents(text, path)):
+        for number, document in enumerate(read_documents(text, path, budget=budget)):
             if problem := document.error or next((fault.error for fault in document.faults), None):
                 raise _refused(release, problem.problem.message, problem.problem.position)
             try:
@@ -198,13 +199,14 @@ class Written:
 
     `read` returns the content of a file of the output, or None if it does not exist. `name` returns the name of a file
     in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown. `fetch` gets
-    files of a revision in one request, if a partial clone lacks them.
+    files of a revision in one request, if a partial clone lacks them. Values in the files are counted against `budget`.
     """
 
     read: Callable[[str], bytes | None]
     name: Callable[[str], str]
     moving: frozenset[str] = frozenset()
     fetch: Callable[[Iterable[str]], None] = lambda _: None
+    budget: Budget | None = None
 
     def prepare(self, releases: Iterable[Release]) -> None:
         """Get the files of these Releases, if they have to be fetched."""
@@ -214,21 +216,21 @@ class Written:
         """Return the written HelmReleases, None if there is no file. Raises ProblemsError `suspended-output`."""
         path = written_path(release)
         data = self.read(path)
-        return None if data is None else kept_helm_releases(data, self.name(path), release)
+        return None if data is None else kept_helm_releases(data, self.name(path), release, self.budget)
 
     def recorded_helm_releases(self, release: Release) -> tuple[Document, ...]:
         """Return the written HelmReleases after verifying the file's digest; nothing if there is no file."""
         record, path = record_path(release.namespace, release.name), written_path(release)
         data = self.read(path)  # once, because the file that is verified must be the one that is kept
-        found = () if data is None else kept_helm_releases(data, self.name(path), release)
+        found = () if data is None else kept_helm_releases(data, self.name(path), release, self.budget)
         if path not in self.moving:
             digest = parse_record(record, self.read(record) or b"").get(path)
             check_record(data, digest, self.name(path), release)
         return found
 
 
-def on_disk(root: Path, relative_to: Path) -> Written:
-    """Return the output in `root` on disk."""
+def on_disk(root: Path, project: Project) -> Written:
+    """Return the output in `root`, of a cluster of the project, on disk."""
     tree = Tree(root)
 
     def read(path: str) -> bytes | None:
@@ -237,10 +239,15 @@ def on_disk(root: Path, relative_to: Path) -> Written:
             return None
         return tree.read(path) if status.st_size <= MAX_BYTES else bytes(MAX_BYTES + 1)
 
-    return Written(read, lambda path: display_path(root / path, relative_to), interrupted_paths(root))
+    return Written(
+        read,
+        lambda path: display_path(root / path, project.root),
+        interrupted_paths(root),
+        budget=project.budget,
+    )
 
 
-def in_revision(checkout: Checkout, directory: str) -> Written:
+def in_revision(checkout: Checkout, directory: str, budget: Budget) -> Written:
     """Return the output in `directory`, relative to the repository's root, of a Git revision."""
     prefix = f"{directory}/" if directory not in ("", ".") else ""
 
@@ -251,6 +258,7 @@ def in_revision(checkout: Checkout, directory: str) -> Written:
         read,
         lambda path: f"{checkout.tree.revision.name}:{prefix}{path}",
         fetch=lambda paths: checkout.fetch(f"{prefix}{path}" for path in paths),
+        budget=budget,
     )
 
 
@@ -263,7 +271,7 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
     if not suspended:
         return {}
     root = compilation.cluster.output
-    written = on_disk(root, project.root)
+    written = on_disk(root, project)
     taken = {
         (one.release.namespace, document["metadata"]["name"]): one.release
         for one in compilation.releases
@@ -288,18 +296,21 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
 def _at_base(root: Path, project: Project, problems: Problems, close: ExitStack) -> Written | None:
     """Return the output in `root` as of the revision where the current branch started; `close` ends its reading.
 
-    Returns None, with a note, if there is no repository, no commit, or the clone is too shallow. Raises ProblemsError
-    if Git fails otherwise.
+    Returns None, with a note, if there is no Git, no repository, no commit, or the clone is too shallow. Raises
+    ProblemsError if Git fails otherwise.
     """
     try:
         existing = next(path for path in (root, *root.absolute().parents) if path.is_dir())
         repository = find_repository(existing, offline=project.offline)
-        directory = Path(os.path.realpath(root)).relative_to(repository.top).as_posix()
+        output = Path(os.path.realpath(root))
+        if not output.is_relative_to(repository.top):  # through a symlink, which is an error when it is planned
+            raise ProblemsError.of("no-repository", "the output is outside the repository")
+        directory = output.relative_to(repository.top).as_posix()
         if repository.ignored_by(f"{directory}/{KUSTOMIZATION}"):
             raise ProblemsError.of("no-repository", "Git ignores the output")
         nothing = Path(os.devnull)  # no file of the revision is checked out
         revision = open_revision(repository, repository.base(), nothing, project.budget)
-        return in_revision(close.enter_context(revision), directory)
+        return in_revision(close.enter_context(revision), directory, project.budget)
     except ProblemsError as error:
         if error.problem.code not in _NO_BASE:
             raise

@@ -186,8 +186,8 @@ def _unchanged(path: Path, root: Path) -> list[ScaffoldFile]:
 
 
 def _rendered(name: str, directory: str, **variables: Any) -> str:
-    template = scaffolds("init").get_template(f"{name}.yaml.j2")
-    return template.render(directory=directory, project=PROJECT_FILE, lock=LOCK_FILE, **variables)
+    scaffold = scaffolds("init").get_template(f"{name}.yaml.j2")
+    return scaffold.render(directory=directory, project=PROJECT_FILE, lock=LOCK_FILE, **variables)
 
 
 def _with_item(path: Path, root: Path, key: str, item: str, heading: str) -> ScaffoldFile | Addition:

@@ -38,12 +38,12 @@ def with_lines(text: str | None, lines: Sequence[str], heading: str) -> str:
 
     They are appended, because the last line that matches a path takes precedence.
     """
-    present = {line.rstrip() for line in (text or "").splitlines()}
-    missing = [line for line in lines if line not in present]
+    existing = {line.rstrip() for line in (text or "").splitlines()}
+    missing = [line for line in lines if line not in existing]
     if not missing:
         return text or ""
     parts = [text.rstrip("\n"), ""] if text and text.strip() else []
-    headings = [] if heading in present else [heading]
+    headings = [] if heading in existing else [heading]
     if not headings:
         parts = parts[:1]
     return "\n".join([*parts, *headings, *missing]) + "\n"

@@ -14,7 +14,7 @@ from urllib.parse import urldefrag, urljoin
 
 from kubocd_gen.budget.spending import Meter
 from kubocd_gen.diagnostics.problems import nearest
-from kubocd_gen.diagnostics.wording import Path, comparable, described, known_names, quoted, type_name
+from kubocd_gen.diagnostics.wording import KeyPath, comparable, described, known_names, quoted, type_name
 from kubocd_gen.schema.go_formats import FORMATS, PatternError, compile_pattern
 from kubocd_gen.schema.references import Schema, endless, find_anchors, identifier, target
 from kubocd_gen.schema.short_form import DEEPEST, INVALID
@@ -61,14 +61,14 @@ class _Compiler:
     problems: list[Violation]
     spend: Meter
     compiled: dict[int, Schema] = field(default_factory=dict)  # by the identity of the raw schema
-    wanted: dict[str, Path] = field(default_factory=dict)  # absolute `$ref` → path of its first use
+    wanted: dict[str, KeyPath] = field(default_factory=dict)  # absolute `$ref` → path of its first use
     pending: list[str] = field(default_factory=list)
     references: dict[str, Schema] = field(default_factory=dict)
 
-    def wrong(self, path: Path, message: str, hint: str | None = None) -> None:
+    def wrong(self, path: KeyPath, message: str, hint: str | None = None) -> None:
         self.problems.append(Violation(path, message, INVALID, hint))
 
-    def node(self, raw: Any, path: Path, base: str) -> Schema:
+    def node(self, raw: Any, path: KeyPath, base: str) -> Schema:
         """Return the compiled schema of one node; `base` is the base URI of its references."""
         self.spend(1 + len(base) // _ADDRESS)
         if isinstance(raw, bool) and self.draft >= 6:
@@ -101,13 +101,13 @@ class _Compiler:
             self.exclusive(raw, schema, bound, path)
         return schema
 
-    def check_identifier(self, raw: Mapping[str, Any], path: Path) -> None:
+    def check_identifier(self, raw: Mapping[str, Any], path: KeyPath) -> None:
         old = self.draft == 4 or (self.draft == _HYBRID and "id" in raw)
         keyword = "id" if old else "$id"
         if not isinstance(raw.get(keyword, ""), str):
             self.wrong((*path, keyword), f"must be a string, not {described(raw[keyword])}")
 
-    def reference(self, reference: Any, path: Path, base: str) -> Schema:
+    def reference(self, reference: Any, path: KeyPath, base: str) -> Schema:
         if not isinstance(reference, str):
             self.wrong(path, f"must be a string, not {described(reference)}")
             return {}
@@ -132,7 +132,7 @@ class _Compiler:
                 known = self.compiled.get(id(raw))
                 self.references[absolute] = self.node(raw, path, base) if known is None else known
 
-    def exclusive(self, raw: Mapping[str, Any], schema: dict[str, Any], bound: str, path: Path) -> None:
+    def exclusive(self, raw: Mapping[str, Any], schema: dict[str, Any], bound: str, path: KeyPath) -> None:
         """Read an exclusive bound, which is `true` next to `minimum` in draft 4 and a number in later drafts."""
         keyword = f"exclusive{bound.capitalize()}"
         if keyword not in raw:
@@ -151,34 +151,34 @@ class _Compiler:
 
 
 # A reader checks the value of a keyword and returns its compiled form, or `_NOTHING` if validation does not need it.
-Reader = Callable[[_Compiler, Any, Path, str], Any]
+Reader = Callable[[_Compiler, Any, KeyPath, str], Any]
 _NOTHING = object()
 
 
-def _kept(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _kept(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     return value
 
 
-def _remark(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _remark(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, str):
         compiler.wrong(path, f"must be a string, not {described(value)}")
     return value if path[-1] in ("title", "description") else _NOTHING
 
 
-def _format(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _format(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, str):
         compiler.wrong(path, f"must be a string, not {described(value)}")
         return _NOTHING
     return value if value in FORMATS else _NOTHING
 
 
-def _flag(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _flag(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, bool):
         compiler.wrong(path, f"must be true or false, not {described(value)}")
     return True if value else _NOTHING
 
 
-def _number(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _number(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if type_name(value) != "number":
         compiler.wrong(path, f"must be a number, not {described(value)}")
         return _NOTHING
@@ -187,7 +187,7 @@ def _number(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     return value
 
 
-def _count(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _count(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if type_name(value) != "number" or value != value // 1 or value >= 2**63:
         compiler.wrong(path, f"must be an integer, not {described(value)}")
         return _NOTHING
@@ -196,7 +196,7 @@ def _count(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     return int(value)
 
 
-def _type(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _type(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     names = value if isinstance(value, list) else [value]
     for index, name in enumerate(names):
         location = (*path, index) if isinstance(value, list) else path
@@ -210,7 +210,7 @@ def _type(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     return names or _NOTHING
 
 
-def _pattern(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _pattern(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, str):
         compiler.wrong(path, f"must be a string, not {described(value)}")
         return _NOTHING
@@ -223,7 +223,7 @@ def _pattern(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     return value
 
 
-def _names(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _names(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, list):
         hint = "in JSON Schema, list the names in 'required' next to 'properties'" if path[-1] == "required" else None
         compiler.wrong(path, f"must be a list of names, not {described(value)}", hint)
@@ -240,7 +240,7 @@ def _names(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     return value
 
 
-def _enum(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _enum(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, list):
         compiler.wrong(path, f"must be a list of values, not {described(value)}")
         return _NOTHING
@@ -254,22 +254,22 @@ def _enum(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     return value or _NOTHING  # gojsonschema ignores an empty list
 
 
-def _schema(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _schema(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     return compiler.node(value, path, base)
 
 
-def _schema_or_flag(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _schema_or_flag(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     return value if isinstance(value, bool) else compiler.node(value, path, base)  # a boolean also in draft 4
 
 
-def _schemas(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _schemas(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, list):
         compiler.wrong(path, f"must be a list of schemas, not {described(value)}")
         return _NOTHING
     return [compiler.node(item, (*path, index), base) for index, item in enumerate(value)] or _NOTHING
 
 
-def _schema_map(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _schema_map(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, dict):
         compiler.wrong(path, f"must be a map of schemas, not {described(value)}")
         return _NOTHING
@@ -278,17 +278,17 @@ def _schema_map(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
     return _NOTHING if path[-1] == "definitions" else schemas
 
 
-def _pattern_map(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _pattern_map(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     for pattern in value if isinstance(value, dict) else ():
         _pattern(compiler, pattern, (*path, pattern), base)
     return _schema_map(compiler, value, path, base)
 
 
-def _items(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _items(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     return (_schemas if isinstance(value, list) else _schema)(compiler, value, path, base)
 
 
-def _dependencies(compiler: _Compiler, value: Any, path: Path, base: str) -> Any:
+def _dependencies(compiler: _Compiler, value: Any, path: KeyPath, base: str) -> Any:
     if not isinstance(value, dict):
         compiler.wrong(path, f"must be a map, not {described(value)}")
         return _NOTHING

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import nearest
-from kubocd_gen.diagnostics.wording import Path, described, known_names, quoted
+from kubocd_gen.diagnostics.wording import KeyPath, described, known_names, quoted
 from kubocd_gen.schema.structural import Violation
 
 INVALID = "invalid-package-schema"
@@ -44,7 +44,7 @@ def translate(raw: Mapping[str, Any], *, open_maps: bool, problems: list[Violati
     return schema
 
 
-def _node(raw: Any, path: Path, open_maps: bool, problems: list[Violation]) -> tuple[dict[str, Any], bool]:
+def _node(raw: Any, path: KeyPath, open_maps: bool, problems: list[Violation]) -> tuple[dict[str, Any], bool]:
     """Return the translated node, and whether its parent requires it."""
     kind = _kind(raw, path, problems)
     if kind is None:
@@ -68,7 +68,7 @@ def _node(raw: Any, path: Path, open_maps: bool, problems: list[Violation]) -> t
 
 
 def _object(
-    raw: Mapping[str, Any], schema: dict[str, Any], path: Path, open_maps: bool, problems: list[Violation]
+    raw: Mapping[str, Any], schema: dict[str, Any], path: KeyPath, open_maps: bool, problems: list[Violation]
 ) -> None:
     additional = raw.get("additionalProperties", open_maps)
     if not isinstance(additional, bool):
@@ -87,7 +87,7 @@ def _object(
     schema.update(properties=translated, required=required, additionalProperties=additional)
 
 
-def _kind(raw: Any, path: Path, problems: list[Violation]) -> str | None:
+def _kind(raw: Any, path: KeyPath, problems: list[Violation]) -> str | None:
     """Return the type of the node, or None, with a problem, if it has no valid type."""
     if not isinstance(raw, dict):
         _wrong(path, "a map", raw, problems)
@@ -107,11 +107,11 @@ def _kind(raw: Any, path: Path, problems: list[Violation]) -> str | None:
     return None
 
 
-def _unknown_keyword(keyword: str, kind: str, path: Path) -> Violation:
+def _unknown_keyword(keyword: str, kind: str, path: KeyPath) -> Violation:
     hint = nearest("did you mean '{}'?", keyword, _KEYWORDS[kind]) or _STANDARD_HINT
     article = "an" if kind[0] in "aio" else "a"
     return Violation((*path, keyword), f"is not a keyword of {article} {kind} in KuboCD's short form", INVALID, hint)
 
 
-def _wrong(path: Path, wanted: str, value: Any, problems: list[Violation], hint: str | None = None) -> None:
+def _wrong(path: KeyPath, wanted: str, value: Any, problems: list[Violation], hint: str | None = None) -> None:
     problems.append(Violation(path, f"must be {wanted}, not {described(value)}", INVALID, hint))

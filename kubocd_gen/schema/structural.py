@@ -19,7 +19,7 @@ from typing import Any, Literal
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, nearest
 from kubocd_gen.diagnostics.wording import (
     HINTED,
-    Path,
+    KeyPath,
     at_least,
     at_most,
     has_type,
@@ -44,7 +44,7 @@ class Violation:
     that follow the path: "spec.package.tag" + "is required".
     """
 
-    path: Path
+    path: KeyPath
     message: str
     code: str
     hint: str | None = None
@@ -138,7 +138,7 @@ def _spellings(names: tuple[str, ...]) -> dict[str, str]:
     return {name.casefold(): name for name in names}
 
 
-def _admitted(value: Any, schema: Schema, path: Path, options: _Options, found: list[Violation]) -> Any:
+def _admitted(value: Any, schema: Schema, path: KeyPath, options: _Options, found: list[Violation]) -> Any:
     if value is None and schema.get("nullable"):
         return None
     before = len(found)
@@ -166,7 +166,7 @@ def _admitted(value: Any, schema: Schema, path: Path, options: _Options, found: 
 
 
 def _admitted_map(
-    value: dict[str, Any], schema: Schema, path: Path, options: _Options, found: list[Violation]
+    value: dict[str, Any], schema: Schema, path: KeyPath, options: _Options, found: list[Violation]
 ) -> dict[str, Any]:
     properties: Mapping[str, Schema] = schema.get("properties", {})
     others = schema.get("additionalProperties")
@@ -194,7 +194,7 @@ def _admitted_map(
     return result
 
 
-def _shape_hint(schema: Schema, path: Path, value: Any, *, quote: bool) -> str | None:
+def _shape_hint(schema: Schema, path: KeyPath, value: Any, *, quote: bool) -> str | None:
     """Return a hint for a value that should be a list or a map, and for a duration without unit; None for any other."""
     if schema.get("type") == "array":
         items: Schema = schema.get("items", {})
@@ -218,7 +218,7 @@ _FORMER: Mapping[str, str] = {
 }
 
 
-def _unknown_field(path: Path, key: str, properties: Mapping[str, Schema], *, hinted: bool) -> Violation:
+def _unknown_field(path: KeyPath, key: str, properties: Mapping[str, Schema], *, hinted: bool) -> Violation:
     close = nearest("did you mean '{}'?", key, properties) if hinted else None
     hint = close or _FORMER.get(key) or known_names("known fields", properties, key if hinted else "")
     return Violation(path, "is not a known field", "unknown-field", hint)

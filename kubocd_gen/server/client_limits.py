@@ -10,6 +10,10 @@ import io
 import socket
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 SLOWEST = 4 * 1024  # bytes a second that a client must take
 
@@ -37,7 +41,7 @@ class Incoming(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Receive bytes. Raises TimeoutError after the deadline."""
         self._socket.settimeout(_left(self._end))
         return self._socket.recv_into(buffer)
@@ -56,7 +60,7 @@ class Outgoing(io.BufferedIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: ReadableBuffer) -> int:
         """Send all of `data`. Raises TimeoutError if the client is too slow."""
         if self._end is None:
             self._end = time.monotonic() + self._patience.answer

@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
         self.log: Log = lambda *_: None
         self.patience = patience or Patience()
         self._free = threading.Semaphore(most)
-        super().__init__(address[:2], _Handler)  # type: ignore[arg-type]
+        super().__init__((str(address[0]), port), _Handler)
 
     def server_bind(self) -> None:
         """Bind the socket without the library's reverse DNS lookup, which can take seconds."""
@@ -142,7 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif len(self.raw_requestline.split()) == 2:  # HTTP/0.9 has no head, but the library would wait for one
             self._send(plain(HTTPStatus.BAD_REQUEST))
         elif self.parse_request():  # otherwise `send_error` has sent the response
-            target = self.raw_requestline.decode("latin-1").split(" ")[1]  # the library merges slashes in `path`
+            # The library merges slashes in `path`, and also separates words by tabs.
+            target = f"{self.raw_requestline.decode('latin-1')} ".split(" ")[1]
             refused = self._refused(target)
             request = Request(self.command, target, {name.lower(): value for name, value in self.headers.items()})
             self._send(plain(refused) if refused else self.server.answer(request))

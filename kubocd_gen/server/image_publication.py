@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
@@ -66,8 +67,7 @@ class RegistryTarget:
     def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
         """Push layers, configs, manifests, index and tag in this order, so nobody can pull an incomplete image."""
         wanted: list[tuple[Descriptor, Write, bool]] = [
-            (one, lambda file, one=one: base.copy(one, file), True)  # type: ignore[misc]
-            for one in image.base_layers
+            (one, partial(base.copy, one), True) for one in image.base_layers
         ]
         wanted += [(layer.descriptor, layer.write_to, False) for layer in image.layers]
         pool = ThreadPoolExecutor(max(1, min(self.jobs, len(wanted))))
@@ -112,10 +112,7 @@ class LayoutTarget:
 
     def publish(self, image: ServerImage, base: BaseStore) -> list[Transfer]:
         """Write the blobs, then the name."""
-        wanted: list[tuple[Descriptor, Write]] = [
-            (one, lambda file, one=one: base.copy(one, file))  # type: ignore[misc]
-            for one in image.base_layers
-        ]
+        wanted: list[tuple[Descriptor, Write]] = [(one, partial(base.copy, one)) for one in image.base_layers]
         wanted += [(layer.descriptor, layer.write_to) for layer in image.layers]
         transfers = [
             Transfer(descriptor, "copied" if self.writer.take_blob(descriptor, write) else "there")

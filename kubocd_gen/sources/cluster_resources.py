@@ -14,7 +14,7 @@ from kubocd_gen.sources.documents import Sources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 
 KUBOCD_NAMESPACE = "kubocd"
-_LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")
+LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")
 
 Record = TypeVar("Record", Release, Context, Config)
 
@@ -179,7 +179,7 @@ def _unknown_kind(resource: Resource) -> Problem:
     if not resource.kind:
         return Problem("missing-field", "kind is required", position)
     hint = nearest("did you mean '{}'?", resource.kind.capitalize(), KUBOCD_KINDS)
-    if hint and resource.kind not in _LATER_KINDS:
+    if hint and resource.kind not in LATER_KINDS:
         return Problem("unknown-kind", f"unknown kind {quoted(resource.kind)}", position, hint)
     message = f"ignoring the kind {quoted(resource.kind)}, which KuboCD v0.3 does not have"
     return Problem("unknown-kind", message, position, "use Release, Context or Config", severity="warning")

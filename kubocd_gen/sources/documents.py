@@ -103,7 +103,7 @@ def read_resources(
     with timed(_log, f"read {', '.join(sources)}") as details:
         on_disk = [source for source in sources if source != STDIN]
         paths, unread, empty, charts = find_files(
-            on_disk, root, written, places, files=files, budget=budget, exclude=[*exclude]
+            on_disk, root, written, places, files=files, budget=budget, exclude=[*exclude], origin=origin
         )
         if not origin:  # a revision has no working tree; its files are complete
             unread += missing_sources(on_disk, root, empty_directories=empty, exclude=[*exclude])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Problem
-from kubocd_gen.diagnostics.wording import Path, dotted
+from kubocd_gen.diagnostics.wording import KeyPath, dotted
 from kubocd_gen.model.resources import Resource
 
 _ENCRYPTED = "ENC["
@@ -38,7 +38,7 @@ def encrypted(resource: Resource) -> Problem | None:
     return Problem("encrypted-source", message, resource.position(*path), _HINT)
 
 
-def _paths(value: Any, path: Path) -> Iterator[Path]:
+def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _paths(item, (*path, key))

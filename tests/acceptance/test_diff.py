@@ -18,7 +18,7 @@ from kubocd_gen.helm.engine import Helm
 from kubocd_gen.package_data import schema
 from kubocd_gen.pipeline import compile_cluster
 from tests.benchmarks.fleet import write_cluster
-from tests.support.charts import commit_all, git
+from tests.support.charts import commit_all, git, write_files
 from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
 
@@ -380,7 +380,6 @@ def test_symlinks_are_followed_only_inside_the_repository(web: Workspace) -> Non
     shared.mkdir(parents=True)
     (web.root / "sources/default-web.yaml").rename(shared / "web.yaml")
     (web.root / "sources/links").symlink_to("../shared")
-    (web.root / "sources/nowhere").symlink_to("gone")
     commit_all(web.root)
     assert diff(web).text == "exit 0\n"
     text = (shared / "web.yaml").read_text()
@@ -393,6 +392,18 @@ def test_symlinks_are_followed_only_inside_the_repository(web: Workspace) -> Non
         outcome = diff(web, "--ref", "HEAD")
         assert outcome.exit == 1
         assert "HEAD:sources/links: error[unreadable-revision]: " in outcome.err
+
+
+def test_a_symlink_to_a_directory_without_sources_is_not_broken_in_a_revision(web: Workspace) -> None:
+    write_files(web.root / "docs", {"notes.md": b"notes\n"})
+    (web.root / "sources/docs").symlink_to("../docs")
+    commit_all(web.root)
+    assert diff(web).text == "exit 0\n"
+    (web.root / "sources/docs").unlink()
+    (web.root / "sources/docs").symlink_to("../gone")
+    commit_all(web.root)
+    (web.root / "sources/docs").unlink()
+    assert ":sources/docs: error[unreadable-source]: " in diff(web).err
 
 
 def test_a_project_outside_of_git_is_an_error(workspace: Workspace) -> None:

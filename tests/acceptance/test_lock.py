@@ -8,12 +8,16 @@ import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.helm import process
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE
+from tests.support.charts import commit_all, git
 from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
 
@@ -192,6 +196,29 @@ def test_a_build_with_lock_and_vendor_layout_imports_no_client(web: Workspace) -
         "assert not {'requests', 'urllib3', 'oras', 'ssl'} & sys.modules.keys(), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=web.root, check=True)
+
+
+def test_diff_compares_helm_with_the_lock_like_build(web: Workspace) -> None:
+    git(web.root, "init", "--quiet", "--initial-branch=main")
+    commit_all(web.root)
+    flags = ("--source", "sources", "--vendor", "packages", "--offline")
+    assert kcd_gen("diff", *flags, "--locked", directory=web.root).text == "exit 0\n"
+    path = web.root / LOCK
+    path.write_text(re.sub("helm: .*", "helm: '3.0'", path.read_text()))
+    warned = kcd_gen("diff", *flags, directory=web.root)
+    assert (warned.exit, "warning[other-helm]: " in warned.err) == (0, True)
+    refused = kcd_gen("diff", *flags, "--locked", directory=web.root)
+    assert (refused.exit, "error[other-helm]: " in refused.err) == (1, True)
+
+
+def test_a_build_is_reported_even_if_the_version_of_helm_cannot_be_determined(web: Workspace) -> None:
+    failing = ProblemsError.of("helm-failed", "helm version failed")
+    with mock.patch.object(process, "helm_version", side_effect=failing):
+        outcome = web.build("--format", "json")
+    report = json.loads(outcome.out)
+    assert outcome.exit == 1
+    assert [one["code"] for one in report["diagnostics"]] == ["helm-failed"]
+    assert report["releases"]
 
 
 def test_vendor_creates_a_layout_that_a_build_can_use(web: Workspace) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from kubocd_gen.budget.spending import BudgetExceededError
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.pipeline import suspended
 from tests.support.charts import commit_all, git
 from tests.support.git_traps import RecordingGit
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen
@@ -207,6 +211,26 @@ def test_an_output_that_git_ignores_is_compared_with_its_inventory(web: Workspac
     assert outcome.exit == 0
     assert "Git ignores the output" in outcome.err
     assert run(web, "diff", "--exit-code").exit == 0
+
+
+@pytest.mark.parametrize("error", [ProblemsError.of("git-failed", "Git failed"), BudgetExceededError("cpu-time", 1)])
+def test_an_error_of_the_comparison_is_not_reduced_to_a_note(web: Workspace, error: ProblemsError) -> None:
+    with mock.patch.object(suspended, "find_repository", side_effect=error):
+        outcome = run(web, "build", "--check")
+    assert outcome.exit == 1
+    assert f"error[{error.problem.code}]: " in outcome.err
+
+
+def test_an_output_that_is_a_broken_symlink_out_of_the_repository_is_refused(web: Workspace, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    checkout = Workspace(tmp_path / "checkout")
+    for name in ("kcd-gen.yaml", "sources", "packages", "output", ".git"):
+        checkout.root.mkdir(exist_ok=True)
+        (web.root / name).rename(checkout.root / name)
+    (checkout.root / "elsewhere").symlink_to(outside / "missing")
+    outcome = run(checkout, "build", "--check", "--output", "elsewhere", "--allow-outside", str(outside))
+    assert outcome.exit == 1
+    assert "elsewhere: error[symlinked-output]: " in outcome.err
 
 
 def test_with_keep_going_the_other_releases_are_written(web: Workspace) -> None:

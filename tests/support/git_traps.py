@@ -33,7 +33,7 @@ def look_like_a_repository(directory: Path, mark: Path) -> None:
 
 def tree_bomb(repository: Path, depth: int = 7) -> str:
     """Store a tree of a few objects that expands to 10^depth files; return its id."""
-    identity, entry = _write(repository, "blob", b"x"), "100644 blob"
+    identity, entry = store(repository, "blob", b"x"), "100644 blob"
     for _ in range(depth):
         listing = "".join(f"{entry} {identity}\tf{number}.yaml\n" for number in range(10))
         identity, entry = _with_input(repository, ("mktree",), listing.encode()), "040000 tree"
@@ -43,12 +43,12 @@ def tree_bomb(repository: Path, depth: int = 7) -> str:
 def tree(repository: Path, entries: Sequence[tuple[bytes, str, str]]) -> str:
     """Store a tree of names, modes and ids, valid or not; return its id."""
     data = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(one) for name, mode, one in entries)
-    return _write(repository, "tree", data)
+    return store(repository, "tree", data)
 
 
 def blob(repository: Path, data: bytes) -> str:
     """Store a blob; return its id."""
-    return _write(repository, "blob", data)
+    return store(repository, "blob", data)
 
 
 def commit_tree(repository: Path, root: str, branch: str = "main") -> str:
@@ -58,7 +58,8 @@ def commit_tree(repository: Path, root: str, branch: str = "main") -> str:
     return commit
 
 
-def _write(repository: Path, kind: str, data: bytes) -> str:
+def store(repository: Path, kind: str, data: bytes) -> str:
+    """Store an object, valid or not; return its id."""
     return _with_input(repository, ("hash-object", "--literally", "-t", kind, "-w", "--stdin"), data)
 
 

@@ -7,7 +7,8 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
-from kubocd_gen.helm.template import Functions, ImageRedirect
+from kubocd_gen.helm.template import Functions
+from kubocd_gen.model.resources import ImageRedirect
 
 FUNCTIONS = Functions(
     image_redirects=(

@@ -371,6 +371,7 @@ def _protocol() -> Iterator[Request]:
     yield Request("64 KB of headers", request(INDEX_PATH, *(f"X-{n}: {'a' * 1000}" for n in range(64))), bad)
     yield Request("no Host", b"GET %s HTTP/1.1\r\nConnection: close\r\n\r\n" % INDEX_PATH.encode(), (400,))
     yield Request("two Hosts", request(INDEX_PATH, "Host: other.example.com"), (400,))
+    yield Request("tabs instead of spaces", b"GET\t/\tHTTP/1.0\r\n\r\n", (400,))
     yield Request("HTTP/0.9", b"GET %s\r\n" % INDEX_PATH.encode(), (*bad, 9), body=None)
     yield Request("HTTP/2.0", request(INDEX_PATH, version="HTTP/2.0"), bad)
     yield Request("HTTP/9.9", request(INDEX_PATH, version="HTTP/9.9"), bad)

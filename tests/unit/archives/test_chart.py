@@ -9,6 +9,7 @@ from kubocd_gen.archives.chart import read_chart, repacked, same_version
 from kubocd_gen.archives.chart_members import is_plain_path, read_chart_archive
 from kubocd_gen.archives.reproducible import NO_TIME, compressed, stored, tarred
 from kubocd_gen.budget.limits import Limits
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from tests.support import hostile
 from tests.support.images import chart_archive, gzipped
 from tests.support.problems import refusal
@@ -153,3 +154,14 @@ def test_versions_are_compared_as_helm_does(one: str, other: str, same: bool) ->
 @pytest.mark.parametrize("path", ["", "/a", "a//b", "a/../b", ".", "a/.", "a\\b", "c:a", "a\nb", "a/"])
 def test_a_path_that_is_not_plain_is_recognized(path: str) -> None:
     assert not is_plain_path(path)
+
+
+def test_values_of_a_chart_are_counted_in_the_budget_of_the_run() -> None:
+    metadata = (
+        "apiVersion: v2\nname: web\nversion: 1.0.0\nannotations: {" + ", ".join(f"a{n}: b" for n in range(60)) + "}\n"
+    )
+    budget = Budget(Limits(yaml_values=100))
+    for read in (read_chart, repacked):
+        with pytest.raises(BudgetExceededError):
+            for _ in range(3):
+                read(chart(metadata), describe="chart web", budget=budget)

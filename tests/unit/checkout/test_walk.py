@@ -74,6 +74,17 @@ def test_a_long_chain_of_symlinks_is_followed(tmp_path: Path) -> None:
     assert walk.errors == []
 
 
+@pytest.mark.parametrize("source", ["src", "src/*", "src/**/*.yaml", "src/*/*.yaml", "src/apps/*.yaml", "src/apps"])
+@pytest.mark.parametrize("target", ["../missing", "apps", "r.yaml/below"])
+def test_a_broken_symlink_that_can_lead_to_a_directory_is_an_error(tmp_path: Path, source: str, target: str) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/r.yaml").touch()
+    for name in ("README.md", "notes.TXT", ".#r.yaml"):
+        (tmp_path / "src" / name).symlink_to("../missing")
+    (tmp_path / "src/apps").symlink_to(target)
+    assert found(tmp_path, source)[1] == ["src/apps unreadable-source"]
+
+
 NAMES = st.lists(st.sampled_from(["a", "b", "ab", ".h", "x.yaml", "y.yaml", "[z]", "a-b"]), min_size=1, max_size=4)
 PATTERNS = st.lists(
     st.sampled_from(["a", "b", "*", "**", "a*", "*.yaml", "?", "[ab]", ".*", "x.yaml", "..", "[[]z]", "a**"]),

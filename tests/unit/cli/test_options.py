@@ -51,7 +51,7 @@ ALL = every_class()
 def flags(options: type[Options]) -> dict[str, tuple[object, Flag | Argument, object]]:
     """Return the type, the flag or argument, and the default of each field."""
     found = {}
-    for field in fields(options):  # type: ignore[arg-type]  # is a dataclass
+    for field in fields(options):
         assert get_origin(field.type) is Annotated, field.name
         kind, metadata = get_args(field.type)
         found[field.name] = (kind, metadata, field.default)

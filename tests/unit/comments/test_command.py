@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +105,21 @@ def test_on_gitlab_a_warning_is_one_plain_line(
 def test_a_file_that_cannot_be_read_is_a_warning(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(["comment", "github", str(tmp_path)]) == 0
     assert "could not comment: cannot read" in capsys.readouterr().out
+
+
+def test_a_signal_ends_the_command_and_its_git(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    os.mkfifo(tmp_path / "running")
+    stub = tmp_path / "git"
+    stub.write_text(f"#!/bin/sh\nexec 3>'{tmp_path}/running'\necho started >&3\nexec sleep 60\n")
+    stub.chmod(0o755)
+    program = [sys.executable, "-c", "from kubocd_gen.comments.command import main; main()", "base", "github"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with (
+        subprocess.Popen(program, cwd=tmp_path, env=environment) as process,
+        (tmp_path / "running").open() as running,
+    ):
+        assert running.readline() == "started\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 143
+        assert running.read() == ""  # ends when no process has it open

@@ -218,6 +218,15 @@ def test_an_inherited_value_is_located_in_the_parent_that_won() -> None:
     assert position.path == "two.yaml"
 
 
+def test_ancestors_that_are_reached_on_many_paths_are_searched_once() -> None:
+    levels = 60  # with 2 parents each: 2^60 paths
+    family = [context("l0", {}), context("r0", {})]
+    for level in range(1, levels):
+        family += [context(f"{side}{level}", {}, f"l{level - 1}", f"r{level - 1}") for side in "lr"]
+    last = ContextRef("default", f"l{levels - 1}")
+    assert ContextTrees(family, {}).position_of([last], ("nowhere",)) is None
+
+
 def test_each_merged_context_is_counted_even_if_it_shares_values() -> None:
     own = [context(f"c{number}", {f"k{number}": 1}) for number in range(20)]
     big = context("big", {"list": list(range(400))})

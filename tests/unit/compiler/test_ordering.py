@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from unittest import mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from kubocd_gen.compiler import ordering
 from kubocd_gen.compiler.ordering import Order, Party, order_by_roles
 from kubocd_gen.diagnostics.problems import Position
 
@@ -141,6 +144,16 @@ def test_a_failing_provider_is_replaced_by_another() -> None:
     found = order(party("a", needs=["none"], gives=["x"]), party("b", gives=["x"]), party("c", needs=["x"]))
     assert providers(found) == {"c": ["b"]}
     assert errors(found) == {"a": ["unmet-role"]}
+
+
+def test_a_long_chain_of_unmet_roles_is_searched_for_cycles_only_if_there_can_be_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = mock.Mock(wraps=ordering._path)
+    monkeypatch.setattr(ordering, "_path", paths)
+    chain = [party(f"p{number:03}", gives=[f"r{number + 1}"], needs=[f"r{number}"]) for number in range(100)]
+    assert len(order(*chain).errors) == 100
+    assert paths.call_count == 0
 
 
 def test_the_order_of_the_input_does_not_matter() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kubocd_gen.compiler.value_changes import changes
 from kubocd_gen.diffing.dangers import helm_release_dangers, release_dangers
-from kubocd_gen.diffing.records import Side
+from kubocd_gen.diffing.records import ReleaseSide
 
 
 def codes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -54,8 +54,8 @@ def test_dangers_of_a_changed_helm_release(old: dict[str, Any], new: dict[str, A
 
 
 def test_dangers_of_a_changed_release() -> None:
-    kept = Side("r/p:1", "sha256:0", True, False, {})
-    free = Side("r/p:1", "sha256:0", False, False, {})
+    kept = ReleaseSide("r/p:1", "sha256:0", True, False, {})
+    free = ReleaseSide("r/p:1", "sha256:0", False, False, {})
     assert [code for code, _ in release_dangers(kept, None)] == ["protected-release-removed"]
     assert [code for code, _ in release_dangers(kept, free)] == ["protection-removed"]
     assert [*release_dangers(free, None), *release_dangers(None, kept), *release_dangers(free, kept)] == []

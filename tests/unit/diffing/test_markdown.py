@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kubocd_gen.compiler.value_changes import ABSENT, changes
 from kubocd_gen.diffing.lines import view
 from kubocd_gen.diffing.markdown import LIMIT, markdown
-from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ResourceDifference, Side
+from kubocd_gen.diffing.records import Comparison, Danger, ReleaseDifference, ReleaseSide, ResourceDifference
 from kubocd_gen.diffing.report import page, text_lines
 
 HOSTILE = [
@@ -29,7 +29,7 @@ HOSTILE = [
 
 
 def comparison(old: Any, new: Any, *, count: int = 1, name: str = "web", revision: str = "main") -> Comparison:
-    side = Side("registry.example.com/web:1.0.0", f"sha256:{'0' * 64}", False, False, {"web-main": "web 1.0.0"})
+    side = ReleaseSide("registry.example.com/web:1.0.0", f"sha256:{'0' * 64}", False, False, {"web-main": "web 1.0.0"})
     releases = []
     for number in range(count):
         resource = ResourceDifference(

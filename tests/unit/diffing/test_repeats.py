@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.compiler.value_changes import changes
-from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference, Side
+from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ReleaseSide, ResourceDifference
 from kubocd_gen.diffing.shared_changes import repeats
 
-SIDE = Side("registry.example.com/web:1.0.0", f"sha256:{'0' * 64}", False, False, {})
+SIDE = ReleaseSide("registry.example.com/web:1.0.0", f"sha256:{'0' * 64}", False, False, {})
 
 
 def found(*pairs: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[tuple[str | None, Any, Any, int]]:

@@ -14,7 +14,7 @@ from kubocd_gen.git.repository import find_repository
 from kubocd_gen.git.setup import for_questions
 from kubocd_gen.git.tree import CommitTree, OutsideRepositoryError, real_path
 from tests.support.charts import commit_all, git, git_repository
-from tests.support.git_traps import blob, commit_tree, instead_of_git, tree, tree_bomb
+from tests.support.git_traps import blob, commit_tree, instead_of_git, store, tree, tree_bomb
 
 FILE, FOLDER, LINK = "100644", "40000", "120000"
 
@@ -137,6 +137,12 @@ def test_a_broken_object_is_reported(repository: Path, objects: Objects) -> None
         root = tree(repository, [(b"l", LINK, reference)])
         with pytest.raises(UnreadableObjectError, match=message):
             CommitTree(objects, root).target("l")
+
+
+@pytest.mark.parametrize("line", ["tree HEAD", "tree " + "z" * 40, "tree " + "0" * 39, "tree 0\n" + "0" * 40])
+def test_a_commit_without_a_valid_tree_is_reported(repository: Path, objects: Objects, line: str) -> None:
+    commit = store(repository, "commit", f"{line}\n{'author x' * 20}\n".encode())
+    assert refusal(objects, commit) == "is corrupt: expected a commit"
 
 
 def test_files_after_one_over_the_limit_are_read(repository: Path, objects: Objects) -> None:

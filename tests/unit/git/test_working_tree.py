@@ -97,12 +97,17 @@ def test_a_submodule_that_is_not_checked_out_is_missing(checkout: Path, tmp_path
 
 
 def test_a_symlink_that_was_checked_out_as_a_file_is_missing(checkout: Path) -> None:
-    (checkout / "clusters/link.yaml").symlink_to("prod/web.yaml")
+    links = {"link.yaml": "prod/web.yaml", "apps": "../other", "README.md": "prod/notes.md"}
+    for name, target in links.items():
+        (checkout / "clusters" / name).symlink_to(target)
     commit_all(checkout)
+    assert missing(["clusters"], checkout) == []
     git(checkout, "config", "core.symlinks", "false")
-    (checkout / "clusters/link.yaml").unlink()
-    git(checkout, "checkout", "--quiet", "--", "clusters/link.yaml")
-    assert missing(["clusters"], checkout, empty_directories=True) == ["clusters/link.yaml"]
+    for name in links:
+        (checkout / "clusters" / name).unlink()
+    git(checkout, "checkout", "--quiet", "--", "clusters")
+    assert missing(["clusters"], checkout) == ["clusters/apps", "clusters/link.yaml"]
+    assert missing(["clusters/*/x.yaml"], checkout) == []
 
 
 def test_a_failure_of_git_is_an_error_only_if_files_can_be_missing(checkout: Path) -> None:

@@ -26,9 +26,9 @@ class Counted(Helm):
 
     runs = 0
 
-    def _run(self, chart: Chart, timeout: float, whole: bool = False) -> Run:
+    def _run(self, chart: Chart, timeout: float, *, whole: bool = False) -> Run:
         self.runs += 1
-        return super()._run(chart, timeout, whole)
+        return super()._run(chart, timeout, whole=whole)
 
 
 def helm(**limits: int) -> Counted:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.helm.template import Functions, ImageRedirect, TemplateFailure
+from kubocd_gen.helm.template import Functions, TemplateFailure
+from kubocd_gen.model.resources import ImageRedirect
 
 Render = Callable[..., Any]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -250,6 +251,33 @@ def test_a_file_over_its_limit_is_not_read_even_if_its_descriptor_is_smaller(tmp
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "package-limit")
     assert "is larger than the limit of 256 MiB" in error.message
     assert error.hint == "if you trust the package, raise the limit: --limit layer=1GiB"
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
+
+
+def test_a_blob_or_index_that_is_a_git_lfs_pointer_is_called_so(write_one: WriteOne, tmp_path: Path) -> None:
+    descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
+    only_blob(tmp_path, descriptor).write_text(POINTER.format(descriptor.hex, descriptor.size))
+    reads = (OciLayout(tmp_path).read_blob, lambda one: OciLayout(tmp_path).copy_blob(one, io.BytesIO()))
+    for read in reads:
+        error = refusal(lambda read=read: read(descriptor), "corrupt-blob")  # type: ignore[misc]
+        assert (error.position, error.hint) == (OciLayout(tmp_path).position(descriptor), "run 'git lfs pull'")
+    for name in ("oci-layout", "index.json"):
+        directory = write_one()
+        (directory / name).write_text(POINTER.format("0" * 64, 5))
+        error = refusal(lambda directory=directory: resolve(directory), "bad-layout")  # type: ignore[misc]
+        assert (str(error.position), error.hint) == (str(directory / name), "run 'git lfs pull'")
+
+
+def test_messages_call_a_layout_by_its_name(tmp_path: Path) -> None:
+    descriptor = Descriptor(**_names(write_blob(tmp_path, b"hello", "text/plain")))
+    path = only_blob(tmp_path, descriptor)
+    path.unlink()
+    path.mkdir()
+    error = refusal(lambda: OciLayout(tmp_path, "packages").read_blob(descriptor), "bad-layout")
+    assert str(error.position) == f"packages/blobs/sha256/{descriptor.hex}"
+    assert str(tmp_path) not in error.message
 
 
 def test_a_blob_can_be_a_symlink_to_the_right_bytes(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.directory import Directory
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor, sha256
 from kubocd_gen.packages.cache import Cache, cache_directory
 
@@ -174,6 +175,18 @@ def test_a_blob_that_cannot_be_removed_is_an_error(cache: Cache, monkeypatch: py
     with pytest.raises(ProblemsError) as caught:
         cache.prune(0)
     assert caught.value.problem.code == "unwritable-cache"
+
+
+def test_a_subdirectory_that_cannot_be_searched_is_an_error(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    cache.store(DATA, BLOB.digest)
+    monkeypatch.setattr(Directory, "status", denied)
+    for ask in (lambda: list(cache.blobs()), lambda: cache.prune(0)):
+        with pytest.raises(ProblemsError) as caught:
+            ask()
+        assert caught.value.problem.code == "unreadable-cache"
 
 
 def test_the_cache_directory_is_that_of_the_system_or_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.packages.archive import Subject
-from kubocd_gen.packages.chart_index import check_charts
+from kubocd_gen.packages.chart_index import IndexedChart, check_charts, indexed_charts
 from tests.support.images import chart_archive
 
 CHART = chart_archive({"p/Chart.yaml": b"apiVersion: v2\nname: p\nversion: 1.0.0\n"})
@@ -31,6 +31,13 @@ def twice(**changes: Any) -> str:
 def named(name: str) -> str:
     entries = yaml.safe_load(index())["entries"]
     return yaml.safe_dump({"entries": {name: entries["p"]}})
+
+
+@pytest.mark.parametrize("version", [None, "null", ""])
+def test_a_chart_without_a_version_is_not_locked(version: str | None) -> None:
+    files = {"index.yaml": index(version=version).encode(), "p-1.0.0.tgz": CHART}
+    assert indexed_charts(files) == ()
+    assert indexed_charts({**files, "index.yaml": index().encode()}) == (IndexedChart("p", "1.0.0", DIGEST),)
 
 
 def check(text: str | bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
@@ -122,6 +123,19 @@ def test_a_locked_package_is_used_even_if_its_tag_has_moved(origins: Origins) ->
     assert warning.code == "moved-tag"
     assert moved.digest in warning.message
     assert warning.hint == f"this build uses the locked image; to use the new one, run 'kcd-gen lock --update {ONE}'"
+
+
+def test_an_exhausted_budget_is_an_error_even_if_only_the_tag_is_resolved(
+    origins: Origins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(*_: object) -> Descriptor:
+        raise BudgetExceededError("network-time", 1)
+
+    origins.registry.push(ONE, LAYER)
+    lock = origins.lock(ONE, origins.fetched(ONE))
+    origins.cache = False
+    monkeypatch.setattr(MemoryRegistry, "resolve", resolve)
+    assert origins.problem(ONE, lock=lock).code == "run-limit"
 
 
 def test_an_outdated_vendor_layout_is_skipped_with_a_warning(origins: Origins) -> None:

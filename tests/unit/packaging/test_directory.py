@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -103,6 +104,17 @@ def test_symlink_loops_and_special_files_are_refused(charts: Charts, directory: 
     (directory / "web/loop").unlink()
     os.mkfifo(directory / "web/pipe")
     assert "is not a regular file" in refusal(lambda: members(charts, directory, "./web"), "bad-chart").message
+
+
+def test_a_full_disk_is_not_reported_as_a_missing_chart(
+    charts: Charts, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    error = refusal(lambda: charts.fetch(LocalChart(directory, "web")), "bad-chart")
+    assert "free disk space" in str(error.hint)
 
 
 def test_a_directory_that_is_not_a_chart_is_refused(charts: Charts, directory: Path) -> None:

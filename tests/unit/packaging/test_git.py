@@ -149,6 +149,14 @@ def test_a_chart_that_expands_endlessly_is_refused(charts: Charts, tmp_path: Pat
         assert "contains more than" in error.message
 
 
+def test_a_file_that_cannot_be_copied_is_an_error(charts: Charts, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    long = (b"n" * 256 + b".txt", "100644", blob(tmp_path, b""))
+    metadata = (b"Chart.yaml", "100644", blob(tmp_path, chart_files()["Chart.yaml"]))
+    commit_tree(tmp_path, tree(tmp_path, [metadata, (b"templates", "40000", tree(tmp_path, [long]))]), "main")
+    assert "which cannot be copied: " in refusal(lambda: charts.fetch(wanted(tmp_path, "")), "bad-chart").message
+
+
 def test_symlinks_that_repeat_a_directory_many_times_are_refused(charts: Charts, tmp_path: Path) -> None:
     directory = write_files(tmp_path / "linked", chart_files())
     for level in range(12):

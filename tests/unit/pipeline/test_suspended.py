@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubocd_gen.budget.limits import Limits
+from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
@@ -246,6 +248,14 @@ def test_the_verified_content_is_the_one_that_is_kept() -> None:
     written = Written(lambda one: listed if one == record else next(contents), "deploy/{}".format)
     with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
         written.recorded_helm_releases(WEB)
+
+
+def test_values_of_written_files_are_counted_in_the_budget_of_the_run() -> None:
+    budget = Budget(Limits(yaml_values=100))
+    written = Written(lambda _path: GOOD.encode(), "deploy/{}".format, budget=budget)
+    with pytest.raises(BudgetExceededError):
+        for _ in range(100):
+            written.helm_releases(WEB)
 
 
 def test_differences_between_two_versions_are_listed() -> None:
