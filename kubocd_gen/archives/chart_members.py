@@ -22,7 +22,8 @@ from kubocd_gen.archives.tar_stream import (
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
 from kubocd_gen.files.directory import made_directory
-from kubocd_gen.files.walk import SymlinkError, hint_of
+from kubocd_gen.files.paths import display_path, hint_of, shown_path
+from kubocd_gen.files.walk import SymlinkError
 
 _DEEPEST = 64  # nested directories
 _LONGEST_NAME = 255  # characters; the maximum of common file systems
@@ -128,7 +129,7 @@ def write_files(target: Path, files: Mapping[str, bytes]) -> None:
                 raise ProblemsError.of(
                     "foreign-file",
                     f"{', '.join(existing[:_LISTED])}{more} {verb}",
-                    position=Position(str(target)),
+                    position=Position(display_path(target, Path.cwd())),
                     hint="choose a new or empty directory",
                 )
             for name, data in files.items():
@@ -136,10 +137,10 @@ def write_files(target: Path, files: Mapping[str, bytes]) -> None:
                     directory.make(parent)
                 directory.create(name, data, durable=False)
     except SymlinkError as error:
-        message = f"refusing to write to {target} through a symlink"
+        message = f"refusing to write to {shown_path(target)} through a symlink"
         raise ProblemsError.of(
-            "symlinked-output", message, position=Position(str(target)), hint=hint_of(error)
+            "symlinked-output", message, position=Position(display_path(target, Path.cwd())), hint=hint_of(error)
         ) from error
     except OSError as error:
-        message = f"cannot write to {target}: {error.strerror} ({error.filename})"
-        raise ProblemsError.of("unwritable-output", message) from error
+        message = f"cannot write to {shown_path(target)}: {error.strerror} ({shown_path(Path(error.filename))})"
+        raise ProblemsError.of("unwritable-output", message, hint=hint_of(error)) from error

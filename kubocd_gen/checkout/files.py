@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.limits import KIB, MIB
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.files.paths import checkout_root, resolve
+from kubocd_gen.files.paths import checkout_root, resolve, shown_path
 
 OUTSIDE = "outside-checkout"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -42,8 +42,8 @@ SCHEMA = FileKind("a schema", 64 * MIB)  # generated, with the parameters of eve
 class NotRegularError(OSError):
     """A directory, FIFO, device or socket was found instead of a file."""
 
-    def __init__(self) -> None:
-        super().__init__(errno.EINVAL, "it is not a regular file")
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EINVAL, "it is not a regular file", str(path.absolute()))
 
 
 class TooLargeError(OSError):
@@ -99,7 +99,9 @@ class CheckoutFiles:
         added = []
         for path in paths:
             if (symlink := self._symlink_outside(path)) is not None:
-                raise ProblemsError(self.refusal(f"the symlink '{symlink}'", Path(os.path.realpath(symlink))))
+                raise ProblemsError(
+                    self.refusal(f"the symlink '{shown_path(Path(symlink))}'", Path(os.path.realpath(symlink)))
+                )
             real = Path(os.path.realpath(path))
             if not self.holds(real):
                 added.append(real)
@@ -135,7 +137,7 @@ class CheckoutFiles:
         and OSError, including NotRegularError.
         """
         try:
-            _require_regular(os.stat(path))  # noqa: PTH116 - before opening: opening a device can have effects
+            _require_regular(os.stat(path), path)  # noqa: PTH116 - before opening: opening a device can have effects
             descriptor = os.open(path, _FLAGS)
         except NotRegularError:
             raise
@@ -144,7 +146,7 @@ class CheckoutFiles:
             raise
         try:
             status = os.fstat(descriptor)
-            _require_regular(status)
+            _require_regular(status, path)
             self._require(_opened_path(descriptor, path, status), display)
             return os.fdopen(descriptor, "rb")
         except BaseException:
@@ -180,11 +182,11 @@ def in_git_directory(path: Path) -> bool:
     return any(part.casefold() == ".git" for part in path.parts)
 
 
-def _require_regular(status: os.stat_result) -> None:
+def _require_regular(status: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path.absolute()))
     if not stat.S_ISREG(status.st_mode):
-        raise NotRegularError
+        raise NotRegularError(path)
 
 
 def _opened_path(descriptor: int, path: Path, status: os.stat_result) -> Path:

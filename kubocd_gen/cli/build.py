@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
-from kubocd_gen.cli.option_values import complete_names
+from kubocd_gen.cli.option_values import Report, complete_names
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.tools import Outcome, tools
-from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import checkout_root, shown_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
@@ -29,6 +28,9 @@ from kubocd_gen.pipeline.build import build as run_build
 from kubocd_gen.pipeline.report import build_report, text_report
 from kubocd_gen.sources.project_file import load_project, messages_root
 
+if TYPE_CHECKING:
+    from kubocd_gen.pipeline.uncommitted import UncommittedFiles
+
 
 @options
 class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
@@ -37,7 +39,8 @@ class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
     check: Annotated[bool, Flag("Write nothing; exit 3 if the output is out of date.")] = False
     full_diff: Annotated[bool, Flag("With --check: do not truncate long diffs.")] = False
     fail_on_change: Annotated[
-        bool, Flag("Exit 3 if files were written or removed, or are untracked by Git; for pre-commit hooks.")
+        bool,
+        Flag("Exit 3 if files were written or removed, or if the commit would not contain them; for pre-commit hooks."),
     ] = False
     dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
     releases: Annotated[
@@ -71,11 +74,37 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --check                                    # in CI: is the output up to date? shows a diff
     kcd-gen build --check --format github                    # the same, as pull request annotations
     kcd-gen build --check --report junit=report.xml          # also write a JUnit report
+    kcd-gen build --check --report sarif=- | upload          # print a report; the text goes to standard error
     kcd-gen build --dry-run                                  # show what would change
     kcd-gen build --release redis1                           # write one Release; the others stay as they are
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
-    outcome = run_pipeline(
+    if options.prints_report and options.format != "text":
+        message = f"only one report can be written to standard output: --format {options.format} or --report FORMAT=-"
+        return print_problems([Problem("usage", message)])
+    refused = _refused_reports(options)
+    outcome = Outcome((), list(refused.values()), None) if refused else _built(options)
+    root = messages_root(options.flags())
+    uncommitted = None
+    if options.fail_on_change and not has_errors(outcome.problems):
+        uncommitted = _uncommitted(outcome, written=not options.only_plan)
+        outcome = replace(outcome, problems=[*outcome.problems, *uncommitted.errors])
+    fix_command = _fix_command() if options.check else ""
+    outcome = _with_reports(outcome, [one for one in options.reports if one not in refused], root, fix_command)
+    for line in _lines(outcome, options, root, fix_command):
+        echo(line, err=options.prints_report)
+    if options.format == "github":  # already printed all problems, and a CI runner shows both streams
+        code = exit_code(outcome.problems)
+    else:
+        code = print_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
+    for line in _add_commands(uncommitted) if uncommitted else ():
+        click.echo(printable(line), err=True)
+        code = code or DIFFERENCE
+    return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
+
+
+def _built(options: BuildOptions) -> Outcome:
+    return run_pipeline(
         options,
         lambda: load_project(options.flags(), Path.cwd()),
         allow_removals=options.allow_removals,
@@ -85,30 +114,31 @@ def build(options: BuildOptions) -> int:
         prune_outputs=None if options.releases else options.prune_outputs,
         releases=options.releases,
     )
-    root = messages_root(options.flags())
-    fix_command = _fix_command() if options.check else ""
-    outcome = _with_reports(outcome, options, root, fix_command)
-    for line in _lines(outcome, options, root, fix_command):
-        echo(line)
-    if options.format == "github":  # already printed all problems, and a CI runner shows both streams
-        code = exit_code(outcome.problems)
-    else:
-        code = print_problems(outcome.problems, quiet=options.quiet, name_clusters=len(outcome.built) > 1)
-    if not code and options.fail_on_change:
-        for line in _missing_from_commit(root, outcome.built, written=not options.only_plan):
-            click.echo(line, err=True)
-            code = DIFFERENCE
-    return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
 
 
-def _with_reports(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str) -> Outcome:
-    """Write the files of `--report`. Return the outcome with the errors of writing them added."""
+def _uncommitted(outcome: Outcome, *, written: bool) -> UncommittedFiles:
+    from kubocd_gen.pipeline.uncommitted import find_uncommitted
+
+    return find_uncommitted(outcome.built, written=written)
+
+
+def _refused_reports(options: BuildOptions) -> Mapping[Report, Problem]:
+    """Return an error for each file of `--report` that cannot be replaced, before anything is built or written."""
     if not options.reports:
+        return {}
+    from kubocd_gen.cli.ci_formats import refused_reports
+
+    return refused_reports(options.reports)
+
+
+def _with_reports(outcome: Outcome, reports: Sequence[Report], root: Path, fix_command: str) -> Outcome:
+    """Write the reports of `--report`. Return the outcome with the errors of writing them added."""
+    if not reports:
         return outcome
     from kubocd_gen.cli.ci_formats import write_reports
 
     unwritten = Problems()
-    for error in write_reports(options.reports, root, outcome.built, outcome.problems, fix_command=fix_command):
+    for error in write_reports(reports, root, outcome.built, outcome.problems, fix_command=fix_command):
         unwritten.error(error)
     return replace(outcome, problems=[*outcome.problems, *unwritten])
 
@@ -132,7 +162,7 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
     """Yield the result of `--check` for each cluster: the diff, a summary and the command that updates the output."""
     for one in built:
         name = f"{one.cluster.name}: " if len(built) > 1 else ""
-        output = display_path(one.cluster.output, Path.cwd())
+        output = shown_path(one.cluster.output)
         if is_current(one):
             if not quiet:
                 yield printable(f"{name}{output} is up to date")
@@ -157,34 +187,23 @@ def _fix_command() -> str:
     return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
 
 
-def _missing_from_commit(root: Path, built: Sequence[Built], *, written: bool) -> Iterator[str]:
-    """Yield what to do so that the commit contains the output and its Releases; nothing if it does.
-
-    Paths of sources are relative to `root`. `written` tells whether the build has written its plan. Files that Git
-    ignores or that are outside the repository do not count. Without Git, only what the build has changed counts.
-    """
-    from kubocd_gen.diagnostics.annotations import repository_path
-    from kubocd_gen.git.repository import find_repository
-
-    try:
-        repository = find_repository(Path.cwd())
-    except ProblemsError:
-        top, untracked = Path.cwd(), frozenset[str]()
-    else:
-        top, untracked = repository.top, repository.untracked()
-    outputs, sources = [], set[str]()
-    for one in built:
-        output = Path(os.path.realpath(one.cluster.output))
-        plan = one.plan.changes if one.plan and output.is_relative_to(top) else ()
-        below = output.relative_to(top).as_posix() if plan else ""
-        if (written and one.drift) or any(f"{below}/{change.path}".removeprefix("./") in untracked for change in plan):
-            outputs.append(display_path(one.cluster.output, Path.cwd()))
-        files = {release.release.resource.file.path for release in one.compilation.releases} if untracked else ()
-        sources.update(path for path in files if repository_path(path, root, top) in untracked)
-    if outputs:
-        yield printable(f"add the output to the commit: {shlex.join(['git', 'add', *outputs])}")
-    for path in sorted(sources):
-        yield printable(f"{path} is a source but not tracked by Git: add it, or move it out of the sources")
+def _add_commands(files: UncommittedFiles) -> Iterator[str]:
+    """Yield what to do so that the commit contains the output and its sources; nothing if it does."""
+    here = checkout_root(Path.cwd())
+    added = []
+    for output in files.outputs:
+        name = shown_path(output)
+        if checkout_root(output) in (here, None):
+            added.append(name)
+        else:  # for example in a submodule
+            yield f"add the output to a commit: {shlex.join(['git', '-C', name, 'add', '.'])}"
+    if added:
+        yield f"add the output to the commit: {shlex.join(['git', 'add', *added])}"
+    for path in files.untracked:
+        name = shown_path(path)
+        yield f"{name} is a source but not tracked by Git: add it, or move it out of the sources"
+    for path in files.changed:
+        yield f"{shown_path(path)} is a source with changes that are not staged: add or stash them"
 
 
 def run_pipeline(
@@ -216,7 +235,7 @@ def run_pipeline(
             def waiting(output: Path) -> None:
                 tool.line.clear()
                 if not options.quiet:
-                    path = display_path(output, Path.cwd())
+                    path = shown_path(output)
                     click.echo(printable(f"waiting for another kcd-gen process that writes to {path}"), err=True)
 
             compiled = run_build(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
+
+import click
 
 from kubocd_gen.cli.option_values import Report
 from kubocd_gen.diagnostics.annotations import Annotation, annotations_of, current_checkout, repository_path
 from kubocd_gen.diagnostics.ci_formats import github_lines, gitlab_report, junit_report, sarif_report
 from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printable
-from kubocd_gen.files.directory import write_whole
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.directory import check_replaceable, write_whole
+from kubocd_gen.files.paths import display_path, hint_of, shown_path
 from kubocd_gen.pipeline.build import Built
 
 _DRIFT = {"created": "is missing", "updated": "is out of date", "removed": "is obsolete"}
@@ -50,22 +51,40 @@ def ci_report(
             yield junit_report(sorted({*compiled, *failed}), annotations, failing).removesuffix("\n")
 
 
+def refused_reports(reports: Sequence[Report]) -> Mapping[Report, Problem]:
+    """Return an error for each report whose file could not be replaced, for example because it is a device."""
+    refused = {}
+    for report in reports:
+        if report.path is None:
+            continue
+        try:
+            check_replaceable(report.path)
+        except OSError as error:
+            refused[report] = _unwritable(report.path, error)
+    return refused
+
+
 def write_reports(
     reports: Sequence[Report], root: Path, built: Sequence[Built], problems: Sequence[Problem], *, fix_command: str = ""
 ) -> Iterator[Problem]:
-    """Write the files of `--report`. Yield an error for each one that cannot be written."""
+    """Write the reports of `--report`. Yield an error for each file that cannot be written."""
     for report in reports:
-        path = report.path
         text = "\n".join(ci_report(report.format, root, built, problems, fix_command=fix_command)) + "\n"
+        if report.path is None:
+            click.echo(text, nl=False)
+            continue
         try:
-            write_whole(path, text.encode("utf-8", "replace"), make=True)
+            write_whole(report.path, text.encode("utf-8", "replace"), make=True)
         except OSError as error:
-            yield Problem(
-                "unusable-file",
-                f"cannot write the report: {error.strerror or error}",
-                position=Position(display_path(path, Path.cwd())),
-                hint=hint_of(error),
-            )
+            yield _unwritable(report.path, error)
+
+
+def _unwritable(path: Path, error: OSError) -> Problem:
+    position = Position(display_path(path, Path.cwd()))
+    hint = hint_of(error)
+    if path.parent == Path("/dev"):
+        hint = "use - for standard output, such as --report junit=-, or choose the path of a regular file"
+    return Problem("unusable-file", f"cannot write the report: {error.strerror or error}", position, hint)
 
 
 def _outdated(built: Built, root: Path, fix_command: str) -> Iterator[Annotation]:
@@ -73,7 +92,7 @@ def _outdated(built: Built, root: Path, fix_command: str) -> Iterator[Annotation
     for change in built.drift:
         if not change.is_record:
             path = display_path(built.cluster.output / change.path, Path.cwd())
-            message = printable(f"{path} {_DRIFT[change.change]}")
+            message = printable(f"{shown_path(path)} {_DRIFT[change.change]}")
             release = None
             if found := _OF_RELEASE.fullmatch(change.path):
                 release = "/".join(part for part in found.groups() if part)

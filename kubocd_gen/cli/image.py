@@ -19,7 +19,7 @@ from kubocd_gen.cli.terminal import Progress
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import envelope
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
 from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
 
@@ -225,7 +225,7 @@ def _differences(outcome: _Outcome) -> Iterator[str]:
         return
     digest = outcome.image.descriptor.digest
     if outcome.pin is not None and not outcome.pin.is_current:
-        yield f"{display_path(outcome.pin.path, Path.cwd())} is out of date: it should contain {outcome.name}@{digest}"
+        yield f"{shown_path(outcome.pin.path)} is out of date: it should contain {outcome.name}@{digest}"
     if outcome.current_digest != digest:
         yield f"{outcome.name} is {outcome.current_digest or 'missing'}, expected {digest}"
 
@@ -244,7 +244,7 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
         yield f"{PUBLISHED[outcome.published.change]} {name}{f' (layers: {layers})' if layers else ''}"
         if outcome.pin is not None:
             change = "Unchanged" if outcome.pin.is_current else "Updated"
-            yield f"{change} {display_path(outcome.pin.path, Path.cwd())}"
+            yield f"{change} {shown_path(outcome.pin.path)}"
 
 
 def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files.directory import write_whole
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.paths import display_path, hint_of, shown_path
 from kubocd_gen.helm.process import find_helm, helm_version
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign
@@ -93,8 +93,9 @@ def lock(options: LockOptions) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The changed pins, helm's version in the lock file and here, and whether the lock file changes."""
+    """The lock file, the changed pins, helm's version in the file and here, and whether the file changes."""
 
+    path: Path = Path(LOCK_FILE)
     moves: Sequence[Move] = ()
     old_helm: str | None = None
     helm: str | None = None
@@ -114,7 +115,8 @@ def _lock(options: LockOptions, problems: Problems) -> Outcome:
         if options.check and not options.update:  # needs no registry
             moves = stale_packages(wanted, old, prune=prune)
             _verify(wanted, old.packages, project, options, problems)
-            return Outcome(moves, old.helm, helm, bool(moves) or old.helm != helm or not project.lock_path.exists())
+            changed = bool(moves) or old.helm != helm or not project.lock_path.exists()
+            return Outcome(project.lock_path, moves, old.helm, helm, changed)
         # The vendor layout is filled from the lock file: it may not exist yet, and it has no newer digests.
         if project.vendor and (not project.vendor.exists() or (options.update and not project.offline)):
             project = replace(project, vendor=None)
@@ -136,7 +138,7 @@ def _lock(options: LockOptions, problems: Problems) -> Outcome:
     changed = not _holds(project, text)
     if changed and not options.check and not has_errors(problems):
         _write(project, text)
-    return Outcome(moves, old.helm, helm, changed)
+    return Outcome(project.lock_path, moves, old.helm, helm, changed)
 
 
 def _verify(
@@ -153,7 +155,7 @@ def _verify(
 
 def _holds(project: Project, text: bytes) -> bool:
     try:
-        return project.files.read(project.lock_path, LOCK_FILE, LOCK) == text
+        return project.files.read(project.lock_path, display_path(project.lock_path, project.root), LOCK) == text
     except OSError:
         return False
 
@@ -162,7 +164,7 @@ def _write(project: Project, text: bytes) -> None:
     try:
         write_whole(project.lock_path, text)
     except OSError as error:
-        message = f"cannot write {project.lock_path}: {error.strerror}"
+        message = f"cannot write {shown_path(project.lock_path)}: {error.strerror}"
         raise ProblemsError.of("unwritable-lock", message, hint=hint_of(error)) from error
 
 
@@ -177,10 +179,11 @@ def _lines(outcome: Outcome, *, check: bool, command: str) -> Iterator[str]:
             yield from _chart_lines(move.old, move.new)
     if outcome.old_helm is not None and outcome.old_helm != outcome.helm:
         yield f"{'Would record' if check else 'Recorded'} helm {outcome.helm}, was {outcome.old_helm}"
+    lock = shown_path(outcome.path)
     if check and outcome.changed:
-        yield f"{LOCK_FILE} is out of date; run '{command}'"
+        yield f"{lock} is out of date; run '{command}'"
     elif not outcome.changed:
-        yield f"{LOCK_FILE} is up to date"
+        yield f"{lock} is up to date"
 
 
 def _chart_lines(old: Pin, new: Pin) -> Iterator[str]:

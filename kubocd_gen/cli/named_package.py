@@ -14,6 +14,7 @@ from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.options import FetchOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Project
 from kubocd_gen.oci.endpoints import Access
@@ -118,10 +119,12 @@ def _of_files(files: Files, path: str, reference: str, digest: str = "") -> Name
 def _opened(path: Path, allow_outside: Sequence[Path]) -> BinaryIO:
     """Open a file that the command line names. Raises ProblemsError."""
     try:
-        return CheckoutFiles.of_named(path, allow_outside).open(path, str(path))
+        return CheckoutFiles.of_named(path, allow_outside).open(path, display_path(path, Path.cwd()))
     except OSError as error:
         message = f"cannot read the file: {error.strerror}"
-        raise ProblemsError.of("unreadable-source", message, position=Position(str(path))) from error
+        raise ProblemsError.of(
+            "unreadable-source", message, position=Position(display_path(path, Path.cwd()))
+        ) from error
 
 
 def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> Named:
@@ -134,6 +137,6 @@ def _read_archive(path: Path, limits: Limits, allow_outside: Sequence[Path]) -> 
 
 
 def _read_manifest(path: Path, allow_outside: Sequence[Path]) -> Named:
-    authored = read_authored(path, str(path), os.environ, allow_outside)
+    authored = read_authored(path, display_path(path, Path.cwd()), os.environ, allow_outside)
     files = {"original.yaml": authored.text.encode(), "groomed.yaml": as_yaml(groomed(authored)).encode()}
     return Named(authored.package, contents(authored.package, authored.fields), files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,10 @@ _SWITCHES = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report file for a CI system."""
+    """A report for a CI system in the file `path`; None is standard output."""
 
     format: ReportFormat
-    path: Path
+    path: Path | None
 
 
 def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -98,8 +99,12 @@ def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:
         if name not in REPORTS or not path or "\0" in path:
             message = f"'{word}' is not FORMAT=FILE; the formats are {', '.join(REPORTS)}."
             raise ValueError(f"{message}{suggestion(name, REPORTS)}")
-        reports.append(Report(REPORTS[name], Path(path)))
-    return tuple(reports)
+        reports.append(Report(REPORTS[name], None if path == "-" else Path(path)))
+    found = tuple(dict.fromkeys(reports))
+    for target, count in Counter(report.path for report in found).items():
+        if count > 1:
+            raise ValueError(f"only one report can be written to {target or 'standard output'}")
+    return found
 
 
 def complete_names(what: Literal["clusters", "releases", "images"]) -> Complete:

@@ -290,12 +290,18 @@ class ReportOptions(CIFormatOptions):
     reports: Annotated[
         tuple[Report, ...],
         Flag(
-            f"Also write a report for a CI system to a file; repeatable. Formats: {', '.join(REPORTS)}.",
+            "Also write a report for a CI system to a file; with - to standard output, and the text to standard "
+            f"error; repeatable. Formats: {', '.join(REPORTS)}.",
             name="--report",
             metavar="FORMAT=FILE",
             parse_all=parse_reports,
         ),
     ] = ()
+
+    @property
+    def prints_report(self) -> bool:
+        """Whether a report is written to standard output in addition to the output of the command."""
+        return any(report.path is None for report in self.reports)
 
 
 @option_group

@@ -25,7 +25,7 @@ from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors,
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.editors.shipped import DIALECT, document_schema, kinds
 from kubocd_gen.files.directory import write_whole
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.paths import hint_of
 
 
 @click.group(cls=Group)
@@ -90,7 +90,8 @@ class SourcesOptions(SourceOptions, QuietOptions, JobsOptions, ProgressOptions):
     output: Annotated[
         str | None,
         Flag(
-            f"Write the schema to this file, such as {SCHEMA_FILE}; an unchanged file is not rewritten.",
+            f"Write the schema to this file, such as {SCHEMA_FILE}, instead of standard output (-); an unchanged file "
+            "is not rewritten.",
             metavar="FILE",
             type=click.Path(readable=False),
         ),
@@ -114,17 +115,18 @@ def sources(options: SourcesOptions) -> int:
     is_current = True
     message = None
     with problems.collect():
-        if options.check and not options.output:
+        output = None if options.output == "-" else options.output
+        if options.check and not output:
             raise ProblemsError.of(
                 "usage", "--check requires --output", hint=f"set the file to check, such as --output {SCHEMA_FILE}"
             )
         text = _sources(options, problems)
         if has_errors(problems):
             pass  # an editor would report errors for what the schema lacks
-        elif not options.output:
+        elif output is None:
             click.echo(text, nl=False)
         else:
-            is_current, message = _update(options.output, text, check=options.check)
+            is_current, message = _update(output, text, check=options.check)
     if message and not options.quiet:
         click.echo(printable(message))
     return print_problems(problems, quiet=options.quiet) or (0 if is_current else DIFFERENCE)

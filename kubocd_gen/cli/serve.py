@@ -17,7 +17,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_problems
 from kubocd_gen.cli.options import CommonBuildOptions
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.model.project import STDIN, Project
 from kubocd_gen.server.container import PORT
 from kubocd_gen.sources.project_file import load_project, only_cluster, project_path
@@ -86,7 +86,7 @@ def _serve(options: ServeOptions, problems: Problems) -> None:
         if not options.quiet and (target.startswith("/hr/") or (status >= 400 and target != "/favicon.ico")):
             click.echo(printable(f"{method} {target} {status}"), err=True)
 
-    _print(f"Serving {display_path(output, Path.cwd())} at http://{address}/ (press Ctrl-C to stop)")
+    _print(f"Serving {shown_path(output)} at http://{address}/ (press Ctrl-C to stop)")
     if not only_here:
         problems.warning(_exposed(options.host))
         print_problems(problems, quiet=options.quiet)
@@ -186,7 +186,7 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
 
 
 def _changed_line(paths: list[str]) -> str:
-    first = display_path(Path(paths[0]), Path.cwd())
+    first = shown_path(Path(paths[0]))
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return printable(f"{first}{more} changed")
 

@@ -12,6 +12,7 @@ from kubocd_gen.cli.console import print_problems
 from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions, RemovalOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.layout_writer import LayoutWriter
 from kubocd_gen.pipeline.lock import refuse_mass_removal, stale_packages, vendor_packages, wanted_by
@@ -60,14 +61,16 @@ def _vendor(options: VendorOptions, problems: Problems) -> tuple[list[str], list
         raise ProblemsError.of("usage", "no vendor layout is configured", hint=hint)
     lock = project_lock(project)
     if lock is None:
-        raise ProblemsError.of("missing-lock", f"{LOCK_FILE} does not exist", hint="run 'kcd-gen lock' first")
+        raise ProblemsError.of(
+            "missing-lock", f"{shown_path(project.lock_path)} does not exist", hint="run 'kcd-gen lock' first"
+        )
     with progress(wanted=not options.no_progress) as line:
         wanted, _ = wanted_by(project, problems)
         for move in stale_packages(wanted, lock, prune=False):
             hint = "run 'kcd-gen lock' first"
             problems.warning(Problem("not-locked", f"{move.name} is not in {LOCK_FILE}", hint=hint))
         registries = remote(project, line)
-        writer = LayoutWriter(project.vendor, str(layout.path))
+        writer = LayoutWriter(project.vendor, layout.name)
         copied = vendor_packages(
             lock, wanted, layout, writer, registries, problems, limits=project.limits, jobs=options.job_count
         )

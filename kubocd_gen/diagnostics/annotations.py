@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Position, Problem, Severity, printable
 from kubocd_gen.diagnostics.text import MergedProblem, distinct_problems
-from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.files.paths import FilePath, checkout_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,10 @@ def fingerprints(annotations: Sequence[Annotation]) -> list[str]:
 
 
 def repository_path(path: str, root: Path, top: Path) -> str | None:
-    """Return a path from a message relative to `top`, or None if it is not a file of the repository."""
-    for base in (root, Path.cwd()) if "\0" not in path else ():
-        absolute = Path(os.path.normpath(base.absolute() / path))
+    """Return the path of a position relative to `top`, or None if it is not a file of the repository."""
+    given = [path.absolute] if isinstance(path, FilePath) else [root.absolute() / path, Path.cwd() / path]
+    for one in given if "\0" not in path else ():
+        absolute = Path(os.path.normpath(one))
         for real in (absolute, Path(os.path.realpath(absolute.parent)) / absolute.name):
             if real.is_relative_to(top) and os.path.lexists(real):
                 return real.relative_to(top).as_posix()

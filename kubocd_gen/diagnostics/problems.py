@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
+from kubocd_gen.files.paths import shown_path
+
 Severity = Literal["error", "warning", "note"]
 
 RUN_LIMIT = "run-limit"  # the code of a problem that ends the whole run; collected once
@@ -24,14 +26,17 @@ _LONGEST, _MOST_NAMES = 100, 1000  # length and number of names that are compare
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A position in a file. `line` and `column` (in characters) count from 1; None means the whole file or line."""
+    """A position in a file. `line` and `column` (in characters) count from 1; None means the whole file or line.
+
+    `path` is for programs. As a string, a position is for people: its path is relative to the current directory.
+    """
 
     path: str
     line: int | None = None
     column: int | None = None
 
     def __str__(self) -> str:
-        return ":".join(str(part) for part in (self.path, self.line, self.column) if part is not None)
+        return ":".join(str(part) for part in (shown_path(self.path), self.line, self.column) if part is not None)
 
 
 @dataclass(frozen=True, slots=True)

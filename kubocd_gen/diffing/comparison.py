@@ -152,10 +152,11 @@ def with_written(
     sides = [_releases(side) for side in (old, new)]
     found: tuple[dict[str, Documents], dict[str, Documents]] = {}, {}
     unknown = set[str]()
-    for key in sorted({*sides[0], *sides[1]}):
-        before, after = sides[0].get(key), sides[1].get(key)
-        if not _is_suspended(before, after):
-            continue
+    pairs = {key: (sides[0].get(key), sides[1].get(key)) for key in sorted({*sides[0], *sides[1]})}
+    suspended = {key: pair for key, pair in pairs.items() if _is_suspended(*pair)}
+    if outputs[0] is not None:
+        outputs[0].prepare(before.release for before, _ in suspended.values() if before is not None)
+    for key, (before, after) in suspended.items():
         first = _old(before, outputs[0]) if before else ()
         second: Documents | None = ()
         if after is not None and after.release.suspended:

@@ -18,7 +18,7 @@ from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors
 from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, with_written
 from kubocd_gen.diffing.records import Comparison
-from kubocd_gen.files.paths import display_path, fixed_part
+from kubocd_gen.files.paths import FilePath, display_path, fixed_part, shown_path
 from kubocd_gen.git.repository import Revision, find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.helm.engine import Helm
@@ -39,11 +39,15 @@ _UNREAD = Path("output")  # a placeholder if no output is given by flags; it is 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A project on one side, with its lock. `output` returns the written output of a cluster, None if unknown."""
+    """A project on one side, with its lock. `output` returns the written output of a cluster, None if unknown.
+
+    `named` returns a problem of this side with the name of the revision instead of temporary paths.
+    """
 
     project: Project
     lock: Lock | None
     output: Callable[[Cluster], Written | None]
+    named: Callable[[Problem], Problem] = lambda problem: problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ def compare(
     for old_problems, new_problems in found.values():
         known = {_essence(one) for one in old_problems}
         # A problem without a position is shown at the revision.
-        problems.take(one.at(Position(revision.name)) for one in old_problems if one.severity == "error")
+        errors = (one.at(Position(revision.name)) for one in old_problems if one.severity == "error")
+        problems.take(old.named(one) if old else one for one in errors)
         first, second = sides[str(new_problems.cluster)]
         problems.take(
             one
@@ -226,7 +231,8 @@ def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | No
     checkout.take_sources([*inside, *([lock] if checkout.has(lock) else [])])
     if any(cluster.rendered for cluster in old.clusters):
         checkout.take_everything()
-    return Side(old, project_lock(old), partial(_output_in_revision, checkout, old))
+    named = partial(_name_revision, checkout=checkout)
+    return Side(old, project_lock(old), partial(_output_in_revision, checkout, old), named)
 
 
 def _no_output(_cluster: Cluster) -> Written | None:
@@ -315,9 +321,16 @@ def _name_revision(problem: Problem, checkout: Checkout) -> Problem:
     name = checkout.tree.revision.name
 
     def shown(text: str) -> str:
-        return text.replace(f"{checkout.directory}/", f"{name}:").replace(str(checkout.directory), name)
+        for directory in (str(checkout.directory), shown_path(checkout.directory)):
+            text = text.replace(f"{directory}/", f"{name}:").replace(directory, name)
+        return text
 
-    position = problem.position and replace(problem.position, path=shown(problem.position.path))
+    position = problem.position
+    if position is not None:
+        path: str = position.path
+        if isinstance(path, FilePath) and path.absolute.is_relative_to(checkout.directory):
+            path = str(path.absolute)
+        position = replace(position, path=shown(path)) if shown(path) != path else position
     hint = problem.hint and shown(problem.hint)
     return replace(problem, message=shown(problem.message), hint=hint, position=position)
 

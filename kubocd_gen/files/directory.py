@@ -54,13 +54,7 @@ class Directory(OpenDirectory):
         `replace_symlink`. If not `durable`, a power failure can leave an empty file.
         """
         with self._above(path) as (above, name):
-            status = self.status(path)
-            if status is not None and not stat.S_ISREG(status.st_mode):
-                if not stat.S_ISLNK(status.st_mode):
-                    raise not_regular(self._name(path))
-                if not replace_symlink:
-                    raise SymlinkError(self._name(path))
-                status = None
+            status = self.replaceable(path, symlink=replace_symlink)
             staged = f"{STAGED}{os.urandom(8).hex()}"
             try:
                 with os.fdopen(os.open(staged, _CREATE, 0o666, dir_fd=above), "wb") as file:
@@ -75,6 +69,20 @@ class Directory(OpenDirectory):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(staged, dir_fd=above)
                 raise
+
+    def replaceable(self, path: str, *, symlink: bool = False) -> os.stat_result | None:
+        """Return the status of the regular file that a write to `path` would replace; None if there is none.
+
+        Raises OSError for anything else, including a symlink unless `symlink`.
+        """
+        status = self.status(path)
+        if status is None or stat.S_ISREG(status.st_mode):
+            return status
+        if not stat.S_ISLNK(status.st_mode):
+            raise not_regular(self._name(path), status.st_mode)
+        if not symlink:
+            raise SymlinkError(self._name(path))
+        return None
 
     def make(self, path: str, *, mode: int = 0o777) -> list[str]:
         """Create the directory `path` and its parents; return the paths of those that were missing, from the top."""
@@ -214,8 +222,9 @@ def _link_or_copy(above: int, name: str, other: int, new: str) -> None:
             return
         source = os.open(name, READ, dir_fd=above)
         with os.fdopen(source, "rb") as file, os.fdopen(os.open(new, _CREATE, 0o600, dir_fd=other), "wb") as copy:
-            if not stat.S_ISREG(os.fstat(source).st_mode):
-                raise not_regular(name) from None
+            mode = os.fstat(source).st_mode
+            if not stat.S_ISREG(mode):
+                raise not_regular(name, mode) from None
             shutil.copyfileobj(file, copy, _CHUNK)
             os.fchmod(copy.fileno(), stat.S_IMODE(status.st_mode))
             copy.flush()
@@ -283,6 +292,12 @@ def write_whole(path: Path, data: bytes, *, make: bool = False) -> None:
     opened = made_directory if make else open_directory
     with opened(path.parent) as directory:
         directory.write(path.name, data)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise the OSError with which `write_whole` would refuse what is at `path` now. Nothing is changed."""
+    with contextlib.suppress(FileNotFoundError), open_directory(path.parent) as directory:
+        directory.replaceable(path.name)
 
 
 def _located(path: Path, follow_last: bool) -> tuple[Directory, str]:

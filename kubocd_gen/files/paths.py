@@ -12,6 +12,7 @@ import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from kubocd_gen.files.walk import SymlinkError
 
@@ -36,14 +37,67 @@ def fixed_part(source: str) -> str:
     return source
 
 
-def display_path(path: Path, root: Path) -> str:
-    """Return `path` for messages and reports: relative to `root` or the current directory, or absolute."""
+class FilePath(str):
+    """The name of a file in reports for programs, which also knows where the file is, for people."""
+
+    absolute: Path
+
+    def __new__(cls, name: str, absolute: Path) -> Self:
+        made = super().__new__(cls, name)
+        made.absolute = absolute
+        return made
+
+
+def display_path(path: Path, root: Path, origin: str = "") -> str:
+    """Return the name of `path` in reports: relative to `root` or the current directory, or absolute; a FilePath.
+
+    `origin` names the Git revision whose files are in `root`. A file of it is not a FilePath, because it is temporary.
+    """
     absolute = path.absolute()
-    for base in (root.absolute(), Path.cwd()):
-        if absolute.is_relative_to(base):
-            absolute = absolute.relative_to(base)
-            break
-    return os.fsencode(absolute.as_posix()).decode("utf-8", "replace")  # names on disk can contain any bytes
+    bases = (base for base in (root.absolute(), Path.cwd()) if absolute.is_relative_to(base))
+    base = next(bases, None)
+    name = _text(absolute.relative_to(base) if base else absolute)
+    return f"{origin}{name}" if origin else FilePath(name, absolute)
+
+
+def name_below(directory: str, path: str) -> str:
+    """Return the name of the file at `path` below the directory with a name, which can be a FilePath."""
+    if isinstance(directory, FilePath):
+        return FilePath(f"{directory}/{path}", directory.absolute / path)
+    return f"{directory}/{path}"
+
+
+def shown_path(path: Path | str) -> str:
+    """Return `path` as text for people, who open it from where they are: relative to the current directory.
+
+    A path that has nothing in common with the current directory stays absolute. A string is returned as it is unless it
+    is a FilePath: it can also name a package or a file in a Git revision.
+    """
+    if isinstance(path, FilePath):
+        path = path.absolute
+    elif isinstance(path, str):
+        return path
+    absolute, current = path.absolute(), Path.cwd()
+    if absolute.is_relative_to(current):
+        return _text(absolute.relative_to(current))
+    real = Path(os.path.realpath(absolute.parent)) / absolute.name  # `..` leads out of a directory, not of a symlink
+    return _text(absolute if real.parts[:2] != current.parts[:2] else Path(os.path.relpath(real, current)))
+
+
+def hint_of(error: OSError) -> str | None:
+    """Return the hint for a write that failed because of a symlink or a non-regular file; None for other errors."""
+    name = shown_path(Path(error.filename)) if isinstance(error.filename, str) else None
+    if isinstance(error, SymlinkError):
+        return f"replace the symlink '{name}' with the file or directory itself, or choose another path"
+    if name and error.errno in (errno.EINVAL, errno.EISDIR):
+        return f"choose the path of a regular file or of a new file instead of '{name}'"
+    if name and error.errno == errno.ENOTDIR:
+        return f"choose another path: there is a file where '{name}' needs a directory"
+    return None
+
+
+def _text(path: Path) -> str:
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")  # names on disk can contain any bytes
 
 
 def resolve(path: Path, passed: Callable[[Path, bool], None]) -> Path:

@@ -31,16 +31,6 @@ class SymlinkError(OSError):
         super().__init__(errno.ELOOP, "refusing to follow a symlink", path)
 
 
-def hint_of(error: OSError) -> str | None:
-    """Return the hint for a write that failed because of a symlink or a non-regular file; None for other errors."""
-    name = error.filename.removeprefix(f"{Path.cwd()}/") if isinstance(error.filename, str) else None
-    if isinstance(error, SymlinkError):
-        return f"replace the symlink '{name}' with the file or directory itself, or choose another path"
-    if name and error.errno == errno.EINVAL:
-        return f"move '{name}' away, or choose another path"
-    return None
-
-
 class Entry(NamedTuple):
     """An entry of a directory. A symlink is not a directory, even if it leads to one."""
 
@@ -100,8 +90,9 @@ class OpenDirectory:
         with self._above(path) as (above, name):
             descriptor = os.open(name, READ, dir_fd=above)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            mode = os.fstat(descriptor).st_mode
             os.close(descriptor)
-            raise not_regular(self._name(path))
+            raise not_regular(self._name(path), mode)
         return os.fdopen(descriptor, "rb")
 
     def read(self, path: str, limit: int) -> bytes:
@@ -152,9 +143,10 @@ def open_step(path: Path) -> int:
     return os.open(path, _STEP)
 
 
-def not_regular(path: str) -> OSError:
+def not_regular(path: str, mode: int) -> OSError:
     """Return the error for a FIFO, socket, device or directory at `path` instead of a regular file."""
-    return OSError(errno.EINVAL, "not a regular file", path)
+    kinds = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a directory"}
+    return OSError(errno.EINVAL, f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a regular file", path)
 
 
 def _components(path: str) -> list[str]:

@@ -30,7 +30,14 @@ _TREE_LINE = re.compile(rb"tree ([0-9a-f]+)\n")  # the first line of a commit
 
 
 class UnreadableObjectError(Exception):
-    """An object has the wrong type or exceeds a limit. The message is the rest of a sentence after "this"."""
+    """An object is missing, has the wrong type or exceeds a limit. The message is the rest of a sentence after "this".
+
+    `hint` is the way to get a missing object.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +65,20 @@ class Found:
 class Objects:
     """A reader of the store in the Git directory `store`, usable by one thread within its context.
 
-    In a partial clone, `fetch` is called with the ids of missing objects and fetches them.
+    In a partial clone, `fetch` is called with the ids of missing objects and fetches them. Without `fetch`,
+    `completing` is the command that fetches the missing objects of a partial clone.
     """
 
-    def __init__(self, store: Path, setup: Setup, fetch: Callable[[Sequence[str]], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Path,
+        setup: Setup,
+        fetch: Callable[[Sequence[str]], None] | None = None,
+        *,
+        completing: str | None = None,
+    ) -> None:
         self._setup = setup
+        self._completing = completing
         self._options = (f"--git-dir={store}",)
         self._fetch = fetch
         self._stack = ExitStack()
@@ -108,7 +124,7 @@ class Objects:
         if identity not in self._directories:
             found = self.find(identity)
             if found is None:
-                raise UnreadableObjectError("is not in the repository")
+                raise self.missing()
             if found.kind != "tree":
                 raise UnreadableObjectError("is corrupt: expected a directory")
             if found.size > LARGEST_TREE:
@@ -124,7 +140,9 @@ class Objects:
     def root(self, name: str) -> Entry:
         """Return the root directory of a commit or tree. Raises UnreadableObjectError."""
         found = self.find(name)
-        if found is None or found.kind not in ("commit", "tree"):
+        if found is None:
+            raise self.missing()
+        if found.kind not in ("commit", "tree"):
             raise UnreadableObjectError("is not in the repository")
         if found.kind == "tree":
             return Entry("directory", found.id)
@@ -132,6 +150,13 @@ class Objects:
         if line is None or len(line[1]) != len(found.id):
             raise UnreadableObjectError("is corrupt: expected a commit")
         return Entry("directory", line[1].decode("ascii"))
+
+    def missing(self) -> UnreadableObjectError:
+        """Return the error for an object that is not in the store, and could not be fetched."""
+        if self._completing is None:
+            return UnreadableObjectError("is not in the repository", "run 'git fetch --refetch --no-filter'")
+        hint = f"run the command without --offline, or first run: {self._completing}"
+        return UnreadableObjectError("is not in this partial clone, and --offline prevents fetching it", hint)
 
     def fetch_missing(self, identities: Sequence[str]) -> None:
         """Fetch these objects, as far as a partial clone lacks them, at once. Raises ProblemsError `git-failed`."""

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubocd_gen.checkout.content import HEAD
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.git.objects import Objects
+from kubocd_gen.files.paths import checkout_root, shown_path
+from kubocd_gen.git.lfs import parse_pointer
+from kubocd_gen.git.objects import Objects, UnreadableObjectError
 from kubocd_gen.git.process import Done, run
 from kubocd_gen.git.setup import for_fetch, for_questions, git_binary
 
@@ -31,6 +36,18 @@ class Revision:
 
     name: str
     commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uncommitted:
+    """Files that differ from the index, by their paths from the root of the working tree.
+
+    `untracked` files are neither in the index nor ignored. `changed` files are in the index with other content, or only
+    with the intent to add them, or are missing in the working tree.
+    """
+
+    untracked: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +128,44 @@ class Repository:
         file = Path(found[1])
         return (str(file.relative_to(self.top) if file.is_relative_to(self.top) else file), int(found[2]), found[3])
 
-    def untracked(self) -> frozenset[str]:
-        """Return files neither tracked nor ignored, relative to `top`; in a hook, files that are not in the commit."""
-        done = self._ask("ls-files", "--others", "--exclude-standard", "-z", index=self._index())
+    def uncommitted(self) -> Uncommitted:
+        """Return the files of the working tree that differ from the index; in a hook, from the commit.
+
+        Raises ProblemsError `git-failed`.
+        """
+        untracked = self._listed("--others", "--exclude-standard")
+        filters_off = self._without_filters()
+        changed = self._listed("--modified", settings=filters_off)
+        return Uncommitted(untracked, changed - self._in_lfs(changed) if filters_off else changed)
+
+    def _listed(self, *options: str, settings: Sequence[tuple[str, str]] = ()) -> frozenset[str]:
+        done = self._ask("ls-files", *options, "-z", index=self._index(), settings=settings)
         if done.status:
-            raise ProblemsError.of("git-failed", f"git failed to list untracked files: {done.reason}")
+            raise ProblemsError.of("git-failed", f"git failed to list the files of the repository: {done.reason}")
         return frozenset(_text(done.stdout).split("\0")) - {""}
+
+    def _without_filters(self) -> list[tuple[str, str]]:
+        """Return settings that disable all configured filters. Git runs them to compare a file with the index."""
+        done = self._ask("config", "--null", "--name-only", "--get-regexp", r"^filter\.")
+        if done.status not in (0, 1):  # 1: there are none
+            raise ProblemsError.of("git-failed", f"git failed to read its configuration: {done.reason}")
+        names = {key.rpartition(".")[0] for key in _text(done.stdout).split("\0") if key}
+        values = {"clean": "", "smudge": "", "process": "", "required": "false"}
+        return [(f"{name}.{key}", value) for name in sorted(names) for key, value in values.items()]
+
+    def _in_lfs(self, paths: frozenset[str]) -> frozenset[str]:
+        """Return those of `paths` that have the content to which a Git LFS pointer in the index refers."""
+        found = set()
+        with Objects(self.store, for_questions()) as objects:
+            for line in self._listed("--stage") if paths else ():
+                head, _, path = line.partition("\t")
+                if path in paths:
+                    with suppress(UnreadableObjectError):
+                        blob = objects.blob(head.split()[1], HEAD)
+                        pointer = parse_pointer(blob.whole()) if blob else None
+                        if pointer and pointer.content(self.top / path) is not None:
+                            found.add(path)
+        return frozenset(found)
 
     def index_entries(self) -> list[tuple[str, str, str]]:
         """Return the tag, mode and path of each entry of the index: `H`, `100644` and `a/b.yaml`, for example.
@@ -160,18 +209,25 @@ class Repository:
 
     def objects(self) -> Objects:
         """Return a reader of the repository's objects. Unless `offline`, it fetches what a partial clone lacks."""
-        remote = None if self.offline else self._promisor()
-        fetch = None if remote is None else lambda identities: self._fetch_missing(remote, identities)
-        return Objects(self.store, for_questions(), fetch)
+        remote = self._promisor()
+        if remote is None or self.offline:
+            completing = None if remote is None else self._completing(remote)
+            return Objects(self.store, for_questions(), completing=completing)
+        return Objects(self.store, for_questions(), lambda identities: self._fetch_missing(remote, identities))
 
     def _index(self) -> str | None:
-        """Return GIT_INDEX_FILE, the index of the commit that a hook runs for, unless it is another repository's."""
+        """Return GIT_INDEX_FILE, the index of the commit that a hook runs for, unless it is another repository's.
+
+        A hook runs in the repository that contains the current directory.
+        """
         given = os.environ.get("GIT_INDEX_FILE")
         if not given:
             return None
-        directory = Path(os.path.realpath(self.top / given)).parent
-        ours = directory.samefile(self.store) if directory.is_dir() else False
-        return given if ours or not (directory / "HEAD").exists() else None
+        current = checkout_root(Path.cwd()) or Path.cwd()
+        index = Path(os.path.realpath(current / given))
+        if index.parent.is_dir() and index.parent.samefile(self.store):
+            return str(index)
+        return None if current != self.top or (index.parent / "HEAD").exists() else str(index)
 
     def _fetch_missing(self, remote: str, identities: Sequence[str]) -> None:
         """Fetch missing objects at once. Git itself would fetch them one by one when it reads them.
@@ -180,8 +236,13 @@ class Repository:
         """
         done = self._fetch(remote, identities, "--no-write-fetch-head", "--filter=blob:none", negotiation="noop")
         if done.status:
-            hint = "run 'git fetch --refetch': the partial clone lacks files of the revision"
-            raise ProblemsError.of("git-failed", f"git failed to fetch missing objects: {done.reason}", hint=hint)
+            message = f"git failed to fetch missing objects of this partial clone: {done.reason}"
+            hint = f"check the access to the remote, or get all objects: {self._completing(remote)}"
+            raise ProblemsError.of("git-failed", message, hint=hint)
+
+    def _completing(self, remote: str) -> str:
+        """Return the command that fetches everything that the partial clone lacks."""
+        return git_command(self.top, "fetch", "--refetch", "--no-filter", remote)
 
     def _fetch(self, remote: str, identities: Sequence[str], *options: str, negotiation: str = "") -> Done:
         settings = {"fetch.negotiationAlgorithm": negotiation} if negotiation else {}
@@ -220,29 +281,55 @@ class Repository:
         lines = [line for line in _text(done.stdout).splitlines() if line and line != "--end-of-options"]
         return lines[0] if done.status == 0 and lines else None
 
-    def _ask(self, *arguments: str, index: str | None = None) -> Done:
+    def _ask(self, *arguments: str, index: str | None = None, settings: Sequence[tuple[str, str]] = ()) -> Done:
         location = (f"--git-dir={self.store}", f"--work-tree={self.top}")
-        setup = for_questions() if index is None else for_questions(GIT_INDEX_FILE=index)
+        variables = {} if index is None else {"GIT_INDEX_FILE": index}
+        setup = for_questions(settings=settings, variables=variables)
         return run(setup, *location, *arguments, name=arguments[0], directory=self.top)
 
 
 def find_repository(directory: Path, *, offline: bool = False) -> Repository:
-    """Return the repository that `directory` is in. Raises ProblemsError `git-missing` and `no-repository`."""
+    """Return the repository that `directory` is in.
+
+    Raises ProblemsError `no-repository` if no parent has a `.git`, `git-failed` if Git cannot use the one found, and
+    `git-missing`.
+    """
     git_binary("a Git revision is read", "install git")
     real = Path(os.path.realpath(directory))
-    hint = "run the command in a Git checkout: it reads a revision from the repository"
+    failed: ProblemsError | None = None
     for parent in (real, *real.parents):
         found = repository_at(parent, offline=offline)
         if isinstance(found, Repository):
             if real.is_relative_to(found.top):
                 return found
             break
-        if found is not None and any(message in found.stderr for message in _OWNER):
-            hint = "run 'git config --global --add safe.directory DIR': the directory belongs to another user"
+        if found is None:
+            continue
+        failed = failed or refusal(parent, found)
+        # Git continues with the parents of a directory `.git` that is not a repository, but not of other failures.
+        if _is_owned_by_another(found) or not (parent / ".git").is_dir():
             break
-        if found is not None and not (parent / ".git").is_dir():  # a worktree or submodule without its repository
-            break
-    raise ProblemsError.of("no-repository", f"'{directory}' is not in a Git working tree", hint=hint)
+    hint = "run the command in a Git checkout: it reads a revision from the repository"
+    raise failed or ProblemsError.of("no-repository", f"'{directory}' is not in a Git working tree", hint=hint)
+
+
+def git_command(top: Path, *words: str) -> str:
+    """Return the command line of git for the working tree `top`, whose paths are relative to it."""
+    elsewhere = () if Path.cwd() == top else ("-C", shown_path(top))
+    return shlex.join(("git", *elsewhere, *words))
+
+
+def refusal(directory: Path, done: Done) -> ProblemsError:
+    """Return the error for the repository in `directory`, which Git cannot use, with Git's result."""
+    hint = "check the repository with 'git status'"
+    if _is_owned_by_another(done):
+        hint = f"if you trust it, run: git config --global --add safe.directory {shlex.quote(str(directory))}"
+    message = f"git cannot use the repository in '{shown_path(directory)}': {done.reason}"
+    return ProblemsError.of("git-failed", message, hint=hint)
+
+
+def _is_owned_by_another(done: Done) -> bool:
+    return any(message in done.stderr for message in _OWNER)
 
 
 def repository_at(directory: Path, *, offline: bool = False) -> Repository | Done | None:
@@ -253,7 +340,7 @@ def repository_at(directory: Path, *, offline: bool = False) -> Repository | Don
     """
     if not os.path.lexists(directory / ".git"):
         return None
-    setup = for_questions(GIT_CEILING_DIRECTORIES=str(directory.parent))
+    setup = for_questions(variables={"GIT_CEILING_DIRECTORIES": str(directory.parent)})
     done = run(setup, "rev-parse", "--show-toplevel", "--absolute-git-dir", name="rev-parse", directory=directory)
     paths = _text(done.stdout).splitlines()
     if done.status or len(paths) != 2 or paths[1] == str(directory):  # Git before 2.38 accepts it as a bare repository

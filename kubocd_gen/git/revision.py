@@ -6,27 +6,25 @@ and each is checked to stay inside the directory, so nothing is ever written thr
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kubocd_gen.budget.limits import LIMITS, MIB
+from kubocd_gen.budget.limits import MIB
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.content import GIT_CRYPT, lfs_pointer
+from kubocd_gen.checkout.content import GIT_CRYPT
 from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import fixed_part
+from kubocd_gen.git.lfs import LARGEST, parse_pointer
 from kubocd_gen.git.objects import Entry, Found, UnreadableObjectError
-from kubocd_gen.git.repository import Repository, Revision, repository_at
+from kubocd_gen.git.repository import Repository, Revision, git_command, repository_at
 from kubocd_gen.git.tree import SYMLINK_HINT, CommitTree, RevisionTree
 
 _MOST = 1 << 30  # bytes of all files; typical sources take a thousandth of it
-_LARGEST = LIMITS.layer  # bytes of one file; the largest are vendored packages
 _BLOBS = "blobs/sha256/"
 
 
@@ -61,14 +59,28 @@ class Checkout:
         if entry is None or entry.kind != "file":
             return None
         location, tree = self.tree.tree(real)
-        tree.objects.fetch_missing([entry.id])
         with self.tree.readable(path):
             found = tree.objects.blob(entry.id, most)
         data = found.whole() if found else None
         content = self._content(real, data, location)
         if content is None:
-            raise self._refused(path, data)
+            raise self._refused(path, data, location)
         return content
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Fetch the content of these files, as far as a partial clone lacks it, in one request."""
+        entries: dict[str, list[Entry]] = {}
+        for path in paths:
+            real, _ = self.tree.real(path)
+            entry = self.tree.entry(real)
+            if entry is not None and entry.kind == "file":
+                entries.setdefault(self.tree.tree(real)[0], []).append(entry)
+        self._fetch(entries)
+
+    def _fetch(self, entries: Mapping[str, Iterable[Entry]]) -> None:
+        """Fetch missing objects, by the location of their tree."""
+        for location, wanted in entries.items():
+            self.tree.trees[location].objects.fetch_missing([entry.id for entry in wanted])
 
     def take_sources(self, sources: Iterable[str]) -> None:
         """Write the files, directories and globs in `sources`, and the targets of their symlinks.
@@ -140,13 +152,16 @@ class Checkout:
                 continue
             seen.add(real)
             submodules = []
+            symlinks = dict[str, Entry]()
             for name, entry in self.tree.below(real, hidden=hidden):
                 if entry.kind == "symlink":
-                    waiting.append(name)
+                    symlinks[name] = entry
                 elif entry.kind == "submodule":
                     submodules.append(name)
                 elif suffixes is None or name == real or name.endswith(suffixes):
                     files[name] = entry
+            self._fetch({self.tree.tree(real)[0]: symlinks.values()})
+            waiting += symlinks
             for name in submodules:
                 self._open(name)
                 waiting.append(name)
@@ -170,7 +185,8 @@ class Checkout:
         inner = repository_at(top, offline=self.repository.offline) if is_real else None
         if not isinstance(inner, Repository) or entry is None:
             what = "this submodule is not checked out"
-            hint = "run 'git submodule update --init', or exclude it from the cluster's sources"
+            command = git_command(self.repository.top, "submodule", "update", "--init", path)
+            hint = f"run '{command}', or exclude it from the cluster's sources"
             raise self.tree.refusal(path, what, hint)
         try:
             objects = self.close.enter_context(inner.objects())
@@ -179,7 +195,8 @@ class Checkout:
             if isinstance(error, ProblemsError) and error.problem.code != "unknown-revision":
                 raise
             what = f"the commit {entry.id[:12]} of this submodule is not available"
-            hint = f"run 'git -C {path} fetch origin {entry.id}', or exclude it from the cluster's sources"
+            command = git_command(top, "fetch", "origin", entry.id)
+            hint = f"run '{command}', or exclude it from the cluster's sources"
             raise self.tree.refusal(path, what, hint) from None
         self.tree.trees[path] = tree
         self.stores[path] = inner
@@ -191,11 +208,11 @@ class Checkout:
         for name in wanted:
             by_location.setdefault(self.tree.tree(name)[0], []).append(name)
         for location, names in by_location.items():
+            self._fetch({location: [wanted[name] for name in names]})
             objects = self.tree.trees[location].objects
-            objects.fetch_missing([wanted[name].id for name in names])
             for name in names:
                 with self.tree.readable(name):
-                    found = objects.blob(wanted[name].id, _LARGEST)
+                    found = objects.blob(wanted[name].id, LARGEST)
                 self.size += found.size if found else 0
                 if self.size > _MOST:
                     what = f"the sources are larger than the limit of {_MOST // MIB} MiB"
@@ -211,13 +228,13 @@ class Checkout:
             with path.open("rb") as file:
                 head = file.read(len(GIT_CRYPT))
             if head == GIT_CRYPT:
-                raise self._refused(name, head)
+                raise self._refused(name, head, location)
             self.written.add(name)
             return
         data = found.whole() if found else None
         content = self._content(name, data, location)
         if content is None and name not in optional:
-            raise self._refused(name, data)
+            raise self._refused(name, data, location)
         if content is not None:
             path.write_bytes(content)
             self.written.add(name)
@@ -226,23 +243,21 @@ class Checkout:
         """Return the content that a checkout would have at `path`; None if it is not available."""
         if data is None or data.startswith(GIT_CRYPT):
             return None
-        pointer = lfs_pointer(data)
+        pointer = parse_pointer(data)
         if pointer is None:
             return data
-        identity, size = pointer[1].decode("ascii"), int(pointer[2])
         if location not in self.shared:
             self.shared[location] = self.stores[location].common_directory()
-        kept = self.shared[location] / "lfs/objects" / identity[:2] / identity[2:4] / identity
-        for file in (kept, self.repository.top / path):
-            content = _read(file, size)
-            if content is not None and hashlib.sha256(content).hexdigest() == identity:
-                return content
-        return None
+        digest = pointer.digest
+        kept = self.shared[location] / "lfs/objects" / digest[:2] / digest[2:4] / digest
+        content = pointer.content(kept)
+        return pointer.content(self.repository.top / path) if content is None else content
 
-    def _refused(self, path: str, data: bytes | None) -> ProblemsError:
+    def _refused(self, path: str, data: bytes | None, location: str) -> ProblemsError:
         name = self.tree.revision.name
         if data is None:
-            return self.tree.refusal(path, "the file's content is not in the repository", "run 'git fetch --refetch'")
+            missing = self.tree.trees[location].objects.missing()
+            return self.tree.refusal(path, f"the file's content {missing}", missing.hint or "")
         if data.startswith(GIT_CRYPT):
             hint = "exclude it from the cluster's sources: its content cannot be read from a revision"
             return self.tree.refusal(path, "the file is encrypted with git-crypt", hint)
@@ -271,14 +286,3 @@ def open_revision(repository: Repository, revision: Revision, directory: Path, b
         with tree.readable(""):
             tree.trees[""] = CommitTree(close.enter_context(repository.objects()), revision.commit)
         yield Checkout(repository, tree, directory, close, {"": repository})
-
-
-def _read(path: Path, size: int) -> bytes | None:
-    """Return the content of a regular file with exactly that size; None for anything else."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-        status = os.fstat(descriptor)
-        return file.read(size) if stat.S_ISREG(status.st_mode) and status.st_size == size <= _LARGEST else None

@@ -87,11 +87,19 @@ class Setup:
         ]
 
 
-def for_questions(environment: Mapping[str, str] | None = None, **variables: str) -> Setup:
-    """Return the setup for reading a repository: git fetches, runs and writes nothing."""
+def for_questions(
+    environment: Mapping[str, str] | None = None,
+    *,
+    settings: Sequence[tuple[str, str]] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Setup:
+    """Return the setup for reading a repository: git fetches, runs and writes nothing.
+
+    `settings` are passed in the environment, because their keys can contain any character; `variables` are added to it.
+    """
     given = os.environ if environment is None else environment
-    passed = {**_passed(given, _ALWAYS), **_SET, **variables, "GIT_ALLOW_PROTOCOL": ""}
-    return Setup(_QUIET | _QUESTIONS, passed | _configured(_entries(given, _SETTINGS)))
+    passed = {**_passed(given, _ALWAYS), **_SET, **(variables or {}), "GIT_ALLOW_PROTOCOL": ""}
+    return Setup(_QUIET | _QUESTIONS, passed | _configured([*_entries(given, _SETTINGS), *settings]))
 
 
 def for_own_store(environment: Mapping[str, str] | None = None) -> Setup:

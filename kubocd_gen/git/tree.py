@@ -60,7 +60,7 @@ class CommitTree:
         if entry.id not in self._links:
             found = self.objects.blob(entry.id, LARGEST_SYMLINK)
             if found is None:
-                raise UnreadableObjectError("is not in the repository")
+                raise self.objects.missing()
             self._links[entry.id] = found.whole().decode("utf-8", "surrogateescape")
         return self._links[entry.id]
 
@@ -180,7 +180,8 @@ class RevisionTree:
         try:
             yield
         except UnreadableObjectError as error:
-            raise self.refusal(path, f"this {error}", "exclude it from the cluster's sources") from None
+            hint = error.hint or "exclude it from the cluster's sources"
+            raise self.refusal(path, f"this {error}", hint) from None
 
     def refusal(self, path: str, what: str, hint: str) -> ProblemsError:
         """Return the error for a path in the revision that can't be read."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,7 @@ from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.checkout.walk import can_lead_to_sources
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root, display_path, fixed_part
-from kubocd_gen.git.repository import Repository, repository_at
+from kubocd_gen.git.repository import Repository, git_command, refusal, repository_at
 
 _SYMLINK, _SUBMODULE = "120000", "160000"  # modes in the index
 _SUBMODULE_PATH = re.compile(r"^\s*path\s*=\s*(.*?)\s*$", re.MULTILINE)  # in .gitmodules
@@ -52,7 +51,7 @@ def missing_sources(
     try:
         repository = repository_at(top)
         if not isinstance(repository, Repository):
-            raise ProblemsError.of("git-failed", repository.reason if repository else "there is no repository")
+            raise refusal(top, repository) if repository else ProblemsError.of("git-failed", "there is no repository")
         entries = repository.index_entries()
     except ProblemsError as error:
         message = f"cannot determine whether all sources are checked out: {error.problem.message}"
@@ -154,17 +153,17 @@ def _missing(
         path = PurePosixPath(name).parts
         if mode == _SUBMODULE:
             if any(one.meets(path) for one in patterns) and not os.path.lexists(top / name / ".git"):
-                command = f"git submodule update --init {shlex.quote(name)}"
+                command = git_command(top, "submodule", "update", "--init", name)
                 yield _problem(top / name, root, "this submodule is not checked out", command)
         elif not (_can_be_source(name, mode) or any(one.below == path for one in patterns)):
             continue
         elif tag == _SKIPPED and not os.path.lexists(top / name):
             if any(one.has(path) for one in patterns):
-                command = f"git sparse-checkout add {shlex.quote(str(PurePosixPath(name).parent))}"
+                command = git_command(top, "sparse-checkout", "add", str(PurePosixPath(name).parent))
                 yield _problem(top / name, root, "this file is in Git, but outside the sparse checkout", command)
         elif mode == _SYMLINK and _is_plain_file(top / name) and any(one.has(path) for one in patterns):
             message = "this file is a symlink in Git, but was checked out as a file"
-            yield _problem(top / name, root, message, "git config core.symlinks true")
+            yield _problem(top / name, root, message, git_command(top, "config", "core.symlinks", "true"))
 
 
 def _can_be_source(name: str, mode: str) -> bool:

@@ -26,7 +26,7 @@ from typing import Literal
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.paths import hint_of
 from kubocd_gen.processes.children import limit, running, scratch
 from kubocd_gen.processes.timing import timed
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from kubocd_gen.budget.limits import GIB, MIB
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.kustomize.kustomization import NAMES
 from kubocd_gen.kustomize.staging import Stage
 from kubocd_gen.processes.children import limit, running
@@ -95,7 +96,7 @@ def _run(command: Sequence[str], stage: Stage, directory: Path) -> str:
         raise ProblemsError.of("kustomize-failed", message, hint=_INSTALL) from error
     if status != 0:
         reason = _reason(message, stage, status)
-        hint = f"run '{' '.join([Path(command[0]).name, *command[1:]])} {display}' to see the error"
+        hint = f"run '{' '.join([Path(command[0]).name, *command[1:]])} {shown_path(display)}' to see the error"
         raise ProblemsError.of("kustomize-failed", f"kustomize failed: {reason}", Position(display), hint)
     return output.read_bytes().decode("utf-8", "replace") if output.exists() else ""
 

@@ -85,7 +85,7 @@ class Kustomizations:
             path = directory / name
             if not path.is_file():
                 continue
-            display = self._origin + display_path(path, self._root)
+            display = display_path(path, self._root, self._origin)
             try:
                 text = self._files.read(path, display, CONFIGURATION).decode("utf-8-sig")
                 value = read_document(text, display, budget=self._budget)

@@ -45,7 +45,7 @@ class Stage:
 
     def display(self, path: Path) -> str:
         """Return the name in messages of a path in the checkout."""
-        return self._origin + display_path(path, self._display_root)
+        return display_path(path, self._display_root, self._origin)
 
     def has_kustomization(self, directory: Path) -> bool:
         return any((directory / name).is_file() for name in NAMES)

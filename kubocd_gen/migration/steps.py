@@ -8,9 +8,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.migration import commands
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.flux import DEFAULT, waited_for
@@ -142,7 +141,7 @@ def _apply(situation: Situation, applied: Sequence[LiveObject], build: Sequence[
 def _published(situation: Situation, applied: Sequence[LiveObject], build: Sequence[str]) -> tuple[str, ...]:
     known, suspended = _kustomizations(applied), _suspended(situation)
     first = known[0] if known else DEFAULT
-    output = display_path(situation.compilation.cluster.output, Path.cwd())
+    output = shown_path(situation.compilation.cluster.output)
     published = commands.publish(build, output, first, suspended)
     # If the commit was applied before, an object can still be missing in the cluster, so request a reconciliation.
     return (*published, *commands.reconcile(known, suspended - {first}))

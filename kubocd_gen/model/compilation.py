@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import BudgetExceededError
@@ -128,7 +129,8 @@ class Compilation:
     """The compiled Releases of a cluster, in memory.
 
     `failed` are the sorted keys, `namespace/name`, of the Releases with errors; `broken` are those of them that were
-    admitted. `complete` is False if a source could not be read and can contain other Releases.
+    admitted. `complete` is False if a source could not be read and can contain other Releases. `files` are the source
+    files of the Releases, Contexts and Configs; they are unknown for a revision.
     """
 
     cluster: Cluster
@@ -136,3 +138,4 @@ class Compilation:
     failed: tuple[str, ...]
     broken: Mapping[str, Release]
     complete: bool
+    files: frozenset[Path] = frozenset()

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from kubocd_gen.budget.limits import Limits, over_limit
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.layout import OciLayout
@@ -65,7 +66,7 @@ class LayoutStore:
             what = f"no image '{self._image.name}'" if self._image.name else "no image"
             raise ProblemsError.of(
                 "missing-package",
-                f"the layout {self._layout.path} has {what}",
+                f"the layout {shown_path(self._layout.name)} has {what}",
                 hint=f"available images: {names}" if names else None,
             )
         return found

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.checkout.content import lfs_pointer
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
+from kubocd_gen.files.paths import display_path, name_below, shown_path
+from kubocd_gen.git.lfs import parse_pointer
 from kubocd_gen.oci.descriptors import (
     DOCKER_LIST_TYPE,
     INDEX_TYPE,
@@ -48,7 +49,7 @@ class OciLayout:
         self._directory = path
         self._limits = limits
         self._files = files or CheckoutFiles.of_named(path)
-        self.path = Path(name or path)
+        self.name = name or display_path(path, Path.cwd())
 
     def references(self) -> tuple[str, ...]:
         """Return the names of the layout's images, sorted."""
@@ -70,7 +71,7 @@ class OciLayout:
         """
         source = self._json_source("index.json")
         entries = self._entries if name is None else self._images.get(name, [])
-        what = self.path if name is None else name
+        what = shown_path(self.name) if name is None else name
         descriptors = [source.descriptor(entry, f"entry {what}") for entry in entries]
         found = {descriptor.digest: descriptor for descriptor in descriptors}
         if len(found) > 1:
@@ -100,7 +101,7 @@ class OciLayout:
         if data is None:
             raise ProblemsError.of("corrupt-blob", "the blob is missing", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
-            if lfs_pointer(data):
+            if parse_pointer(data):
                 raise ProblemsError.of("corrupt-blob", f"the blob {_POINTER}", position=position, hint=_PULL)
             raise ProblemsError.of(
                 "corrupt-blob",
@@ -126,7 +127,7 @@ class OciLayout:
         position = self.position(descriptor)
         digest, length, start = hashlib.sha256(), 0, b""
         try:
-            source = self._files.open(self._directory / blob_path(descriptor), str(position.path))
+            source = self._files.open(self._directory / blob_path(descriptor), position.path)
         except NotRegularError:
             raise ProblemsError.of("bad-layout", "the blob is not a regular file", position=position) from None
         except OSError as error:
@@ -138,7 +139,7 @@ class OciLayout:
                 length += len(chunk)
                 file.write(chunk)
         if length != descriptor.size or f"sha256:{digest.hexdigest()}" != descriptor.digest:
-            if lfs_pointer(start):
+            if parse_pointer(start):
                 raise ProblemsError.of("corrupt-blob", f"the blob {_POINTER}", position=position, hint=_PULL)
             raise ProblemsError.of("corrupt-blob", "the blob does not match its digest and size", position=position)
 
@@ -173,7 +174,7 @@ class OciLayout:
         if not str(marker.get("imageLayoutVersion")).startswith("1."):
             raise ProblemsError.of(
                 "bad-layout",
-                f"the image layout '{self.path}' has an unsupported version",
+                f"the image layout '{shown_path(self.name)}' has an unsupported version",
                 position=self._at("oci-layout"),
                 hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
             )
@@ -198,11 +199,11 @@ class OciLayout:
         if data is None:
             raise ProblemsError.of(
                 "bad-layout",
-                f"'{self.path}' is not an OCI image layout: it has no file '{name}'",
+                f"'{shown_path(self.name)}' is not an OCI image layout: it has no file '{name}'",
                 position=self._at(name),
                 hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )
-        if lfs_pointer(data):
+        if parse_pointer(data):
             raise ProblemsError.of("bad-layout", f"the file '{name}' {_POINTER}", position=self._at(name), hint=_PULL)
         return self._json_source(name).read(data)
 
@@ -228,7 +229,7 @@ class OciLayout:
             raise ProblemsError.of("bad-layout", f"cannot read '{at.path}': {error.strerror}", at) from None
 
     def _at(self, name: str) -> Position:
-        return Position(str(self.path / name))
+        return Position(name_below(self.name, name))
 
 
 def reference_name(entry: object) -> str | None:

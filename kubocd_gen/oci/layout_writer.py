@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 from kubocd_gen.budget.limits import LIMITS, over_limit
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.directory import Directory, made_directory
-from kubocd_gen.files.walk import SymlinkError, hint_of
+from kubocd_gen.files.paths import display_path, hint_of, name_below, shown_path
+from kubocd_gen.files.walk import SymlinkError
 from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, JsonSource, sha256
 from kubocd_gen.oci.layout import OciLayout, blob_path, reference_name
 from kubocd_gen.oci.reference import Reference
@@ -40,7 +41,7 @@ class LayoutWriter:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
-        self._name = name or str(path)
+        self._name = name or display_path(path, Path.cwd())
 
     def put_blob(self, data: bytes, media_type: str) -> Descriptor:
         """Store `data` as a blob and return its descriptor.
@@ -106,7 +107,7 @@ class LayoutWriter:
 
     def describe(self) -> str:
         """Return the layout's name for messages."""
-        return f"the layout {self._name}"
+        return f"the layout {shown_path(self._name)}"
 
     def keep_only(
         self, names: Collection[str], confirm: Callable[[list[str]], None] = lambda _: None
@@ -123,7 +124,7 @@ class LayoutWriter:
             confirm([name for name, _ in named if name is not None])
             kept = [entry for name, entry in named if name is None or name in names]
             gone = sorted({name for name, _ in named if name is not None and name not in names})
-            needed = _needed(kept, OciLayout(self.path, self._name), Position(f"{self._name}/index.json"))
+            needed = _needed(kept, OciLayout(self.path, self._name), Position(name_below(self._name, "index.json")))
             if gone:
                 index["manifests"] = kept
                 layout.write("index.json", _text(index))
@@ -150,7 +151,7 @@ class LayoutWriter:
         if "blobs" not in present and any(not name.startswith(".") for name in present):
             raise ProblemsError.of(
                 "bad-layout",
-                f"'{self._name}' contains other files and is not an OCI image layout",
+                f"'{shown_path(self._name)}' contains other files and is not an OCI image layout",
                 position=Position(self._name),
                 hint="choose a new or empty directory, or an existing image layout",
             )
@@ -161,7 +162,7 @@ class LayoutWriter:
             layout.write("oci-layout", _MARKER)  # last, because it makes the directory a layout
 
     def _index(self, layout: Directory) -> dict[str, Any]:
-        position = Position(f"{self._name}/index.json")
+        position = Position(name_below(self._name, "index.json"))
         status, most = layout.status("index.json"), LIMITS.manifest
         if status is not None and stat.S_ISREG(status.st_mode) and (size := status.st_size) > most:
             what = f"{position} is larger"
@@ -181,14 +182,15 @@ class LayoutWriter:
         except SymlinkError as error:
             raise ProblemsError.of(
                 "bad-layout",
-                f"refusing to write to the layout {self._name} through a symlink",
+                f"refusing to write to the layout {shown_path(self._name)} through a symlink",
                 position=Position(self._name),
                 hint=hint_of(error),
             ) from error
         except OSError as error:
-            file = f" ({error.filename})" if error.filename else ""
+            file = f" ({shown_path(Path(error.filename))})" if error.filename else ""
             raise ProblemsError.of(
-                "unwritable-layout", f"cannot write to the layout {self._name}: {error.strerror or error}{file}"
+                "unwritable-layout",
+                f"cannot write to the layout {shown_path(self._name)}: {error.strerror or error}{file}",
             ) from error
 
 

@@ -21,7 +21,9 @@ def drift(plan: Plan, *, charts: bool) -> tuple[FileChange, ...]:
 
 
 def drift_lines(changes: Sequence[FileChange], directory: str, *, full: bool) -> Iterator[str]:
-    """Yield a unified diff of each file, with paths below `directory`, as `git apply` accepts it.
+    """Yield a unified diff of each file, with paths below `directory`.
+
+    `git apply` accepts it in the current directory, unless `directory` is outside of it.
 
     The inventory is left out because it follows from the files. Without `full`, long diffs are truncated, and a line
     gives the number of lines left out.
@@ -48,9 +50,14 @@ def drift_summary(changes: Sequence[FileChange]) -> str:
 
 
 def difference(old: bytes | None, new: bytes | None, path: str) -> Iterator[str]:
-    """Yield a unified diff of one file (None: no file), or one line for binary or very long content."""
-    old_name = "/dev/null" if old is None else f"a/{path.lstrip('/')}"
-    new_name = "/dev/null" if new is None else f"b/{path.lstrip('/')}"
+    """Yield a unified diff of one file (None: no file), or one line for binary or very long content.
+
+    A path that leads out of the current directory has no prefix, so that it can be opened.
+    """
+    below = path.lstrip("/")
+    before_name, after_name = (path, path) if path.startswith("../") else (f"a/{below}", f"b/{below}")
+    old_name = "/dev/null" if old is None else before_name
+    new_name = "/dev/null" if new is None else after_name
     before, after = _lines(old), _lines(new)
     if before is None or after is None:
         yield f"Files {old_name} and {new_name} differ: {_described(old)}, {_described(new)}"

@@ -105,7 +105,9 @@ class Tree:
             "foreign-file",
             f"refusing to overwrite '{position}': not created by kcd-gen",
             position=position,
-            hint="move it out of the output, or delete it",
+            hint="move it out of the output, or delete it"
+            if path
+            else "choose another output: kcd-gen needs a directory here",
         )
 
     def _check_directory(self, path: str) -> bool:

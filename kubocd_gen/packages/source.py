@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
@@ -140,7 +141,7 @@ class PackageSources:
         if self._vendor is not None:
             named = self._vendor.resolve(reference)
             if named is not None and named.digest != pin.manifest.digest:
-                location = f"in {self._vendor.path}"
+                location = f"in {shown_path(self._vendor.name)}"
                 hint = f"run 'kcd-gen vendor' to update the vendor layout, or 'kcd-gen lock --update {reference}'"
                 warnings.append(_moved(reference, pin, named, location, hint))
             if self._vendor.has(pin.manifest):
@@ -196,7 +197,7 @@ class PackageSources:
             raise ProblemsError(*(_named(one, reference) for one in error.problems)) from None
 
     def _missing(self, reference: Reference, pin: Pin | None = None) -> Problem:
-        locations = [f"the vendor layout '{self._vendor.path}'"] if self._vendor else []
+        locations = [f"the vendor layout '{shown_path(self._vendor.name)}'"] if self._vendor else []
         if pin is not None:
             what = f"package {reference}, locked to {pin.manifest.digest},"
             locations += ["the cache"]
@@ -216,7 +217,7 @@ class PackageSources:
         near = nearest("did you mean '{}'?", str(reference), [name for name in known if _alike(reference, name)])
         if near:
             return near
-        directory = self._vendor.path if self._vendor else "packages"
+        directory = shown_path(self._vendor.name) if self._vendor else "packages"
         return f"vendor it: skopeo copy docker://{reference} oci:{directory}:{reference}"
 
 

@@ -13,6 +13,7 @@ from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings, package_interval
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
+from kubocd_gen.files.paths import FilePath
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
@@ -43,6 +44,7 @@ def assemble(
     if project.dependencies == "order":
         compiled = _ordered(resources, compiled, settings, problems)
     compiled_keys = {one.release.key for one in compiled}
+    records = (*resources.releases, *resources.contexts, *resources.configs)
     broken = {release.key: release for release in resources.releases if release.key not in compiled_keys}
     return Compilation(
         cluster=cluster,
@@ -50,6 +52,7 @@ def assemble(
         failed=tuple(sorted({*resources.failed, *broken})),
         broken=broken,
         complete=complete,
+        files=frozenset(path.absolute for one in records if isinstance(path := one.resource.file.path, FilePath)),
     )
 
 

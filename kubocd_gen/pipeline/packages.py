@@ -36,7 +36,7 @@ def closing_on_error(*sources: PackageSources | Remote) -> Iterator[None]:
 def project_lock(project: Project) -> Lock | None:
     """Return the project's lock file, None if there is none. Raises ProblemsError as `read_lock` does."""
     path = project.lock_path
-    display = project.origin + display_path(path, project.root)
+    display = display_path(path, project.root, project.origin)
     if os.path.lexists(path):
         project.files.require(path, display)  # also a dangling symlink, which `lock` would write through
     return read_lock(path, display, project.files) if path.exists() else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from kubocd_gen.compiler.flux_objects import SUBSTITUTE, helm_release, keeping_v
 from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.kube_yaml.locations import find_position
@@ -49,8 +49,8 @@ _FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec"})
 _SOURCE_KINDS = ("OCIRepository", "HelmRepository")
 _SOURCE_GROUP = "source.toolkit.fluxcd.io/"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NO_BASE = frozenset({"git-missing", "no-repository", "unknown-revision"})
 _PRUNE = "kustomize.toolkit.fluxcd.io/prune"
+_NO_BASE = ("git-missing", "no-repository", "unknown-revision")  # without these, only the inventory is compared
 KUSTOMIZATION = "flux/kustomization.yaml"
 
 Kept = tuple[Document, ...] | None
@@ -197,30 +197,35 @@ def _spec(spec: Any, release: Release) -> dict[str, Any]:
 class Written:
     """An output, on disk or in a Git revision, from which the Flux files of suspended Releases are read.
 
-    `read` returns the content of a file of the output, or None if it does not exist. `display` is the prefix of paths
-    in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown. Values in the
-    files are counted against `budget`.
+    `read` returns the content of a file of the output, or None if it does not exist. `name` returns the name of a file
+    in messages. `moving` are the paths that an interrupted build was writing, whose content is unknown. `fetch` gets
+    files of a revision in one request, if a partial clone lacks them. Values in the files are counted against `budget`.
     """
 
     read: Callable[[str], bytes | None]
-    display: str
+    name: Callable[[str], str]
     moving: frozenset[str] = frozenset()
     budget: Budget | None = None
+    fetch: Callable[[Iterable[str]], None] = lambda _: None
+
+    def prepare(self, releases: Iterable[Release]) -> None:
+        """Get the files of these Releases, if they have to be fetched."""
+        self.fetch(path for one in releases for path in (written_path(one), record_path(one.namespace, one.name)))
 
     def helm_releases(self, release: Release) -> tuple[Document, ...] | None:
         """Return the written HelmReleases, None if there is no file. Raises ProblemsError `suspended-output`."""
         path = written_path(release)
         data = self.read(path)
-        return None if data is None else kept_helm_releases(data, f"{self.display}{path}", release, self.budget)
+        return None if data is None else kept_helm_releases(data, self.name(path), release, self.budget)
 
     def recorded_helm_releases(self, release: Release) -> tuple[Document, ...]:
         """Return the written HelmReleases after verifying the file's digest; nothing if there is no file."""
         record, path = record_path(release.namespace, release.name), written_path(release)
         data = self.read(path)  # once, because the file that is verified must be the one that is kept
-        found = () if data is None else kept_helm_releases(data, f"{self.display}{path}", release, self.budget)
+        found = () if data is None else kept_helm_releases(data, self.name(path), release, self.budget)
         if path not in self.moving:
             digest = parse_record(record, self.read(record) or b"").get(path)
-            check_record(data, digest, f"{self.display}{path}", release)
+            check_record(data, digest, self.name(path), release)
         return found
 
 
@@ -234,7 +239,7 @@ def on_disk(root: Path, project: Project) -> Written:
             return None
         return tree.read(path) if status.st_size <= MAX_BYTES else bytes(MAX_BYTES + 1)
 
-    return Written(read, f"{display_path(root, project.root)}/", interrupted_paths(root), project.budget)
+    return Written(read, lambda path: display_path(root / path, project.root), interrupted_paths(root), project.budget)
 
 
 def in_revision(checkout: Checkout, directory: str, budget: Budget) -> Written:
@@ -244,7 +249,12 @@ def in_revision(checkout: Checkout, directory: str, budget: Budget) -> Written:
     def read(path: str) -> bytes | None:
         return checkout.read(f"{prefix}{path}", most=MAX_BYTES)
 
-    return Written(read, f"{checkout.tree.revision.name}:{prefix}", budget=budget)
+    return Written(
+        read,
+        lambda path: f"{checkout.tree.revision.name}:{prefix}{path}",
+        budget=budget,
+        fetch=lambda paths: checkout.fetch(f"{prefix}{path}" for path in paths),
+    )
 
 
 def read_kept(compilation: Compilation, project: Project, problems: Problems, *, compare: bool) -> Mapping[str, Kept]:
@@ -265,6 +275,8 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
     kept: dict[str, Kept] = {}
     with ExitStack() as close:
         base = _at_base(root, project, problems, close) if compare else None
+        if base is not None:
+            base.prepare(suspended)
         for release in suspended:
             kept[release.key] = None
             with collecting(problems, release):
@@ -279,7 +291,8 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
 def _at_base(root: Path, project: Project, problems: Problems, close: ExitStack) -> Written | None:
     """Return the output in `root` as of the revision where the current branch started; `close` ends its reading.
 
-    Returns None, with a note, if there is no Git, no repository, no commit, or the clone is too shallow.
+    Returns None, with a note, if there is no Git, no repository, no commit, or the clone is too shallow. Raises
+    ProblemsError if Git fails otherwise.
     """
     try:
         existing = next(path for path in (root, *root.absolute().parents) if path.is_dir())
@@ -311,16 +324,16 @@ def _refuse_taken(
         other = taken.setdefault((release.namespace, name), release)
         if other is not release:
             message = f"the HelmRelease '{name}' belongs to {other.key}"
-            raise _refused(release, message, Position(f"{written.display}{written_path(release)}"))
+            raise _refused(release, message, Position(written.name(written_path(release))))
 
 
 def _refuse_changed(found: tuple[Document, ...], release: Release, base: Written, written: Written) -> None:
     """Raise ProblemsError if the HelmReleases are not those of the base revision."""
     path = written_path(release)
     for difference in differences(base.recorded_helm_releases(release), found):
-        revision, _, directory = base.display.partition(":")
+        revision = base.name(path).partition(":")[0]
         hint = (
-            f"restore the file: git checkout {revision} -- {directory}{path}; "
+            f"restore the file: git checkout {revision} -- {shown_path(written.name(path))}; "
             "merge changes of a Release before suspending it"
         )
-        raise _refused(release, f"{difference} since {revision}", Position(f"{written.display}{path}"), hint)
+        raise _refused(release, f"{difference} since {revision}", Position(written.name(path)), hint)

@@ -11,8 +11,7 @@ from typing import Literal
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.directory import write_whole
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.paths import display_path, hint_of, shown_path
 
 Change = Literal["created", "updated", "unchanged", "different"]
 
@@ -86,7 +85,7 @@ def path_below(path: Path, root: Path) -> str:
     """Return the posix path relative to the checkout, "" for its root. Raises ProblemsError `outside-checkout`."""
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):
-        message = f"'{display_path(path, Path.cwd())}' is outside the checkout '{root}'"
+        message = f"'{shown_path(path)}' is outside the checkout '{root}'"
         hint = "move the output and Flux's directory into the project's checkout, from which Flux applies them"
         raise ProblemsError.of("outside-checkout", message, hint=hint)
     relative = real.relative_to(root).as_posix()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kubocd_gen.editors.settings import SCHEMA_FILE
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.model.resources import KUBOCD_KINDS
 from kubocd_gen.output.drift import difference
@@ -55,7 +55,7 @@ def found_lines(planned: RepositoryPlan) -> Iterator[str]:
 def file_lines(files: Iterable[ScaffoldFile], *, force: bool, dry_run: bool) -> Iterator[str]:
     """Yield what is done with each file, and how it differs from the existing one."""
     for file in files:
-        path = display_path(file.path, Path.cwd())
+        path = shown_path(file.path)
         replaced = file.change == "different" and force
         if file.change in ("different", "updated"):
             yield from difference(file.before, file.after, path)
@@ -73,16 +73,16 @@ def file_lines(files: Iterable[ScaffoldFile], *, force: bool, dry_run: bool) -> 
 def next_lines(planned: RepositoryPlan, *, image: str | None) -> Iterator[str]:
     """Yield the next steps for the user, in order."""
     for addition in planned.additions:
-        yield f"add to {display_path(addition.path, Path.cwd())}, {addition.where}:"
+        yield f"add to {shown_path(addition.path)}, {addition.where}:"
         yield from (f"    {line}" for line in addition.text.splitlines())
     if directories := _applied_sources(planned):
         yield f"read {page('migration')}: Flux also applies the Releases in {_listed(directories)} for a controller"
     for example in planned.examples:
-        yield f"write your first Release; see the example in {display_path(example, Path.cwd())}"
+        yield f"write your first Release; see the example in {shown_path(example)}"
     if not (planned.project.root / LOCK_FILE).exists():
         yield "kcd-gen lock   # pin every package tag to a digest"
     yield "kcd-gen build"
-    schema = shlex.quote(display_path(planned.project.root / SCHEMA_FILE, Path.cwd()))
+    schema = shlex.quote(shown_path(planned.project.root / SCHEMA_FILE))
     yield f"kcd-gen schema sources --output {schema}   # for editors"
     if planned.served:
         yield image_step(image, one_cluster=len(planned.project.clusters) == 1)
@@ -102,13 +102,13 @@ def next_lines(planned: RepositoryPlan, *, image: str | None) -> Iterator[str]:
 def list_steps(placement: Placement, root: Path) -> Iterator[str]:
     """Yield the step that makes Flux apply a cluster's Kustomizations, if their directory lists its resources."""
     if placement.list_file:
-        yield f"add {Path(placement.file).name} to {display_path(root / placement.list_file, Path.cwd())}"
+        yield f"add {Path(placement.file).name} to {shown_path(root / placement.list_file)}"
 
 
 def apply_steps(placement: Placement, root: Path) -> Iterator[str]:
     """Yield the command that applies a cluster's Kustomizations if Flux applies no directory of the checkout."""
     if placement.sync is None and not placement.list_file:
-        file = display_path(root / placement.file, Path.cwd())
+        file = shown_path(root / placement.file)
         yield f"kubectl apply -f {shlex.quote(file)}   # no Kustomization in the checkout applies it"
 
 

@@ -9,8 +9,7 @@ from typing import Literal
 from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.files.directory import write_whole
-from kubocd_gen.files.paths import display_path
-from kubocd_gen.files.walk import hint_of
+from kubocd_gen.files.paths import display_path, hint_of
 from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.oci.base_image import Base, read_base
 from kubocd_gen.oci.base_store import BaseStore

@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.server.answers import answer
 from kubocd_gen.server.catalog import CatalogReader
 from kubocd_gen.server.http import Request, Response, plain
@@ -39,7 +39,7 @@ class Site:
         query = parse_qs(request.target.partition("?")[2], errors="replace", max_num_fields=None)
         made = page(
             self._catalogs.read(self.output),
-            name=display_path(self.output, Path.cwd()),
+            name=shown_path(self.output),
             host=request.fields.get("host") or self._address,
             query=query.get("q", [""])[0],
             built=self.built,

@@ -26,7 +26,7 @@ from kubocd_gen.checkout.discovery import (
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.git.working_tree import missing_sources
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
@@ -110,14 +110,14 @@ def read_resources(
         for error in unread:
             problems.error(error)
         complete = not unread
-        named = {origin + display_path(path, root): path for path in paths}
+        named = {display_path(path, root, origin): path for path in paths}
         readers: dict[str, Callable[[], SourceFile | None]] = {
             display: partial(read_source, path, display, _MENTIONS, files, budget) for display, path in named.items()
         }
         if STDIN in sources:
             readers[_STDIN_NAME] = partial(_read_stdin, budget)
         for display, read in readers.items():
-            _log.debug("read %s", display)
+            _log.debug("read %s", shown_path(display))
             errors: list[ProblemsError] = []
             try:
                 if file := read():

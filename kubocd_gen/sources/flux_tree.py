@@ -16,6 +16,7 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import SourceFile
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.reader import read_document, read_documents
 from kubocd_gen.kustomize.build import build
@@ -110,7 +111,7 @@ class FluxTree:
         """Return the resources of a directory with the changes of a Flux Kustomization."""
         spec: Mapping[str, Any] = sync.resource.spec if sync and sync.resource else {}
         if not directory.is_dir():
-            message = f"the directory '{self.stage.display(directory)}' does not exist"
+            message = f"the directory '{shown_path(directory)}' does not exist"
             position = sync.resource.position("spec", "path") if sync and sync.resource else None
             raise ProblemsError.of("missing-source", message, position, "fix 'spec.path' of the Flux Kustomization")
         if self.stage.has_kustomization(directory):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Position, Problem
-from kubocd_gen.files.paths import checkout_root, display_path, fixed_part
+from kubocd_gen.files.paths import checkout_root, fixed_part, shown_path
 from kubocd_gen.kustomize.kustomization import (
     Kustomization,
     Kustomizations,
@@ -125,7 +125,7 @@ def _left_out(
                 break
     for directory, missing in left.items():
         if (one := reader.at(directory)) is not None:
-            files = sorted({resource.file.path for resource in missing})
+            files = sorted({shown_path(resource.file.path) for resource in missing})
             message = f"the list leaves out {_listed(files)} with {_named(missing)}, but kcd-gen reads all files"
             hint = f"list it, or exclude it from the cluster's sources; or {_HINT}"
             yield Problem(_CODE, message, one.position("resources"), hint)
@@ -140,7 +140,7 @@ def _added(
     """Yield an error if a kustomization lists files with KuboCD's resources that are not in the sources."""
     added = [path for path in sorted(reached[0] - known) if path.is_file() and plain.mentions(path)]
     if added:
-        names = _listed([display_path(path, plain.root) for path in added])
+        names = _listed([shown_path(path) for path in added])
         message = f"the list adds {names}, which is not in the cluster's sources"
         yield Problem(_CODE, message, one.position("resources"), f"add it to the sources; or {_HINT}")
 

@@ -17,7 +17,7 @@ from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
-from kubocd_gen.files.paths import display_path, fixed_part
+from kubocd_gen.files.paths import display_path, fixed_part, shown_path
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.model.project import (
     ONLY_CLUSTER,
@@ -297,15 +297,11 @@ def _check_clusters(clusters: Sequence[Cluster], locate: Locate) -> None:
             hint = "rename one of them, because '--cluster' selects by name"
             errors.append(Problem("duplicate-cluster", message, locate(("clusters", index, "name")), hint))
         if (other := outputs.add(cluster.name, cluster.output)) is not None:
-            message = f"the output '{_shown(cluster.output)}' overlaps the output of the cluster '{other}'"
+            message = f"the output '{shown_path(cluster.output)}' overlaps the output of the cluster '{other}'"
             hint = "give each cluster its own output directory"
             errors.append(Problem("duplicate-cluster", message, locate(("clusters", index, "output")), hint))
     if errors:
         raise ProblemsError(*errors)
-
-
-def _shown(path: Path) -> str:
-    return display_path(path, Path.cwd())
 
 
 def check_paths(project: Project, *, outputs: bool = True) -> None:
@@ -316,11 +312,11 @@ def check_paths(project: Project, *, outputs: bool = True) -> None:
     errors = [error for cluster in project.clusters for error in _check_sources(project, cluster)]
     if outputs:
         for cluster in project.clusters:
-            name = f"the output '{_shown(cluster.output)}'"
+            name = f"the output '{shown_path(cluster.output)}'"
             errors += _check_directory(project, name, cluster.output, cluster.output_place)
             errors += _check_overlaps(project, cluster)
     if project.vendor is not None:
-        name = f"the vendor directory '{_shown(project.vendor)}'"
+        name = f"the vendor directory '{shown_path(project.vendor)}'"
         errors += _check_directory(project, name, project.vendor, project.vendor_place)
     if errors:
         raise ProblemsError(*errors)
@@ -374,7 +370,9 @@ def _check_overlaps(project: Project, cluster: Cluster) -> Iterator[Problem]:
     """Yield the problems of a vendor directory or source in which a build of the cluster would write files."""
     written = [cluster.output / name for name in _WRITTEN]
     if project.vendor is not None and any(_overlap(project.vendor, one) for one in written):
-        yield _overlapping(f"the vendor directory '{_shown(project.vendor)}' overlaps", cluster, project.vendor_place)
+        yield _overlapping(
+            f"the vendor directory '{shown_path(project.vendor)}' overlaps", cluster, project.vendor_place
+        )
     real_written = [os.path.realpath(one) for one in written]
     for source in cluster.paths:
         real = Path(os.path.realpath(project.root / fixed_part(source)))
@@ -391,7 +389,7 @@ def _overlap(one: Path, other: Path) -> bool:
 def _overlapping(subject: str, cluster: Cluster, place: Place) -> Problem:
     return Problem(
         "overlapping-paths",
-        f"{subject} the output '{_shown(cluster.output)}', where a build replaces and removes files",
+        f"{subject} the output '{shown_path(cluster.output)}', where a build replaces and removes files",
         position=_at(place),
         hint="use separate directories",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -124,6 +125,45 @@ def test_a_report_that_cannot_be_written_is_an_error(checkout: Workspace) -> Non
     outcome = build(checkout, "--report", "xml=report")
     assert outcome.exit == 2
     assert "'xml=report' is not FORMAT=FILE; the formats are sarif, gitlab, junit" in outcome.err
+
+
+@pytest.mark.parametrize("kind", ["fifo", "symlink", "directory", "device"])
+def test_a_report_replaces_only_a_regular_file_and_is_refused_before_anything_is_written(
+    checkout: Workspace, kind: str
+) -> None:
+    (checkout.root / "sources/default-shop.yaml").unlink()
+    path = checkout.root / "report"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "symlink":
+        path.symlink_to("target")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path = Path("/dev/full")
+    before = path.lstat()
+    name = "/dev/full" if kind == "device" else "report"
+    outcome = build(checkout, "--report", "junit=junit.xml", "--report", f"sarif={name}", "--format", "json")
+    assert outcome.exit == 1
+    (problem,) = json.loads(outcome.out)["diagnostics"]
+    assert (problem["code"], problem["path"]) == ("unusable-file", name)
+    assert problem["hint"]
+    assert path.lstat() == before
+    assert not (checkout.root / "target").exists()
+    assert not (checkout.root / "output").exists()
+    assert "unusable-file" in (checkout.root / "junit.xml").read_text()
+
+
+def test_a_report_on_standard_output_moves_the_text_to_standard_error(checkout: Workspace) -> None:
+    expected = build(checkout, "--check", "--format", "sarif")
+    text = build(checkout, "--check")
+    outcome = build(checkout, "--check", "--report", "sarif=-", "--report", "junit=report")
+    assert outcome.out == expected.out
+    assert outcome.err == text.out + text.err
+    assert (checkout.root / "report").exists()
+    for flags in (("--format", "json"), ("--report", "junit=-")):
+        assert build(checkout, "--report", "sarif=-", *flags).exit == 2
+    assert build(checkout, "--report", "junit=x", "--report", "sarif=x").exit == 2
 
 
 def test_junit_is_valid_xml_for_any_name(checkout: Workspace) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support.charts import git
+from tests.support.git_traps import RecordingGit
 from tests.support.workspace import Outcome, Workspace, kcd_gen
 
 ADD = "add the output to the commit: git add output\n"
@@ -104,3 +106,76 @@ def test_reports_stay_complete(committed: Workspace, style: str) -> None:
     assert outcome.exit == 3
     assert ADD in outcome.err
     assert "add what" not in outcome.out
+
+
+def test_built_output_that_is_not_staged_counts(committed: Workspace) -> None:
+    committed.release("web", "parameters: {replicas: 3}\n")
+    git(committed.root, "add", "sources")
+    assert build(committed).exit == 3
+    assert build(committed).err == ADD
+    git(committed.root, "add", "--intent-to-add", "output")
+    assert build(committed).err == ADD
+    git(committed.root, "add", "output")
+    assert build(committed).exit == 0
+
+
+def test_removed_output_that_is_not_staged_counts(committed: Workspace) -> None:
+    committed.release("other")
+    assert committed.build().exit == 0
+    git(committed.root, "add", "-A")
+    (committed.root / "sources/default-other.yaml").unlink()
+    assert committed.build("--allow-removals", "1").exit == 0
+    git(committed.root, "add", "sources", "output/flux/kustomization.yaml", "output/.kcd-gen/shared.list")
+    assert build(committed).err == ADD
+    git(committed.root, "add", "output")
+    assert build(committed).exit == 0
+
+
+def test_sources_that_are_not_staged_count(committed: Workspace) -> None:
+    context = "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Context\nmetadata: {name: c, namespace: kubocd}\n"
+    committed.source("c.yaml", f"{context}spec: {{context: {{a: 1}}}}\n")
+    committed.release("web", "parameters: {replicas: 3}\n")
+    assert committed.build().exit == 0
+    git(committed.root, "add", "output")
+    outcome = build(committed, "--check")
+    assert outcome.exit == 3
+    assert outcome.err.endswith(
+        "sources/c.yaml is a source but not tracked by Git: add it, or move it out of the sources\n"
+        "sources/default-web.yaml is a source with changes that are not staged: add or stash them\n"
+    )
+
+
+def test_the_repository_that_contains_the_output_is_queried(committed: Workspace) -> None:
+    git(committed.root, "rm", "-rq", "--cached", "output")
+    git(committed.root, "commit", "-qm", "two")
+    git(committed.output, "init", "-q")
+    outcome = build(committed)
+    assert (outcome.exit, outcome.err) == (3, "add the output to a commit: git -C output add .\n")
+    git(committed.output, "add", ".")
+    assert build(committed).exit == 0
+
+
+def test_without_an_answer_of_git_it_fails(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    directory = tmp_path_factory.mktemp("bin")
+    foreign = RecordingGit(directory / "git", GIT_TEST_ASSUME_DIFFERENT_OWNER="1").path
+    for environment in ({"PATH": foreign}, {"PATH": str(directory)}):
+        for flags in ((), ("--check",)):
+            outcome = committed.build("--fail-on-change", *flags, environment=environment)
+            assert outcome.exit == 1
+            assert ".: error[git-failed]: cannot determine whether the output is committed: git " in outcome.err
+    assert "safe.directory" in committed.build("--fail-on-change", environment={"PATH": foreign}).err
+    report = committed.build("--fail-on-change", "--format", "json", environment={"PATH": foreign})
+    assert [one["code"] for one in json.loads(report.out)["diagnostics"]] == ["git-failed"]
+
+
+@pytest.mark.parametrize("damage", ["index", "HEAD", "worktree"])
+def test_in_a_damaged_repository_it_fails(committed: Workspace, damage: str) -> None:
+    if damage == "worktree":
+        (committed.root / ".git").rename(committed.root / ".moved")
+        (committed.root / ".git").write_text("gitdir: .gone\n")
+    else:
+        (committed.root / ".git" / damage).write_text("x")
+    for flags in ((), ("--check",)):
+        outcome = build(committed, *flags)
+        assert outcome.exit == 1
+        assert "error[git-failed]: cannot determine whether " in outcome.err

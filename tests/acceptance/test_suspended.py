@@ -13,6 +13,7 @@ from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.pipeline import suspended
 from tests.support.charts import commit_all, git
+from tests.support.git_traps import RecordingGit
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen
 
 SUSPENDED = "suspended: true\nparameters: {replicas: 2, host: a.example.com}\n"
@@ -192,6 +193,14 @@ def test_without_git_only_the_inventory_counts(web: Workspace, tmp_path: Path) -
     assert "note[suspended-output]: " in outcome.err
     edit(web, EDITS["a value"][0], record=False)
     assert run(web, "build", "--check").exit == 1
+
+
+def test_a_repository_that_git_cannot_use_is_an_error(web: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    foreign = RecordingGit(tmp_path_factory.mktemp("bin") / "git", GIT_TEST_ASSUME_DIFFERENT_OWNER="1").path
+    outcome = kcd_gen("build", "--check", "--offline", directory=web.root, environment={"PATH": foreign})
+    assert outcome.exit == 1
+    assert "error[git-failed]: git cannot use the repository" in outcome.err
+    assert "safe.directory" in outcome.err
 
 
 def test_an_output_that_git_ignores_is_compared_with_its_inventory(web: Workspace) -> None:

@@ -27,7 +27,9 @@ def walk_of(root: Path, files: int = 10_000) -> DirectoryWalk:
 
 def found(root: Path, *sources: str) -> tuple[list[str], list[str]]:
     files, errors, *_ = find_files(sources, root, [], budget=Budget(Limits(files=10_000)))
-    return [display_path(file, root) for file in files], [f"{one.position} {one.code}" for one in errors]
+    return [display_path(file, root) for file in files], [
+        f"{one.position.path if one.position else None} {one.code}" for one in errors
+    ]
 
 
 @pytest.fixture

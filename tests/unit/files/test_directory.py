@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import socket
 import stat
 import threading
 from collections.abc import Callable
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kubocd_gen.files.directory import Directory, open_directory
+from kubocd_gen.files.directory import Directory, check_replaceable, open_directory, write_whole
+from kubocd_gen.files.paths import hint_of
 from kubocd_gen.files.walk import SymlinkError
 from tests.support.attackers import Attacker, state
 
@@ -233,3 +236,36 @@ def test_no_descriptor_stays_open(tree: Path) -> None:
             with pytest.raises(OSError, match=r"."):
                 root.read(path, 1)
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def irregular(directory: Path) -> dict[str, Path]:
+    paths = {name: directory / name for name in ("a FIFO", "a socket", "a directory", "a symlink")}
+    os.mkfifo(paths["a FIFO"])
+    paths["a directory"].mkdir()
+    paths["a symlink"].symlink_to("target")
+    with contextlib.chdir(directory), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("a socket")
+    return paths
+
+
+def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
+    for kind, path in irregular(tmp_path).items():
+        before = path.lstat()
+        for operation in (lambda path: write_whole(path, b"x", make=True), check_replaceable):
+            with pytest.raises(OSError, match="follow a symlink" if kind == "a symlink" else f"it is {kind}") as caught:
+                operation(path)
+            assert caught.value.filename == str(path)
+            assert hint_of(caught.value)
+        assert path.lstat() == before
+    assert not (tmp_path / "target").exists()
+    with pytest.raises(OSError, match="it is a device"):
+        check_replaceable(Path("/dev/full"))
+
+
+def test_a_new_file_and_a_regular_file_can_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    check_replaceable(tmp_path / "file")
+    check_replaceable(tmp_path / "new/directory/file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(NotADirectoryError):
+        check_replaceable(tmp_path / "file/below")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
-from kubocd_gen.git.repository import find_repository
+from kubocd_gen.git.repository import Uncommitted, find_repository
 from tests.support.charts import commit_all, git, git_repository
 from tests.support.git_traps import RecordingGit, look_like_a_repository
 
@@ -23,10 +24,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def refusal(directory: Path) -> Problem:
+def refusal(directory: Path, code: str = "git-failed") -> Problem:
     with pytest.raises(ProblemsError) as caught:
         find_repository(directory)
-    assert caught.value.problem.code == "no-repository"
+    assert caught.value.problem.code == code
     return caught.value.problem
 
 
@@ -43,7 +44,7 @@ def test_a_directory_that_looks_like_a_bare_repository_is_not_one(checkout: Path
         assert found.base().commit == git(checkout, "rev-parse", "HEAD").strip()
         with pytest.raises(ProblemsError):
             found.revision("0123456789" * 4)
-        assert found.untracked() == {"a/b/new"}
+        assert found.uncommitted().untracked == {"a/b/new"}
         assert found.remote() is found.default_branch() is None
         assert found.ignored_by("a/x.log") == (".gitignore", 1, "*.log")
         with found.objects() as reader:
@@ -88,7 +89,7 @@ def test_git_variables_of_the_environment_are_ignored(
     found = find_repository(checkout / "a")
     assert found.top == checkout
     assert found.revision("HEAD").commit == git(checkout, "rev-parse", "HEAD").strip()
-    assert found.untracked() == {"new"}
+    assert found.uncommitted().untracked == {"new"}
 
 
 @pytest.mark.parametrize("form", ["relative", "absolute", "elsewhere"])
@@ -100,9 +101,65 @@ def test_in_a_hook_the_index_of_the_commit_is_used(
     next_index = tmp_path / "next" if form == "elsewhere" else checkout / ".git/next-index-1.lock"
     next_index.write_bytes((checkout / ".git/index").read_bytes())
     git(checkout, "rm", "--quiet", "--cached", "new")
-    assert find_repository(checkout).untracked() == {"new"}
+    assert find_repository(checkout).uncommitted().untracked == {"new"}
+    monkeypatch.chdir(checkout)  # where Git runs a hook
     monkeypatch.setenv("GIT_INDEX_FILE", ".git/next-index-1.lock" if form == "relative" else str(next_index))
-    assert find_repository(checkout / "a").untracked() == frozenset()
+    assert find_repository(checkout / "a").uncommitted().untracked == frozenset()
+
+
+def test_the_index_of_a_hook_is_not_used_for_other_repositories(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = checkout / "other"
+    other.mkdir()
+    git_repository(other, {"y": b"y"})
+    (tmp_path / "next").write_bytes((checkout / ".git/index").read_bytes())
+    monkeypatch.chdir(checkout)
+    for index in (".git/index", ".git/next-index-1.lock", str(checkout / ".git/index"), str(tmp_path / "next")):
+        monkeypatch.setenv("GIT_INDEX_FILE", index)
+        assert find_repository(other).uncommitted() == Uncommitted()
+
+
+def test_changed_files_are_those_that_the_index_does_not_have(checkout: Path) -> None:
+    for name in ("changed", "staged", "removed", "partly"):
+        (checkout / name).write_text("one")
+    commit_all(checkout)
+    for name in ("changed", "staged", "added", "partly", "untracked"):
+        (checkout / name).write_text("two")
+    (checkout / "removed").unlink()
+    git(checkout, "add", "staged", "partly")
+    git(checkout, "add", "--intent-to-add", "added")
+    (checkout / "partly").write_text("three")
+    found = find_repository(checkout).uncommitted()
+    assert found.changed == {"changed", "removed", "added", "partly"}
+    assert found.untracked == {"untracked"}
+
+
+def test_a_damaged_index_is_an_error(checkout: Path) -> None:
+    (checkout / ".git/index").write_text("x")
+    with pytest.raises(ProblemsError) as caught:
+        find_repository(checkout).uncommitted()
+    assert caught.value.problem.code == "git-failed"
+
+
+@pytest.mark.parametrize("name", ["lfs", "a=b", "a.b"])
+def test_filters_are_not_run_and_files_in_git_lfs_are_compared_with_their_pointers(
+    checkout: Path, tmp_path: Path, name: str
+) -> None:
+    content = b"a large file"
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
+    (checkout / "large").write_text(pointer.format(hashlib.sha256(content).hexdigest(), len(content)))
+    (checkout / "other").write_text(pointer.format("0" * 64, len(content)))
+    (checkout / ".gitattributes").write_text(f"* filter={name}\n")
+    commit_all(checkout)
+    for key in ("clean", "smudge", "process"):
+        git(checkout, "config", f"filter.{name}.{key}", f": >{tmp_path}/mark")
+    git(checkout, "config", f"filter.{name}.required", "true")
+    for file in ("large", "other"):
+        (checkout / file).write_bytes(content)
+    (checkout / "a/b/x.yaml").write_text("y")
+    assert find_repository(checkout).uncommitted().changed == {"other", "a/b/x.yaml"}
+    assert not (tmp_path / "mark").exists()
 
 
 def test_worktrees_and_submodules_are_repositories(checkout: Path, tmp_path: Path) -> None:
@@ -128,7 +185,7 @@ def test_programs_in_the_configuration_are_not_run(checkout: Path, tmp_path: Pat
     for key in ("core.fsmonitor", "core.pager", "diff.external", "core.alternateRefsCommand"):
         git(checkout, "config", key, str(script))
     found = find_repository(checkout)
-    assert found.untracked() == frozenset()
+    assert found.uncommitted().untracked == frozenset()
     assert found.base().commit
     assert not (tmp_path / "mark").exists()
 
@@ -138,7 +195,7 @@ def test_a_repository_of_another_user_is_refused_unless_it_is_a_safe_directory(
 ) -> None:
     others = RecordingGit(tmp_path / "bin", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
     monkeypatch.setenv("PATH", others.path)
-    assert "git config --global --add safe.directory DIR" in str(refusal(checkout / "a").hint)
+    assert f"git config --global --add safe.directory {checkout}" in str(refusal(checkout / "a").hint)
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(checkout))
@@ -153,7 +210,7 @@ def test_the_repository_location_is_passed_to_each_process(
     monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
     found = find_repository(checkout / "a/b")
     found.base()
-    found.untracked()
+    found.uncommitted()
     with found.objects() as reader:
         reader.find("HEAD")
     calls = recording.calls()
@@ -166,5 +223,5 @@ def test_the_repository_location_is_passed_to_each_process(
 
 
 def test_no_repository_is_found_outside_of_one(tmp_path: Path) -> None:
-    refusal(tmp_path)
+    refusal(tmp_path, "no-repository")
     assert os.environ.get("GIT_DIR") is None

@@ -31,7 +31,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def missing(sources: list[str], root: Path, *, empty_directories: bool = False) -> list[str]:
     problems = missing_sources(sources, root, empty_directories=empty_directories)
     assert {problem.code for problem in problems} <= {"unreadable-source"}
-    return [str(problem.position) for problem in problems]
+    return [problem.position.path if problem.position else "" for problem in problems]
 
 
 @pytest.mark.parametrize(

@@ -245,14 +245,14 @@ def test_the_verified_content_is_the_one_that_is_kept() -> None:
     record = record_path(WEB.namespace, WEB.name)
     listed = record_content({path: hashlib.sha256(good).hexdigest()})
     contents = iter([GOOD.replace("replicas: 2", "replicas: 3").encode(), good])  # replaced while it is read
-    written = Written(lambda one: listed if one == record else next(contents), "deploy/")
+    written = Written(lambda one: listed if one == record else next(contents), "deploy/{}".format)
     with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
         written.recorded_helm_releases(WEB)
 
 
 def test_values_of_written_files_are_counted_in_the_budget_of_the_run() -> None:
     budget = Budget(Limits(yaml_values=100))
-    written = Written(lambda _path: GOOD.encode(), "deploy/", budget=budget)
+    written = Written(lambda _path: GOOD.encode(), lambda path: f"deploy/{path}", budget=budget)
     with pytest.raises(BudgetExceededError):
         for _ in range(100):
             written.helm_releases(WEB)
