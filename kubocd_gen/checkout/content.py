@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 HEAD = 1024  # bytes of a file that are enough to recognize it; Git LFS pointers are smaller (its specification)
 
-_LFS_POINTER = re.compile(
+LFS_POINTER = re.compile(
     rb"version https://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v1\n"
     rb"(?:.*\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n?"
 )
@@ -51,11 +51,6 @@ class Unreadable:
 def is_utf_16(data: bytes) -> bool:
     """Return whether the content has the byte order mark of UTF-16, which YAML readers accept."""
     return data.startswith(_UTF_16) and not data.startswith(_UTF_32)
-
-
-def lfs_pointer(data: bytes) -> re.Match[bytes] | None:
-    """Return the match of a Git LFS pointer, with the SHA-256 and the size of the file; None for other content."""
-    return _LFS_POINTER.match(data) if len(data) < HEAD else None
 
 
 def unreadable(data: bytes) -> Unreadable | None:
