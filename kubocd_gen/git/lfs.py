@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.budget.limits import LIMITS
-from kubocd_gen.checkout.content import lfs_pointer
+from kubocd_gen.checkout.content import HEAD, LFS_POINTER
 
 LARGEST = LIMITS.layer  # bytes of one file; the largest are vendored packages
 
@@ -37,5 +37,5 @@ class Pointer:
 
 def parse_pointer(data: bytes) -> Pointer | None:
     """Return the pointer that a committed file consists of; None if it has another content."""
-    found = lfs_pointer(data)
+    found = LFS_POINTER.match(data) if len(data) < HEAD else None
     return Pointer(found[1].decode("ascii"), int(found[2])) if found else None

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, Limits, over_limit
-from kubocd_gen.checkout.content import lfs_pointer
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.files.paths import display_path, name_below, shown_path
+from kubocd_gen.git.lfs import parse_pointer
 from kubocd_gen.oci.descriptors import (
     DOCKER_LIST_TYPE,
     INDEX_TYPE,
@@ -101,7 +101,7 @@ class OciLayout:
         if data is None:
             raise ProblemsError.of("corrupt-blob", "the blob is missing", position=position, hint=_VENDOR)
         if (actual := sha256(data)) != descriptor.digest:
-            if lfs_pointer(data):
+            if parse_pointer(data):
                 raise ProblemsError.of("corrupt-blob", f"the blob {_POINTER}", position=position, hint=_PULL)
             raise ProblemsError.of(
                 "corrupt-blob",
@@ -139,7 +139,7 @@ class OciLayout:
                 length += len(chunk)
                 file.write(chunk)
         if length != descriptor.size or f"sha256:{digest.hexdigest()}" != descriptor.digest:
-            if lfs_pointer(start):
+            if parse_pointer(start):
                 raise ProblemsError.of("corrupt-blob", f"the blob {_POINTER}", position=position, hint=_PULL)
             raise ProblemsError.of("corrupt-blob", "the blob does not match its digest and size", position=position)
 
@@ -203,7 +203,7 @@ class OciLayout:
                 position=self._at(name),
                 hint="create one with 'kcd-gen vendor' or 'skopeo copy docker://REF oci:DIR:REF'",
             )
-        if lfs_pointer(data):
+        if parse_pointer(data):
             raise ProblemsError.of("bad-layout", f"the file '{name}' {_POINTER}", position=self._at(name), hint=_PULL)
         return self._json_source(name).read(data)
 
