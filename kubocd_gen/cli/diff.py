@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from kubocd_gen.budget.watchdog import watched
-from kubocd_gen.cli.command import Flag, command, options
+from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_signed, print_problems
+from kubocd_gen.cli.option_values import complete_names
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.cli.tools import checked_version, helm_of
-from kubocd_gen.diagnostics.problems import Problem, Problems
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diffing.lines import View, view
 from kubocd_gen.diffing.markdown import markdown
-from kubocd_gen.diffing.report import comparison_report, page, text_lines
-from kubocd_gen.diffing.revisions import Compared, both_sides, compare
+from kubocd_gen.diffing.report import comparison_report, page, stat_lines, text_lines
+from kubocd_gen.diffing.revisions import Compared, compare
+from kubocd_gen.diffing.sides import Ends, both_sides, parse_range
 
 
 @options
@@ -25,6 +27,13 @@ class DiffOptions(ProjectOptions, FormatOptions, QuietOptions, CompilingOptions)
     ref: Annotated[
         str | None, Flag("The commit, branch or tag to compare with. [default: see above]", metavar="REV")
     ] = None
+    start: Annotated[
+        Path | None,
+        Flag("Compare with the project in this directory, such as another checkout.", name="--from", metavar="DIR"),
+    ] = None
+    stat: Annotated[bool, Flag("Print only one line for each Release.")] = False
+    keep_going: Annotated[bool, Flag("Compare the Releases that compile even if others fail.")] = False
+    names: Annotated[tuple[str, ...], Argument("[A..B] [RELEASE]...", complete=complete_names("releases"))] = ()
     exit_code: Annotated[bool, Flag("Exit 3 if anything differs.")] = False
     charts: Annotated[bool, Flag("Also render the charts with helm and compare their manifests.")] = False
     format: Annotated[
@@ -41,12 +50,17 @@ def diff(options: DiffOptions) -> int:
     masked. By default, the revision is the merge base of HEAD and origin's default branch (or main or master), which is
     HEAD if nothing was committed since. Nothing is written, and the output is only read for suspended Releases.
 
+    A..B compares two revisions, and A...B compares B with the merge base of both. RELEASE is [NAMESPACE/]NAME; without
+    it, all Releases are compared.
+
     \b
     kcd-gen diff                                       # this branch and uncommitted changes
     kcd-gen diff --ref v1.4.0 --cluster prod           # one cluster, since a tag
     kcd-gen diff --ref HEAD --exit-code --quiet        # in a script: do my changes have an effect?
     kcd-gen diff --ref origin/main --format markdown   # for a pull request comment
     kcd-gen diff --charts                              # with the charts' manifests
+    kcd-gen diff v1.4.0..v1.5.0 --stat                 # two revisions; one line for each Release
+    kcd-gen diff --from ../other-checkout redis1       # one Release, compared with another directory
     """
     problems = Problems()
     compared, seen = Compared(None, ()), None
@@ -71,16 +85,39 @@ def _report(options: DiffOptions, seen: View | None, problems: list[Problem]) ->
         case "html":
             return page(seen)
         case _:
-            return "\n".join(map(paint_signed, text_lines(seen)))
+            lines = stat_lines(seen) if options.stat else text_lines(seen)
+            return "\n".join(map(paint_signed, lines))
+
+
+def _ends(options: DiffOptions) -> tuple[Ends, list[str]]:
+    """Return what is compared, and the names of Releases. Raises ProblemsError `usage`."""
+    ranges = [(name, ends) for name in options.names if (ends := parse_range(name)) is not None]
+    names = [name for name in options.names if ".." not in name]
+    given = [name for name, _ in ranges]
+    given += ["--ref"] * (options.ref is not None) + ["--from"] * (options.start is not None)
+    if len(given) > 1:
+        hint = "use only one of A..B, --ref and --from"
+        raise ProblemsError.of("usage", f"{' and '.join(given)} cannot be combined", hint=hint)
+    return (ranges[0][1] if ranges else Ends(options.ref, directory=options.start)), names
 
 
 def _compare(options: DiffOptions, problems: Problems) -> tuple[Compared, View | None]:
-    with both_sides(options.flags(), Path.cwd(), options.ref) as (revision, old, new):
+    ends, names = _ends(options)
+    with both_sides(options.flags(), Path.cwd(), ends) as sides:
+        new = sides.new
         helm = helm_of(options, new.project.budget)
         with (
             progress(wanted=not options.no_progress) as line,
             watched(new.project.budget),
             checked_version(helm, new.lock, problems, locked=new.project.locked),
         ):
-            compared = compare(revision, old, new, helm, line, jobs=options.job_count, charts=options.charts)
+            compared = compare(
+                sides,
+                helm,
+                line,
+                jobs=options.job_count,
+                charts=options.charts,
+                releases=names,
+                keep_going=options.keep_going,
+            )
             return compared, view(compared.comparison) if compared.comparison else None

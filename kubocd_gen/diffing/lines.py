@@ -112,9 +112,8 @@ def plural(count: int, word: str) -> str:
 
 
 def release_name(release: ReleaseDifference, comparison: Comparison) -> str:
-    """Return `namespace/name`, preceded by the cluster if the comparison has several."""
-    several = len(comparison.clusters) > 1
-    return printable(f"{release.cluster}: {release.key}" if several else release.key)
+    """Return `namespace/name`, preceded by the cluster if the project has several."""
+    return printable(f"{release.cluster}: {release.key}" if comparison.several else release.key)
 
 
 def repeat_title(repeat: Repeat) -> str:

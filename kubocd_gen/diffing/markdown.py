@@ -98,7 +98,7 @@ def _row(one: ReleaseView, view: View) -> str:
 
 def _dangers(view: View) -> str:
     dangers = view.comparison.dangers
-    several = len(view.comparison.clusters) > 1
+    several = view.comparison.several
     lines = []
     for danger in dangers[:_LISTED]:
         release = f"{danger.cluster}: {danger.release}" if several else danger.release

@@ -77,7 +77,7 @@ class ReleaseDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All differences between a revision and the working tree. `commit` is the full commit ID of `revision`.
+    """All differences between two sides. `commit` is the full commit ID of `revision`, empty for a directory.
 
     `totals` are the numbers of Releases on each side; `releases` are those that differ, sorted by cluster, removed
     ones first, namespace and name.
@@ -88,6 +88,8 @@ class Comparison:
     totals: tuple[int, int]
     releases: tuple[ReleaseDifference, ...]
     charts: bool  # whether the charts' manifests were compared
+    several: bool = False  # whether the project has several clusters, which are named then
+    until: str | None = None  # the revision that is compared with `revision` instead of the working tree
 
     @property
     def dangers(self) -> tuple[Danger, ...]:
@@ -101,7 +103,3 @@ class Comparison:
     def values(self) -> int:
         """The number of values that differ in resources that exist on both sides."""
         return sum(len(resource.changes) for release in self.releases for resource in release.resources)
-
-    @property
-    def clusters(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(release.cluster for release in self.releases))

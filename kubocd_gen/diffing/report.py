@@ -18,6 +18,7 @@ from kubocd_gen.diffing.lines import (
     ReleaseView,
     View,
     headline,
+    plural,
     release_name,
     repeat_lines,
     repeat_occurrences,
@@ -48,12 +49,44 @@ def text_lines(view: View) -> Iterator[str]:
             yield ""
     if comparison.dangers:
         yield "dangers:"
-        several = len(comparison.clusters) > 1
         for danger in comparison.dangers:
-            cluster = f"{danger.cluster}: " if several else ""
+            cluster = f"{danger.cluster}: " if comparison.several else ""
             yield printable(f"  {cluster}{danger.release}: {danger.message} [{danger.code}]")
         yield ""
-    yield printable(f"compared with {comparison.revision}: {headline(comparison)}")
+    yield _summary_line(comparison)
+
+
+def _summary_line(comparison: Comparison) -> str:
+    until = f"{comparison.until} " if comparison.until else ""
+    return printable(f"{until}compared with {comparison.revision}: {headline(comparison)}")
+
+
+def stat_lines(view: View) -> Iterator[str]:
+    """Yield one line for each Release that differs, with the number of its changes, and the summary."""
+    comparison = view.comparison
+    if not comparison.releases:
+        return
+    names = [release_name(one, comparison) for one in comparison.releases]
+    width = max(map(len, names))
+    for name, one in zip(names, comparison.releases, strict=True):
+        yield f"{_SIGNS[one.status]} {name:<{width}} | {printable(', '.join(_changes_of(one)))}"
+    yield _summary_line(comparison)
+
+
+def _changes_of(release: ReleaseDifference) -> Iterator[str]:
+    if release.old is None or release.new is None:
+        yield release.status
+    elif release.old.package != release.new.package:
+        before, after = (side.package.rpartition(":")[2] for side in (release.old, release.new))
+        yield f"package {before} -> {after}"
+    if release.status == "changed":
+        if count := sum(len(one.changes) for one in release.resources):
+            yield plural(count, "value")
+        for status in ("added", "removed"):
+            if count := sum(one.status == status for one in release.resources):
+                yield f"{plural(count, 'resource')} {status}"
+    if release.dangers:
+        yield plural(len(release.dangers), "danger")
 
 
 def _release(one: ReleaseView, view: View) -> Iterator[str]:
@@ -87,7 +120,8 @@ def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict
     comparison = view.comparison if view else None
     body = {
         "version": {"kcd-gen": __version__},
-        "revision": {"name": comparison.revision, "commit": comparison.commit} if comparison else None,
+        "revision": {"name": comparison.revision, "commit": comparison.commit or None} if comparison else None,
+        "until": comparison.until if comparison else None,
         "charts": comparison.charts if comparison else False,
         "summary": _summary(comparison) if comparison else None,
         "releases": [_release_report(one) for one in comparison.releases] if comparison else [],

@@ -1,53 +1,32 @@
-"""Compile a Git revision and the working tree, and compare them, for `kcd-gen diff`."""
+"""Compile both sides of a comparison, and compare them, for `kcd-gen diff`."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.checkout.discovery import find_files
-from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors
 from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, with_written
 from kubocd_gen.diffing.records import Comparison
-from kubocd_gen.files.paths import FilePath, display_path, fixed_part, shown_path
-from kubocd_gen.git.repository import Revision, find_repository
-from kubocd_gen.git.revision import Checkout, open_revision
+from kubocd_gen.diffing.sides import Side, Sides
+from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import HelmPool
-from kubocd_gen.model.project import STDIN, Cluster, Flags, Project
+from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.kustomizations import surroundings
-from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources, project_lock
-from kubocd_gen.pipeline.suspended import Written, in_revision, on_disk
-from kubocd_gen.processes.children import scratch
+from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources
+from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.sources.documents import WRITTEN
-from kubocd_gen.sources.project_file import check_paths, load_project, project_path, read_project
 
-_UNREAD = Path("output")  # a placeholder if no output is given by flags; it is neither read nor written
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A project on one side, with its lock. `output` returns the written output of a cluster, None if unknown.
-
-    `named` returns a problem of this side with the name of the revision instead of temporary paths.
-    """
-
-    project: Project
-    lock: Lock | None
-    output: Callable[[Cluster], Written | None]
-    named: Callable[[Problem], Problem] = lambda problem: problem
+_X = Path("output")  # a placeholder if no output is given by flags; it is neither read nor written
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,55 +37,23 @@ class Compared:
     diagnostics: tuple[Problem, ...]
 
 
-@contextmanager
-def both_sides(flags: Flags, directory: Path, ref: str | None) -> Iterator[tuple[Revision, Side | None, Side]]:
-    """Yield the revision, the project in that revision (None if it has none) and the project in the working tree.
-
-    The files of the revision are in a temporary directory, which is deleted when the context ends. Raises ProblemsError
-    for errors of Git, project files and locks; problems in files of the revision name the revision.
-    """
-    unread = bool(flags.sources) and flags.output is None
-    if STDIN in flags.sources:
-        hint = "build each of them to a directory, or use a project file"
-        raise ProblemsError.of("usage", "standard input has no revisions to compare", hint=hint)
-    if flags.sources:
-        flags = replace(flags, output=flags.output or _UNREAD)
-    path = None if flags.sources else project_path(flags, directory).absolute()
-    flags = replace(flags, project=path)
-    now = load_project(flags, directory)
-    new = Side(now, project_lock(now), _no_output if unread else partial(_output_on_disk, now))
-    repository = find_repository(now.root, offline=flags.offline)
-    revision = repository.base() if ref is None else repository.revision(ref)
-    with (
-        scratch("kcd-gen-revision-") as temporary,
-        open_revision(repository, revision, Path(os.path.realpath(temporary)), now.budget) as checkout,
-    ):
-        try:
-            old = _old_side(checkout, flags, directory, path, now)
-            if old is not None:
-                # Both sides share one budget, and the Flux Kustomizations outside of the sources.
-                surroundings(now, Problems())
-                old = replace(old, project=replace(old.project, budget=now.budget, surroundings=now.surroundings))
-                old = replace(old, output=_no_output) if unread else old
-        except ProblemsError as error:
-            raise ProblemsError(*(_name_revision(one, checkout) for one in error.problems)) from error
-        yield revision, old, new
-
-
 def compare(
-    revision: Revision,
-    old: Side | None,
-    new: Side,
+    sides: Sides,
     helm: Helm,
     progress: Progress,
     *,
     jobs: int,
     charts: bool = False,
+    releases: Collection[str] = (),
+    keep_going: bool = False,
 ) -> Compared:
     """Compile both sides and compare them; with `charts`, also compare the manifests that the charts render to.
 
-    A cluster with the same inputs on both sides is compiled only once.
+    A cluster with the same inputs on both sides is compiled only once. With `releases`, only these are compared, and
+    only their problems count (see `selected`). With `keep_going`, Releases that compile on both sides are compared even
+    if others do not.
     """
+    old, new = sides.old, sides.new
     packages = package_sources(new.project, progress, lock=new.lock, jobs=jobs)
     same_packages = old is not None and _have_same_packages(old, new)
     others = (
@@ -117,7 +64,7 @@ def compare(
     names = list(dict.fromkeys([*before, *clusters]))
     found = {name: (Problems(name), Problems(name)) for name in names}
 
-    sides: dict[str, list[Future[Compilation] | None]] = {}
+    futures: dict[str, list[Future[Compilation] | None]] = {}
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool, closing_on_error(packages, others):
 
         def compiled(side: Side, cluster: Cluster, sources: PackageSources, into: Problems) -> Future[Compilation]:
@@ -133,23 +80,30 @@ def compare(
                     first = second
                 else:
                     first = compiled(old, before[name], others, found[name][0])
-            sides[name] = [first, second]
-        results = {name: [one.result() if one else None for one in pair] for name, pair in sides.items()}
+            futures[name] = [first, second]
+        results = {name: [one.result() if one else None for one in pair] for name, pair in futures.items()}
     problems = Problems()
     for warning in dict.fromkeys([*packages.warnings(), *others.warnings()]):
         problems.warning(warning)
+    if releases:
+        keys = ({key for one in pair if one for key in one.keys} for pair in results.values())
+        chosen = selected(releases, keys)
+        results = {name: [restricted(one, chosen) if one else None for one in pair] for name, pair in results.items()}
+        found = {name: (problems_of(one, chosen), problems_of(two, chosen)) for name, (one, two) in found.items()}
+    if keep_going:
+        results = {name: _comparable(pair) for name, pair in results.items()}
     unknown = _add_written(results, old, new, found)
     comparison = None
-    if not any(has_errors(one) for pair in found.values() for one in pair):
-        comparison = _compared(revision, results, unknown, found, helm.pool if charts else None)
+    if keep_going or not any(has_errors(one) for pair in found.values() for one in pair):
+        comparison = _compared(sides, results, unknown, found, helm.pool if charts else None)
     for old_problems, new_problems in found.values():
         known = {_essence(one) for one in old_problems}
         # A problem without a position is shown at the revision.
-        errors = (one.at(Position(revision.name)) for one in old_problems if one.severity == "error")
+        errors = (one.at(Position(sides.revision.name)) for one in old_problems if one.severity == "error")
         problems.take(old.named(one) if old else one for one in errors)
-        first, second = sides[str(new_problems.cluster)]
+        first, second = futures[str(new_problems.cluster)]
         problems.take(
-            one
+            new.named(one)
             for one in new_problems
             if one.severity == "error" or (first is not second and _essence(one) not in known)
         )
@@ -176,8 +130,18 @@ def _add_written(
     return unknown
 
 
+def _comparable(pair: Sequence[Compilation | None]) -> list[Compilation | None]:
+    """Return both sides of a cluster without the Releases that are not known to compile on both."""
+    known = [one for one in pair if one is not None]
+    failed = {key for one in known for key in one.failed}
+    every = [{one.release.key for one in side.releases} for side in known]
+    if len(known) == 2 and not all(one.complete for one in known):  # what is missing on a side may not be read there
+        failed |= every[0] ^ every[1]
+    return [restricted(one, one.keys - failed) if one else None for one in pair]
+
+
 def _compared(
-    revision: Revision,
+    sides: Sides,
     results: Mapping[str, Sequence[Compilation | None]],
     unknown: Mapping[str, Collection[str]],
     found: dict[str, tuple[Problems, Problems]],
@@ -191,148 +155,10 @@ def _compared(
         manifests = compare_manifests(old, new, charts, found[name], masks) if charts else {}
         releases += compare_clusters(name, old, new, manifests, masks, unknown.get(name, ()))
     before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
-    return Comparison(revision.name, revision.commit, (before, after), tuple(releases), charts is not None)
-
-
-def _old_side(checkout: Checkout, flags: Flags, directory: Path, path: Path | None, now: Project) -> Side | None:
-    top = checkout.repository.top
-    start = _inside(top, path.parent if path else directory, "the project")
-    root = checkout.directory / start
-    root.mkdir(parents=True, exist_ok=True)
-    # Blobs of vendored packages are read from the working tree.
-    files = CheckoutFiles(checkout.directory, (*now.files.allowed, top))
-    if path is None:
-        located = [_locate(top, directory, source) for source in flags.sources]
-        # A source can be missing in the revision; if the flag is wrong, the working tree's side reports it.
-        inside = [source for source, elsewhere in located if not elsewhere and checkout.exists(source)]
-        if not inside:
-            return None
-        outside = [source for source, elsewhere in located if elsewhere]
-        sources = (*(os.path.relpath(one or ".", start or ".") for one in inside), *outside)
-        output = os.path.relpath(directory / (flags.output or _UNREAD), top)  # excluded from the sources
-        old = read_project(replace(flags, sources=sources, output=checkout.directory / output), root, files)
-    else:
-        file = f"{start}/{path.name}".lstrip("/")
-        if not checkout.has(file):
-            return None
-        checkout.take_sources([file])
-        old = read_project(replace(flags, project=checkout.directory / file, clusters=(), output=None), root, files)
-        chosen = [one for one in old.clusters if not flags.clusters or one.name in flags.clusters]
-        inside, clusters = [], []
-        for cluster in chosen:
-            located = [_locate(top, top / start, source) for source in cluster.sources]
-            inside += [source for source, elsewhere in located if not elsewhere]
-            clusters.append(_with_sources(cluster, located, start))
-        old = replace(old, clusters=tuple(clusters))
-    origin = f"{checkout.tree.revision.name}:{start}{'/' if start else ''}"
-    old = replace(old, origin=origin, vendor=_old_vendor(checkout, old, directory))
-    lock = f"{start}/{old.lock_path.name}".lstrip("/")
-    check_paths(old, outputs=False)  # nothing is written to its outputs
-    checkout.take_sources([*inside, *([lock] if checkout.has(lock) else [])])
-    if any(cluster.rendered for cluster in old.clusters):
-        checkout.take_everything()
-    named = partial(_name_revision, checkout=checkout)
-    return Side(old, project_lock(old), partial(_output_in_revision, checkout, old), named)
-
-
-def _no_output(_cluster: Cluster) -> Written | None:
-    return None
-
-
-def _output_on_disk(project: Project, cluster: Cluster) -> Written | None:
-    return on_disk(cluster.output, project)
-
-
-def _output_in_revision(checkout: Checkout, project: Project, cluster: Cluster) -> Written | None:
-    """Return the output in the revision, or None if it has none or the output is outside the repository."""
-    output = Path(os.path.normpath(cluster.output))
-    if not output.is_relative_to(checkout.directory):
-        return None
-    directory = output.relative_to(checkout.directory).as_posix()
-    real, _ = checkout.tree.real(f"{directory}/flux")
-    return in_revision(checkout, directory, project.budget) if checkout.tree.kind(real) == "directory" else None
-
-
-def _locate(top: Path, directory: Path, source: str) -> tuple[str, bool]:
-    """Return a source relative to the repository's root and False, or its absolute path and True if it is outside.
-
-    A source outside the repository is not part of any revision, so both sides read its current files, if the user
-    allows that. Raises ProblemsError `no-repository` if the source contains the repository.
-    """
-    path = Path(os.path.normpath(directory / source))
-    holds_repository = top.is_relative_to(os.path.realpath(directory / fixed_part(source)))
-    if holds_repository or path.is_relative_to(top) or _resolved(path).is_relative_to(top):
-        return _inside(top, directory / source, f"the source '{source}'"), False
-    return str(path), True
-
-
-def _with_sources(cluster: Cluster, located: Sequence[tuple[str, bool]], start: str) -> Cluster:
-    """Return a cluster of the revision with sources relative to the directory that has the revision's files."""
-    sources = [one if elsewhere else os.path.relpath(one or ".", start or ".") for one, elsewhere in located]
-    pairs = list(zip(cluster.sources, sources, strict=True))
-    if all(os.path.normpath(before) == after for before, after in pairs):
-        return cluster  # unchanged, because the clusters of both sides are compared for equality
-    places = {after: cluster.places[before] for before, after in pairs}
-    return replace(cluster, sources=tuple(sources), places=places)
-
-
-def _old_vendor(checkout: Checkout, old: Project, directory: Path) -> Path | None:
-    """Return the vendor layout of the revision, or of the working tree if it is not committed or is outside."""
-    if old.vendor is None:
-        return None
-    vendor = directory / old.vendor
-    top, base = checkout.repository.top, checkout.directory
-    if not Path(os.path.normpath(vendor)).is_relative_to(base):
-        base = top
-        if vendor.is_relative_to(old.root):  # it has `..` components, relative to the project file
-            vendor = top / old.root.relative_to(checkout.directory) / vendor.relative_to(old.root)
-    real = _resolved(vendor)
-    if not real.is_relative_to(base):
-        return vendor
-    inside = real.relative_to(base).as_posix()
-    return checkout.directory / inside if checkout.take_layout(inside) else top / inside
-
-
-def _resolved(path: Path) -> Path:
-    """Resolve the symlinks in `path`, except in its last component."""
-    return Path(os.path.normpath(Path(os.path.realpath(path.parent)) / path.name))
-
-
-def _inside(top: Path, path: Path, what: str) -> str:
-    """Return `path` relative to the repository's root, "" for the root. Its last component can be a symlink or a glob.
-
-    Raises ProblemsError `no-repository` for a path outside the repository; `what` is the subject of the message.
-    """
-    fixed = os.path.normpath(path)
-    if not Path(fixed).is_relative_to(top):
-        fixed = os.path.join(os.path.realpath(os.path.dirname(fixed)), os.path.basename(fixed))  # noqa: PTH118, PTH119, PTH120
-    if not Path(fixed).is_relative_to(top):
-        raise ProblemsError.of(
-            "no-repository",
-            f"{what} is outside the Git repository '{top}'",
-            hint="move it into the repository, or compare a project inside a repository",
-        )
-    inside = os.path.relpath(fixed, top)
-    return "" if inside == "." else inside
-
-
-def _name_revision(problem: Problem, checkout: Checkout) -> Problem:
-    """Return the problem with the name of the revision instead of the temporary directory that has its files."""
-    name = checkout.tree.revision.name
-
-    def shown(text: str) -> str:
-        for directory in (str(checkout.directory), shown_path(checkout.directory)):
-            text = text.replace(f"{directory}/", f"{name}:").replace(directory, name)
-        return text
-
-    position = problem.position
-    if position is not None:
-        path: str = position.path
-        if isinstance(path, FilePath) and path.absolute.is_relative_to(checkout.directory):
-            path = str(path.absolute)
-        position = replace(position, path=shown(path)) if shown(path) != path else position
-    hint = problem.hint and shown(problem.hint)
-    return replace(problem, message=shown(problem.message), hint=hint, position=position)
+    several = max(len(results), *(len(side.project.outputs) for side in (sides.old, sides.new) if side)) > 1
+    until = sides.until.name if sides.until else None
+    name, commit = sides.revision.name, sides.revision.commit
+    return Comparison(name, commit, (before, after), tuple(releases), charts is not None, several, until)
 
 
 def _essence(one: Problem) -> tuple[Any, ...]:

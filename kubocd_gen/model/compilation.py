@@ -138,4 +138,10 @@ class Compilation:
     failed: tuple[str, ...]
     broken: Mapping[str, Release]
     complete: bool
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all Releases."""
+        return frozenset((*(one.release.key for one in self.releases), *self.failed))
+
     files: frozenset[Path] = frozenset()
