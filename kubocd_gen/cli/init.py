@@ -13,11 +13,19 @@ from kubocd_gen.cli.console import DIFFERENCE, echo, paint_difference, print_pro
 from kubocd_gen.cli.options import ClusterOptions, OutputOptions, PathOptions, QuietOptions
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.scaffolding.ci import install_source
-from kubocd_gen.scaffolding.clusters import name_of
 from kubocd_gen.scaffolding.files import write
-from kubocd_gen.scaffolding.report import apply_steps, file_lines, found_lines, image_step, list_steps, next_lines
+from kubocd_gen.scaffolding.report import (
+    application_steps,
+    apply_steps,
+    file_lines,
+    found_lines,
+    image_step,
+    list_steps,
+    next_lines,
+)
 from kubocd_gen.scaffolding.repository import RepositoryPlan, RepositoryRequest, plan_repository
 from kubocd_gen.scaffolding.server import ServerPlan, ServerRequest, plan_server
+from kubocd_gen.server.flux_roots import name_of
 from kubocd_gen.server.flux_sync import FLUX_NAMESPACE
 from kubocd_gen.server.placement import parse_source
 from kubocd_gen.sources.project_file import check_namespace, load_project
@@ -88,8 +96,9 @@ class InitOptions(ScaffoldOptions, PathOptions):
     ] = None
     no_server: Annotated[bool, Flag("Do not write the chart server's manifests.")] = False
     cluster_name: Annotated[
-        str, Flag("The name of a cluster that cannot be named after a directory.", metavar="NAME", show_default=True)
-    ] = "default"
+        str | None,
+        Flag("The name of a cluster that cannot be named after a directory. [default: default]", metavar="NAME"),
+    ] = None
 
 
 @group(InitOptions)
@@ -117,9 +126,9 @@ def init(options: InitOptions) -> int:
     return _run(options, plan, lambda planned: _init_report(planned, options))
 
 
-def _cluster_name(options: InitOptions) -> str:
+def _cluster_name(options: InitOptions) -> str | None:
     name = options.cluster_name
-    if name_of(name) != name:
+    if name is not None and name_of(name) != name:
         hint = "use at most 40 lowercase letters, digits, and '-' between them"
         raise ProblemsError.of("usage", f"--cluster-name '{name}' is not a valid cluster name", hint=hint)
     return name
@@ -129,10 +138,11 @@ def _init_report(planned: RepositoryPlan, options: InitOptions) -> Iterator[str]
     yield "Found:"
     yield from (f"  {line}" for line in found_lines(planned))
     yield ""
+    if planned.has_only_packages:
+        yield "Nothing to write: this repository has packages, and no Releases to compile"
     yield from file_lines(planned.files, force=options.force, dry_run=options.dry_run)
-    yield ""
-    yield _heading(options)
-    yield from (f"  {line}" for line in next_lines(planned, image=options.image))
+    if steps := list(next_lines(planned, image=options.image)):
+        yield from ("", _heading(options), *(f"  {line}" for line in steps))
 
 
 @options
@@ -197,11 +207,16 @@ def _plan(options: ServerOptions, problems: Problems) -> ServerPlan | None:
 
 def _server_report(planned: ServerPlan, options: ServerOptions) -> Iterator[str]:
     yield from file_lines(planned.files, force=options.force, dry_run=options.dry_run)
-    yield ""
-    yield _heading(options)
+    lists = [step for placement in planned.placements.values() for step in list_steps(placement, planned.root)]
+    is_done = all(file.change == "unchanged" for file in planned.files)
+    if is_done and not lists:
+        return
+    yield from ("", _heading(options), *(f"  {line}" for line in lists))
+    if is_done:
+        return
     for placement in planned.placements.values():
-        yield from (f"  {line}" for line in list_steps(placement, planned.root))
         yield from (f"  {line}; see --flux-dir" for line in apply_steps(placement, planned.root))
+    yield from (f"  {line}" for line in application_steps(planned.applications))
     yield "  kcd-gen build"
     yield f"  {image_step(options.image, one_cluster=len(planned.placements) == 1)}"
     yield "  git add -A, git commit, git push"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,9 +15,8 @@ from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
+from kubocd_gen.schema.names import SUBDOMAIN, is_subdomain
 from kubocd_gen.sources.cluster_resources import ClusterResources
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def assemble(
@@ -97,8 +95,8 @@ def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> N
     for one in compiled:
         for document in one.documents:
             name = document["metadata"]["name"]
-            if not _NAME.fullmatch(name):
-                message = f"{document['kind']} name '{name}' is invalid and will be rejected by the API server"
+            if not is_subdomain(name):
+                message = f"{document['kind']} name '{name}' is not {SUBDOMAIN} and will be rejected by the API server"
                 hint = (
                     "use only lowercase letters, digits, and '-' between them in the names of the Release and of the "
                     f"modules of package {one.rendered.resolved.package.label}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import KUBOCD_GROUP, KUBOCD_KINDS, Resource
+from kubocd_gen.server.flux_sync import find_documents
 from kubocd_gen.sources.documents import KUBOCD_CHART, read_resources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 
 _INVENTORY = ".kcd-gen"
 _LAYOUT = "oci-layout"
 _USUAL_LAYOUT = "vendor/packages"
+_PACKAGE = re.compile(rb"""apiVersion["']?\s*:\s*["']?v1alpha1\b""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Contents:
     `kinds` counts the KuboCD resources in each file by kind, and HelmReleases of KuboCD's chart as `kubocd-ctrl`.
     `namespaces` are the namespaces in which KuboCD reads Configs, by the file that defines them. `outputs` are
     directories that kcd-gen wrote, `layouts` are OCI image layouts, and `projects` are directories with a project file.
+    `same` are the sets of files that define the same resource, and `packages` the package manifests.
     """
 
     kinds: Mapping[str, Counter[str]]
@@ -35,6 +39,8 @@ class Contents:
     outputs: tuple[str, ...]
     layouts: tuple[str, ...]
     projects: tuple[str, ...]
+    same: tuple[frozenset[str], ...]
+    packages: tuple[str, ...]
 
     @property
     def vendor(self) -> str | None:
@@ -63,7 +69,36 @@ def find_contents(root: Path) -> Contents:
     of_kubocd = [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KUBOCD_KINDS]
     for kind, resource in (*of_kubocd, *_of_chart(resources, installations)):
         kinds[_existing(resource.file.path, root)][kind] += 1
-    return Contents(kinds, _namespaces(resources, installations, root), outputs, layouts, projects)
+    return Contents(
+        kinds=kinds,
+        namespaces=_namespaces(resources, installations, root),
+        outputs=outputs,
+        layouts=layouts,
+        projects=projects,
+        same=_same([one for _, one in of_kubocd], root),
+        packages=_packages(root, outputs),
+    )
+
+
+def _same(resources: Sequence[Resource], root: Path) -> tuple[frozenset[str], ...]:
+    """Return the sets of files that define the same resource."""
+    files: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for one in resources:
+        files[one.kind, one.namespace, one.name].add(_existing(one.file.path, root))
+    return tuple(frozenset(found) for found in files.values() if len(found) > 1)
+
+
+def _packages(root: Path, outputs: Sequence[str]) -> tuple[str, ...]:
+    """Return the files with package manifests, also those whose type is omitted."""
+    documents = find_documents(root, (_PACKAGE,), [root / output for output in outputs])
+    return tuple(
+        dict.fromkeys(
+            file
+            for file, value in documents
+            if value.get("apiVersion") == "v1alpha1"
+            and (value.get("type") == "Package" or ({"name", "tag", "modules"} <= value.keys() and "type" not in value))
+        )
+    )
 
 
 def _of_chart(resources: Sequence[Resource], installations: Sequence[Installation]) -> list[tuple[str, Resource]]:

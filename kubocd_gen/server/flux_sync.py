@@ -1,29 +1,30 @@
-"""Find what Flux applies from a checkout, from the Kustomizations and FluxInstances in it."""
+"""Find what Flux and Argo CD apply from a checkout: Kustomizations, FluxInstances and Applications."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.checkout.discovery import read_source
+from kubocd_gen.checkout.discovery import Mention, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.schema.names import is_subdomain
 
 FLUX_NAMESPACE = "flux-system"
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
 _INSTANCE_GROUP = "fluxcd.controlplane.io"
 _MENTIONS = (KUSTOMIZE_GROUP.encode(), _INSTANCE_GROUP.encode())
+_ARGO_GROUP = "argoproj.io"
+_ARGO_KINDS = ("Application", "ApplicationSet")
 _SUFFIXES = (".yaml", ".yml")
 KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
@@ -57,13 +58,27 @@ class Sync:
 
 
 def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
-    """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories.
+    """Return all Kustomizations of the checkout at `root` by file, except in `ignore` and hidden directories."""
+    documents = find_documents(root, _MENTIONS, ignore)
+    return [sync for file, value in documents if (sync := _sync(value, file))]
 
-    Symlinks are not followed. Unreadable files and invalid YAML are ignored because they are not kcd-gen's files.
+
+def find_applications(root: Path, ignore: Sequence[Path] = ()) -> list[str]:
+    """Return the files with Argo CD's Applications and ApplicationSets, as `find_syncs` finds Kustomizations."""
+    documents = find_documents(root, (_ARGO_GROUP.encode(),), ignore)
+    return sorted({file for file, value in documents if _is_application(value)})
+
+
+def find_documents(
+    root: Path, mentions: Sequence[Mention], ignore: Sequence[Path] = ()
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the maps in YAML files with one of `mentions`, each with its file relative to the checkout at `root`.
+
+    Files in `ignore` and in hidden directories are left out. Symlinks are not followed. Unreadable files and invalid
+    YAML are ignored because they are not kcd-gen's files.
     """
     ignored = {os.path.realpath(path) for path in ignore}
     files, budget = CheckoutFiles.around(root), Budget()
-    found: list[Sync] = []
     for directory, subdirectories, names in real_directories(root, budget):
         subdirectories[:] = sorted(
             name
@@ -73,8 +88,8 @@ def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
         for name in sorted(names):
             path = directory / name
             if name.endswith(_SUFFIXES) and not path.is_symlink():
-                found += _syncs_of(path, path.relative_to(root).as_posix(), files, budget)
-    return found
+                display = path.relative_to(root).as_posix()
+                yield from ((display, value) for value in _values_of(path, display, mentions, files, budget))
 
 
 def list_name(directory: Path) -> str | None:
@@ -82,22 +97,37 @@ def list_name(directory: Path) -> str | None:
     return next((name for name in _LISTS if (directory / name).is_file()), None)
 
 
+def lists_file(path: Path, name: str) -> bool:
+    """Return whether the kustomization.yaml at `path` lists the file `name` next to it as a resource."""
+    try:
+        file = read_source(path, path.name, (name.encode(),), CheckoutFiles.around(path.parent))
+        values = [document.value for document in read_documents(file.text, path.name)] if file else []
+    except ProblemsError:
+        return False
+    listed = [value.get("resources") for value in values if isinstance(value, Mapping)]
+    return any(isinstance(one, list) and {name, f"./{name}"} & {str(item) for item in one} for one in listed)
+
+
 def lies_below(path: str, directory: str) -> bool:
     """Return whether `path` is `directory` or below it; both are relative to the same root, which is ""."""
     return not directory or path == directory or path.startswith(f"{directory}/")
 
 
-def _syncs_of(path: Path, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
+def _values_of(
+    path: Path, display: str, mentions: Sequence[Mention], files: CheckoutFiles, budget: Budget
+) -> list[Mapping[str, Any]]:
     try:
-        file = read_source(path, display, _MENTIONS, files, budget)
+        file = read_source(path, display, mentions, files, budget)
         values = [document.value for document in read_documents(file.text, display)] if file else []
     except BudgetExceededError:
         raise
     except ProblemsError:
-        return
-    for value in values:
-        if isinstance(value, Mapping) and (sync := _sync(value, display)):
-            yield sync
+        return []
+    return [value for value in values if isinstance(value, Mapping)]
+
+
+def _is_application(value: Mapping[str, Any]) -> bool:
+    return _text(value, "apiVersion").partition("/")[0] == _ARGO_GROUP and _text(value, "kind") in _ARGO_KINDS
 
 
 def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
@@ -119,7 +149,7 @@ def _sync(value: Mapping[str, Any], file: str) -> Sync | None:
     else:
         return None
     names = (name, namespace, source.name, source.namespace, *([account] if account else []))
-    if source.kind not in KINDS or not all(map(_NAME.fullmatch, names)):
+    if source.kind not in KINDS or not all(map(is_subdomain, names)):
         return None
     return Sync(name, namespace, path, source, file, is_root, account or None)
 

@@ -20,9 +20,9 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, ne
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Place, Project
+from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
-_NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _URL = re.compile(r"https?://\S+")
 _WRITTEN = ("flux", "hr", ".kcd-gen")  # directories of an output in which a build changes and removes files
 
@@ -128,9 +128,9 @@ def with_flags(project: Project, flags: Flags) -> Project:
 
 def check_namespace(flag: str, namespace: str | None) -> None:
     """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
-    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        hint = "use at most 63 lowercase letters, digits, and '-' between them"
-        raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
+    if namespace is not None and not is_label(namespace):
+        message = f"'{namespace}' is not a valid namespace for {flag}, which must be {LABEL}"
+        raise ProblemsError.of("usage", message, hint=LABEL_HINT)
 
 
 def only_cluster(project: Project, message: str) -> Cluster:

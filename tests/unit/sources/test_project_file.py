@@ -220,7 +220,7 @@ def test_a_missing_project_file_is_an_error_with_a_hint(tmp_path: Path) -> None:
         (HEAD + CLUSTER + "charts: both\n", ["kcd-gen.yaml:7:1 invalid-value charts must be 'output' or 'separate'"]),
         (
             HEAD + CLUSTER + "    namespace: ../x\n",
-            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be a name"],
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be an RFC 1123 label"],
         ),
         (
             HEAD + CLUSTER + "    repositoryURL: x\n",
