@@ -15,6 +15,8 @@ import click
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete
 from kubocd_gen.cli.help_format import suggestion
+from kubocd_gen.model.project import PROJECT_FILE
+from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
 if TYPE_CHECKING:
@@ -72,6 +74,23 @@ def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
         if is_secret_name(name):
             raise ValueError(f"'{name}' is never expanded because it can contain a credential; rename the variable")
     return frozenset(names)
+
+
+def parse_project(word: str) -> Path:
+    """Parse `--project`, a project file or its directory. Raises ValueError."""
+    path = Path(word)
+    if not path.is_dir():
+        return path
+    if not (path / PROJECT_FILE).is_file():
+        raise ValueError(f"the directory '{word}' has no {PROJECT_FILE}")
+    return path / PROJECT_FILE
+
+
+def parse_namespace(word: str) -> str:
+    """Parse the name of a namespace. Raises ValueError."""
+    if not is_label(word):
+        raise ValueError(f"'{word}' is not {LABEL}; {LABEL_HINT}")
+    return word
 
 
 def parse_url(word: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +13,14 @@ from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import KUBOCD_GROUP, KUBOCD_KINDS, Resource
-from kubocd_gen.server.flux_sync import find_documents
+from kubocd_gen.packages.manifest import MANIFEST_MENTION, is_manifest
 from kubocd_gen.sources.documents import KUBOCD_CHART, read_resources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
+from kubocd_gen.sources.yaml_files import find_documents
 
 _INVENTORY = ".kcd-gen"
 _LAYOUT = "oci-layout"
 _USUAL_LAYOUT = "vendor/packages"
-_PACKAGE = re.compile(rb"""apiVersion["']?\s*:\s*["']?v1alpha1\b""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +88,8 @@ def _same(resources: Sequence[Resource], root: Path) -> tuple[frozenset[str], ..
 
 
 def _packages(root: Path, outputs: Sequence[str]) -> tuple[str, ...]:
-    """Return the files with package manifests, also those whose type is omitted."""
-    documents = find_documents(root, (_PACKAGE,), [root / output for output in outputs])
-    return tuple(
-        dict.fromkeys(
-            file
-            for file, value in documents
-            if value.get("apiVersion") == "v1alpha1"
-            and (value.get("type") == "Package" or ({"name", "tag", "modules"} <= value.keys() and "type" not in value))
-        )
-    )
+    documents = find_documents(root, (MANIFEST_MENTION,), [root / output for output in outputs])
+    return tuple(dict.fromkeys(file for file, value in documents if is_manifest(value)))
 
 
 def _of_chart(resources: Sequence[Resource], installations: Sequence[Installation]) -> list[tuple[str, Resource]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kubocd_gen.editors.settings import SCHEMA_FILE
 from kubocd_gen.files.paths import display_path
@@ -15,6 +16,7 @@ from kubocd_gen.package_data import page
 from kubocd_gen.scaffolding.checkout import Contents
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.repository import RepositoryPlan, is_service
+from kubocd_gen.scaffolding.server import ServerPlan
 from kubocd_gen.server.flux_roots import cluster_roots, roots_named
 from kubocd_gen.server.flux_sync import lies_below, lists_file
 from kubocd_gen.server.placement import Placement
@@ -62,18 +64,54 @@ def _other_contents(contents: Contents) -> Iterator[str]:
 
 def _applied_lines(planned: RepositoryPlan) -> Iterator[str]:
     """Yield the directories that Flux applies, with the roots that no cluster uses, and the files of Argo CD."""
-    roots = {one.path: one for one in cluster_roots(planned.syncs)}
-    clusters = [one.name for one in planned.project.clusters]
-    used = {path for name in clusters for path in (one.path for one in roots_named(name, list(roots.values())))}
-    without = ": no Releases, so it is not in the project" if planned.contents and len(clusters) < len(roots) else ""
-    found = {(one.path, str(one.source)) for one in planned.syncs if one.is_root}
-    for path, source in sorted(found):
-        unused = without if path in roots and path not in used else ""
+    found = _roots(planned)
+    is_left_out = planned.contents is not None and len(planned.project.clusters) < len(found)
+    for path, source, cluster in found:
+        unused = ": no Releases, so it is not in the project" if is_left_out and cluster is None else ""
         yield f"Flux applies {path or '.'}, from {source}{unused}"
     if not found:
         yield "no directories that Flux applies"
     if planned.argo_cd:
         yield f"Argo CD's Applications in {', '.join(planned.argo_cd)}"
+
+
+def _roots(planned: RepositoryPlan) -> list[tuple[str, str, str | None]]:
+    """Return the path and the source of each root of Flux, and its cluster, or None if the project has none for it."""
+    roots = cluster_roots(planned.syncs)
+    clusters = {root.path: one.name for one in planned.project.clusters for root in roots_named(one.name, roots)}
+    found = {(one.path, str(one.source)) for one in planned.syncs if one.is_root}
+    return [(path, source, clusters.get(path)) for path, source in sorted(found)]
+
+
+def scaffold_report(
+    planned: RepositoryPlan | ServerPlan | None, steps: Sequence[str], *, force: bool, dry_run: bool
+) -> dict[str, Any]:
+    """Return the JSON report of the `init` commands; `planned` is None after an error."""
+    files = [
+        {"path": display_path(file.path, Path.cwd()), "change": _done(file, force=force)}
+        for file in (planned.files if planned else ())
+    ]
+    found = _found(planned) if isinstance(planned, RepositoryPlan) else None
+    return {"dryRun": dry_run, "found": found, "files": files, "next": list(steps)}
+
+
+def _found(planned: RepositoryPlan) -> dict[str, Any]:
+    contents, clusters = planned.contents, () if planned.has_only_packages else planned.project.clusters
+    return {
+        "clusters": [{"name": one.name, "sources": list(one.sources)} for one in clusters],
+        "packages": list(contents.packages if contents else ()),
+        "projects": list(contents.projects if contents else ()),
+        "layouts": list(contents.layouts if contents else ()),
+        "flux": [
+            {"path": path or ".", "source": source, "cluster": cluster} for path, source, cluster in _roots(planned)
+        ],
+        "argoCD": list(planned.argo_cd),
+        "ci": planned.hosting.ci,
+    }
+
+
+def _done(file: ScaffoldFile, *, force: bool) -> str:
+    return ("replaced" if force else "kept") if file.change == "different" else file.change
 
 
 def file_lines(files: Iterable[ScaffoldFile], *, force: bool, dry_run: bool) -> Iterator[str]:

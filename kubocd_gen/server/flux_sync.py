@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.checkout.discovery import Mention, read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.checkout.walk import real_directories
-from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.schema.names import is_subdomain
+from kubocd_gen.sources.yaml_files import find_documents, maps_in
 
 FLUX_NAMESPACE = "flux-system"
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
@@ -23,7 +18,6 @@ _INSTANCE_GROUP = "fluxcd.controlplane.io"
 _MENTIONS = (KUSTOMIZE_GROUP.encode(), _INSTANCE_GROUP.encode())
 _ARGO_GROUP = "argoproj.io"
 _ARGO_KINDS = ("Application", "ApplicationSet")
-_SUFFIXES = (".yaml", ".yml")
 KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
 _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
@@ -69,29 +63,6 @@ def find_applications(root: Path, ignore: Sequence[Path] = ()) -> list[str]:
     return sorted({file for file, value in documents if _is_application(value)})
 
 
-def find_documents(
-    root: Path, mentions: Sequence[Mention], ignore: Sequence[Path] = ()
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the maps in YAML files with one of `mentions`, each with its file relative to the checkout at `root`.
-
-    Files in `ignore` and in hidden directories are left out. Symlinks are not followed. Unreadable files and invalid
-    YAML are ignored because they are not kcd-gen's files.
-    """
-    ignored = {os.path.realpath(path) for path in ignore}
-    files, budget = CheckoutFiles.around(root), Budget()
-    for directory, subdirectories, names in real_directories(root, budget):
-        subdirectories[:] = sorted(
-            name
-            for name in subdirectories
-            if not name.startswith(".") and os.path.realpath(f"{directory}/{name}") not in ignored
-        )
-        for name in sorted(names):
-            path = directory / name
-            if name.endswith(_SUFFIXES) and not path.is_symlink():
-                display = path.relative_to(root).as_posix()
-                yield from ((display, value) for value in _values_of(path, display, mentions, files, budget))
-
-
 def list_name(directory: Path) -> str | None:
     """Return the name of the kustomization.yaml in a directory, or None, in which case Flux applies all files below."""
     return next((name for name in _LISTS if (directory / name).is_file()), None)
@@ -99,31 +70,14 @@ def list_name(directory: Path) -> str | None:
 
 def lists_file(path: Path, name: str) -> bool:
     """Return whether the kustomization.yaml at `path` lists the file `name` next to it as a resource."""
-    try:
-        file = read_source(path, path.name, (name.encode(),), CheckoutFiles.around(path.parent))
-        values = [document.value for document in read_documents(file.text, path.name)] if file else []
-    except ProblemsError:
-        return False
-    listed = [value.get("resources") for value in values if isinstance(value, Mapping)]
+    values = maps_in(path, path.name, (name.encode(),), CheckoutFiles.around(path.parent))
+    listed = [value.get("resources") for value in values]
     return any(isinstance(one, list) and {name, f"./{name}"} & {str(item) for item in one} for one in listed)
 
 
 def lies_below(path: str, directory: str) -> bool:
     """Return whether `path` is `directory` or below it; both are relative to the same root, which is ""."""
     return not directory or path == directory or path.startswith(f"{directory}/")
-
-
-def _values_of(
-    path: Path, display: str, mentions: Sequence[Mention], files: CheckoutFiles, budget: Budget
-) -> list[Mapping[str, Any]]:
-    try:
-        file = read_source(path, display, mentions, files, budget)
-        values = [document.value for document in read_documents(file.text, display)] if file else []
-    except BudgetExceededError:
-        raise
-    except ProblemsError:
-        return []
-    return [value for value in values if isinstance(value, Mapping)]
 
 
 def _is_application(value: Mapping[str, Any]) -> bool:

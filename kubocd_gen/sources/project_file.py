@@ -6,7 +6,6 @@ The paths of a project must be inside the checkout or allowed by the user, and m
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,11 +18,9 @@ from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, REPOSITORY_URL, Cluster, Flags, Place, Project
-from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
+from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, Cluster, Flags, Place, Project
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
-_URL = re.compile(r"https?://\S+")
 _WRITTEN = ("flux", "hr", ".kcd-gen")  # directories of an output in which a build changes and removes files
 
 Locate: TypeAlias = Callable[
@@ -93,12 +90,7 @@ def messages_root(flags: Flags) -> Path:
 
 
 def with_flags(project: Project, flags: Flags) -> Project:
-    """Return the project with the overrides of the flags. Raises ProblemsError `usage` for an invalid value."""
-    check_namespace("--namespace", flags.namespace)
-    check_namespace("--kubocd-namespace", flags.kubocd_namespace)
-    if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
-        hint = f"use a URL such as {REPOSITORY_URL}"
-        raise ProblemsError.of("usage", f"'{flags.repository_url}' is not a valid URL for --repository-url", hint=hint)
+    """Return the project with the overrides of the flags."""
     overrides = {
         "namespace": flags.namespace,
         "kubocd_namespace": flags.kubocd_namespace,
@@ -124,13 +116,6 @@ def with_flags(project: Project, flags: Flags) -> Project:
         expand_env=flags.expand_env,
         clear_text_hosts=flags.clear_text_hosts,
     )
-
-
-def check_namespace(flag: str, namespace: str | None) -> None:
-    """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
-    if namespace is not None and not is_label(namespace):
-        message = f"'{namespace}' is not a valid namespace for {flag}, which must be {LABEL}"
-        raise ProblemsError.of("usage", message, hint=LABEL_HINT)
 
 
 def only_cluster(project: Project, message: str) -> Cluster:

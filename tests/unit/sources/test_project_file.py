@@ -157,17 +157,6 @@ def test_clusters_are_selected_by_name(load: LoadFile) -> None:
         ({"clusters": ("prd",)}, "unknown-cluster", "the project has no cluster 'prd'", "did you mean 'prod'?"),
         ({"clusters": ("x",)}, "unknown-cluster", "the project has no cluster 'x'", "prod, test"),
         ({"output": Path("x")}, "usage", "--output requires exactly one cluster", None),
-        ({"namespace": "../x"}, "usage", "'../x' is not a valid namespace for --namespace", "lowercase letters"),
-        ({"namespace": ""}, "usage", "'' is not a valid namespace for --namespace", "lowercase letters"),
-        ({"namespace": "x" * 64}, "usage", "is not a valid namespace", "at most 63"),
-        ({"namespace": "a\n"}, "usage", "is not a valid namespace", "lowercase letters"),
-        (
-            {"kubocd_namespace": "A"},
-            "usage",
-            "'A' is not a valid namespace for --kubocd-namespace",
-            "lowercase letters",
-        ),
-        ({"repository_url": "charts"}, "usage", "'charts' is not a valid URL for --repository-url", "such as http://"),
     ],
 )
 def test_invalid_flags_are_a_usage_error(
