@@ -33,6 +33,7 @@ from kubocd_gen.oci.registry import Registry
 from kubocd_gen.packages.cache import cache_directory
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.packages import network
+from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
 from kubocd_gen.server.image import Recipe, ServerImage
 from kubocd_gen.server.image_build import Pin, Published, make_image, plan_pin, publish, write_pin
@@ -136,6 +137,8 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
             name = base_name.name if isinstance(base_name, RegistryImage) else None
             recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
             compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+            for note in unknown_hosts_note([compilation]):
+                problems.note(note)
             if has_errors(problems):
                 return
             read, made = make_image(compilation, base_name, store, recipe, options.platforms, problems)

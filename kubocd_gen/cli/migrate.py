@@ -21,6 +21,7 @@ from kubocd_gen.migration.dump import MAX_BYTES, read_dump
 from kubocd_gen.migration.live import live_cluster
 from kubocd_gen.migration.report import migration_report, text_lines
 from kubocd_gen.pipeline import compile_cluster
+from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.project_file import load_project, only_cluster
 
 _KUBOCD_NAMESPACE = "kubocd"
@@ -81,6 +82,8 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
     live = live_cluster(chain.from_iterable(dumps))
     with tools(options, project, problems, report_version=options.format == "json") as tool:
         compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+    for note in unknown_hosts_note([compilation]):
+        problems.note(note)
     if has_errors(problems):
         return None
     build = ["kcd-gen", "build", *_options(without="--format")]

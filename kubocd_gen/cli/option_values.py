@@ -15,7 +15,7 @@ import click
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete
 from kubocd_gen.cli.help_format import suggestion
-from kubocd_gen.model.project import PROJECT_FILE
+from kubocd_gen.model.project import PROJECT_FILE, host_key, is_address, is_host_name
 from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
@@ -37,7 +37,12 @@ class Report:
 
 def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Parse `--resolve` into pairs of name and address. Raises ValueError."""
-    return tuple(_pairs(words, "NAME=ADDRESS, such as ldap.example.com=10.1.2.3"))
+    form = "NAME=ADDRESS, such as ldap.example.com=10.1.2.3"
+    pairs = tuple(_pairs(words, form))
+    for name, address in pairs:
+        if not is_host_name(host_key(name).removeprefix(".")) or not is_address(address):
+            raise ValueError(f"'{name}={address}' is not {form}")
+    return pairs
 
 
 def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:

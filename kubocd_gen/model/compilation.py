@@ -128,7 +128,8 @@ class Compilation:
     """The compiled Releases of a cluster, in memory.
 
     `failed` are the sorted keys, `namespace/name`, of the Releases with errors; `broken` are those of them that were
-    admitted. `complete` is False if a source could not be read and can contain other Releases.
+    admitted. `complete` is False if a source could not be read and can contain other Releases. `unknown_hosts` are the
+    host names that templates ask for and that have no address.
     """
 
     cluster: Cluster
@@ -136,3 +137,4 @@ class Compilation:
     failed: tuple[str, ...]
     broken: Mapping[str, Release]
     complete: bool
+    unknown_hosts: frozenset[str] = frozenset()

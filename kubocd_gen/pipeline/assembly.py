@@ -15,7 +15,6 @@ from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
-from kubocd_gen.schema.names import SUBDOMAIN, is_subdomain
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 
@@ -36,7 +35,6 @@ def assemble(
         _warn_of_unknown_overrides(one, problems)
         with collecting(problems, one.resolved.release):
             compiled.append(_compile(one, settings, configs, cluster, project))
-    _warn_of_names(compiled, problems)
     compiled = _without_clashes(compiled, problems)
     if project.dependencies == "order":
         compiled = _ordered(resources, compiled, settings, problems)
@@ -88,21 +86,6 @@ def _warn_of_unknown_overrides(one: Rendered, problems: Problems) -> None:
             close = nearest("did you mean '{}'?", override.module, known)
             hint = close or f"its modules are: {', '.join(known)}"
             problems.warning(Problem("unknown-module-override", message, position, hint), release=release.key)
-
-
-def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> None:
-    """Warn of invalid resource names. KuboCD accepts any module name; the API server rejects the HelmRelease."""
-    for one in compiled:
-        for document in one.documents:
-            name = document["metadata"]["name"]
-            if not is_subdomain(name):
-                message = f"{document['kind']} name '{name}' is not {SUBDOMAIN} and will be rejected by the API server"
-                hint = (
-                    "use only lowercase letters, digits, and '-' between them in the names of the Release and of the "
-                    f"modules of package {one.rendered.resolved.package.label}"
-                )
-                position = one.release.position("metadata", "name")
-                problems.warning(Problem("invalid-name", message, position, hint), release=one.release.key)
 
 
 def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) -> list[CompiledRelease]:

@@ -15,10 +15,20 @@ from typing import Any, TypeAlias
 from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part
 from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, Cluster, Flags, Place, Project
+from kubocd_gen.model.project import (
+    ONLY_CLUSTER,
+    PROJECT_FILE,
+    Cluster,
+    Flags,
+    Place,
+    Project,
+    host_key,
+    is_address,
+    is_host_name,
+)
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
 _WRITTEN = ("flux", "hr", ".kcd-gen")  # directories of an output in which a build changes and removes files
@@ -102,13 +112,14 @@ def with_flags(project: Project, flags: Flags) -> Project:
     limits = moved(project.limits, flags.limits)
     return replace(
         project,
-        clusters=tuple(replace(cluster, **changes) for cluster in project.clusters),
+        clusters=tuple(
+            replace(cluster, **changes, hosts=_merged(cluster.hosts, flags.hosts)) for cluster in project.clusters
+        ),
         vendor=flags.vendor or project.vendor,
         vendor_place=None if flags.vendor else project.vendor_place,
         limits=limits,
         budget=Budget(limits),
         dependencies=flags.dependencies or project.dependencies,
-        hosts={**project.hosts, **flags.hosts},
         offline=flags.offline,
         locked=flags.locked,
         ca_file=flags.ca_file,
@@ -156,7 +167,11 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     root = path.absolute().parent
     locate = partial(find_position, text, display, 0)
     _check_characters(admitted, locate)
-    clusters = tuple(_cluster(item, index, root, locate) for index, item in enumerate(admitted.get("clusters", ())))
+    _check_hosts(admitted, locate)
+    hosts = admitted.get("hosts", {})
+    clusters = tuple(
+        _cluster(item, index, root, hosts, locate) for index, item in enumerate(admitted.get("clusters", ()))
+    )
     _check_clusters(clusters, locate)
     packages = admitted.get("packages", {})
     vendor = packages.get("vendor")
@@ -169,7 +184,6 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
-        hosts=admitted.get("hosts", {}),
         pin_digest=admitted["pinDigest"],
         files=files,
         vendor_place=partial(locate, ("packages", "vendor")),
@@ -208,7 +222,34 @@ def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: L
     return moved(LIMITS, changes)
 
 
-def _cluster(item: Mapping[str, Any], index: int, root: Path, locate: Locate) -> Cluster:
+def _check_hosts(admitted: Mapping[str, Any], locate: Locate) -> None:
+    """Raise ProblemsError for names and addresses that `resolveDNS` could not use."""
+    hosts: dict[tuple[str | int, ...], Mapping[str, str]] = {("hosts",): admitted.get("hosts", {})}
+    for index, item in enumerate(admitted.get("clusters", ())):
+        hosts["clusters", index, "hosts"] = item.get("hosts", {})
+    errors = []
+    for path, addresses in hosts.items():
+        for name, address in addresses.items():
+            if not is_host_name(host_key(name).removeprefix(".")):
+                message = (
+                    "a key of 'hosts' must be a host name such as ldap.example.com, or .example.com for all below it"
+                )
+                errors.append(Problem("invalid-value", message, locate((*path, name))))
+            if not is_address(address):
+                message = "an address in 'hosts' must be an IPv4 or IPv6 address such as 10.1.2.3"
+                errors.append(Problem("invalid-value", message, locate((*path, name))))
+            if len(errors) >= MOST:
+                raise ProblemsError(*errors)
+    if errors:
+        raise ProblemsError(*errors)
+
+
+def _merged(hosts: Mapping[str, str], others: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the addresses of both by name; those of `others` take precedence."""
+    return {host_key(name): address for name, address in (*hosts.items(), *others.items())}
+
+
+def _cluster(item: Mapping[str, Any], index: int, root: Path, hosts: Mapping[str, str], locate: Locate) -> Cluster:
     path = ("clusters", index)
     sources = enumerate(item["sources"])
     return Cluster(
@@ -218,6 +259,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, locate: Locate) ->
         namespace=item["namespace"],
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
+        hosts=_merged(hosts, item.get("hosts", {})),
         places={source: partial(locate, (*path, "sources", number)) for number, source in sources},
         url_place=partial(locate, (*path, "repositoryURL")),
         output_place=partial(locate, (*path, "output")),

@@ -221,12 +221,12 @@ def test_a_context_that_the_cluster_would_refuse_is_an_error_even_if_unused(work
     assert "error[unknown-field]: spec.parent is not a known field" in outcome.err
 
 
-def test_a_module_name_that_kubernetes_refuses_is_a_warning(workspace: Workspace) -> None:
+def test_a_module_name_that_kubernetes_refuses_is_an_error(workspace: Workspace) -> None:
     workspace.package(WEB_MANIFEST.replace("name: main", "name: Main"))
     workspace.release("web")
     outcome = workspace.build()
-    assert outcome.exit == 0
-    assert "warning[invalid-name]: HelmRelease name 'web-Main' is invalid" in outcome.err
+    assert outcome.exit == 1
+    assert "error[invalid-name]: the name of the HelmRelease 'web-Main' must be an RFC 1123 subdomain" in outcome.err
 
 
 def test_a_module_missing_in_status_yaml_is_an_error(workspace: Workspace) -> None:

@@ -116,7 +116,7 @@ def test_sources_on_the_command_line_get_a_placeholder_output() -> None:
 
 
 def test_option_values_are_parsed() -> None:
-    assert parse_hosts(("a=1", ".b=fd00::1")) == (("a", "1"), (".b", "fd00::1"))
+    assert parse_hosts(("a=10.0.0.1", ".b=fd00::1")) == (("a", "10.0.0.1"), (".b", "fd00::1"))
     assert parse_limits(("layer=1MiB", "members=3")) == (("layer", 1 << 20), ("members", 3))
     assert parse_hosts_with_port(("registry.lan:5000", "[::1]:80")) == {"registry.lan:5000", "[::1]:80"}
     assert parse_variables(("DOMAIN,REGION", "ZONE")) == {"DOMAIN", "REGION", "ZONE"}
@@ -124,7 +124,7 @@ def test_option_values_are_parsed() -> None:
     assert parse_reports(("junit=a=b.xml",)) == (Report("junit", Path("a=b.xml")),)
 
 
-@pytest.mark.parametrize("word", ["a", "=1", "a=", ""])
+@pytest.mark.parametrize("word", ["a", "=1", "a=", "", "a=1", "a b=10.0.0.1", "a=10.0.0.1:80", ".=10.0.0.1"])
 def test_a_host_without_name_or_address_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="is not NAME=ADDRESS"):
         parse_hosts((word,))
