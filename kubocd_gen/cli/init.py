@@ -253,6 +253,6 @@ def _server_steps(planned: ServerPlan, options: ServerOptions) -> list[str]:
         *steps,
         *application_steps(planned.applications),
         "kcd-gen build",
-        image_step(options.image, one_cluster=len(placements) == 1),
+        image_step(options.image, one_cluster=planned.one_cluster),
         "git add -A, git commit, git push",
     ]

@@ -118,18 +118,20 @@ class LayoutWriter:
         if not self._is_there():
             return False
         with self._writing() as layout, layout.locked():
-            data = layout.read("index.json", LIMITS.manifest)
-            text = data.decode("utf-8", "replace")
+            status = layout.status(INDEX)
+            if status is None or not stat.S_ISREG(status.st_mode) or status.st_size > LIMITS.manifest:
+                return False
+            text = layout.read(INDEX, LIMITS.manifest).decode("utf-8", "replace")
             if conflict_line(text) is None:
                 return False
-            entries: list[Any] = []
+            entries: dict[str, Any] = {}
             for side in both_sides(text):
                 with suppress(ProblemsError):
                     found = self._source().read(side.encode()).get("manifests")
-                    entries += [one for one in found if one not in entries] if isinstance(found, list) else []
-            kept = [one for one in entries if reference_name(one) not in names and self._has(one, layout)]
+                    entries |= {json.dumps(one): one for one in found} if isinstance(found, list) else {}
+            kept = [one for one in entries.values() if reference_name(one) not in names and self._has(one, layout)]
             kept.sort(key=lambda one: reference_name(one) or "")
-            layout.write("index.json", _text({"schemaVersion": 2, "manifests": kept}))
+            layout.write(INDEX, _text({"schemaVersion": 2, "manifests": kept}))
             return True
 
     def _has(self, entry: Any, layout: Directory) -> bool:

@@ -17,7 +17,7 @@ from kubocd_gen.scaffolding.checkout import Contents
 from kubocd_gen.scaffolding.files import ScaffoldFile
 from kubocd_gen.scaffolding.repository import RepositoryPlan, is_service
 from kubocd_gen.scaffolding.server import ServerPlan
-from kubocd_gen.server.flux_roots import cluster_roots, roots_named
+from kubocd_gen.server.flux_roots import cluster_roots
 from kubocd_gen.server.flux_sync import lies_below, lists_file
 from kubocd_gen.server.placement import Placement
 from kubocd_gen.sources.documents import KUBOCD_CHART
@@ -65,9 +65,9 @@ def _other_contents(contents: Contents) -> Iterator[str]:
 def _applied_lines(planned: RepositoryPlan) -> Iterator[str]:
     """Yield the directories that Flux applies, with the roots that no cluster uses, and the files of Argo CD."""
     found = _roots(planned)
-    is_left_out = planned.contents is not None and len(planned.project.clusters) < len(found)
+    clusters = {root.path for root in cluster_roots(planned.syncs)} if planned.contents else set()
     for path, source, cluster in found:
-        unused = ": no Releases, so it is not in the project" if is_left_out and cluster is None else ""
+        unused = ": no Releases, so it is not in the project" if cluster is None and path in clusters else ""
         yield f"Flux applies {path or '.'}, from {source}{unused}"
     if not found:
         yield "no directories that Flux applies"
@@ -76,9 +76,8 @@ def _applied_lines(planned: RepositoryPlan) -> Iterator[str]:
 
 
 def _roots(planned: RepositoryPlan) -> list[tuple[str, str, str | None]]:
-    """Return the path and the source of each root of Flux, and its cluster, or None if the project has none for it."""
-    roots = cluster_roots(planned.syncs)
-    clusters = {root.path: one.name for one in planned.project.clusters for root in roots_named(one.name, roots)}
+    """Return the path and the source of each root of Flux, and the cluster whose Kustomizations it applies, or None."""
+    clusters = {one.sync.path: name for name, one in planned.placements.items() if one.sync}
     found = {(one.path, str(one.source)) for one in planned.syncs if one.is_root}
     return [(path, source, clusters.get(path)) for path, source in sorted(found)]
 

@@ -55,6 +55,7 @@ class ServerPlan:
     files: tuple[ScaffoldFile, ...]
     placements: dict[str, Placement]
     applications: tuple[str, ...] = ()
+    one_cluster: bool = True
 
 
 def plan_server(
@@ -88,13 +89,13 @@ def plan_server(
     if has_errors(problems):
         return None
     if not argo_cd:
-        return ServerPlan(root, tuple(files), placements)
+        return ServerPlan(root, tuple(files), placements, one_cluster=len(clusters) == 1)
     parts = [
         f"{outputs[one.name]}/{part}".lstrip("/")
         for one in clusters
         for part in ((MANIFESTS,) if one.name not in request.without_server else ()) + ("flux",)
     ]
-    return ServerPlan(root, tuple(files), {}, tuple(parts))
+    return ServerPlan(root, tuple(files), {}, tuple(parts), len(clusters) == 1)
 
 
 def _of_cluster(

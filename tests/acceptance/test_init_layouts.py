@@ -109,7 +109,9 @@ def test_a_tenant_that_a_cluster_applies_is_not_another_cluster(checkout: Reposi
     checkout.write("clusters/prod/tenants.yaml", sync("./tenants", "tenants"))
     checkout.write("tenants/shop/sync.yaml", sync("./tenants/shop", "shop"))
     checkout.resource("tenants/shop/web.yaml")
-    assert checkout.init().exit == 0
+    outcome = checkout.init()
+    assert outcome.exit == 0
+    assert "  Flux applies tenants/shop, from GitRepository flux-system/shop\n" in outcome.out
     assert sources(checkout) == {"prod": ["tenants"]}
     assert placements(checkout) == ["clusters/prod/kcd-gen-kustomizations.yaml"]
     check_second_run(checkout)

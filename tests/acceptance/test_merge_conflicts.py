@@ -6,9 +6,11 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kubocd_gen.checkout.conflicts import both_sides
 from tests.support.quickstart import QUICKSTART, write_packages
 from tests.support.workspace import WEB, Workspace, kcd_gen
 
@@ -84,6 +86,22 @@ def test_entries_without_blobs_are_dropped(merged: Workspace) -> None:
     assert code in (1, 4)
     assert "network" in err or "offline" in err
     assert json.loads((merged.root / "vendor/index.json").read_text())["manifests"] == []
+
+
+def test_entries_of_other_tools_are_kept(merged: Workspace) -> None:
+    git(merged.root, "checkout", "--ours", "kcd-gen.lock")
+    path = merged.root / "vendor/index.json"
+    entry = next(one for one in read(path.read_text()) if one["annotations"])
+    other = {**entry, "annotations": {"org.opencontainers.image.ref.name": "latest"}}
+    path.write_text(path.read_text().replace('"manifests": [', f'"manifests": [{json.dumps(other)},'))
+    assert run(merged, "vendor")[0] == 0
+    assert other in json.loads(path.read_text())["manifests"]
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    """Return the entries of the first side of a merged index."""
+    found: list[dict[str, Any]] = json.loads(both_sides(text)[0])["manifests"]
+    return found
 
 
 def test_a_conflict_in_the_schema_for_editors_is_replaced(tmp_path: Path) -> None:
