@@ -6,18 +6,17 @@ A patch can therefore have `Install:`, `9m` or `suspend: false`: the cluster get
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.diagnostics.wording import dotted, quoted
+from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.resources import Release
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.durations import DurationError, normal_duration
-from kubocd_gen.schema.names import LABEL_PATTERN, SUBDOMAIN_PATTERN, is_label, is_subdomain
-from kubocd_gen.schema.structural import PATTERNS, Violation, admit, canonical_fields
+from kubocd_gen.schema.structural import Violation, admit, canonical_fields
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
 """The label, as name and value, of every compiled resource."""
@@ -168,20 +167,7 @@ def typed_spec(kind: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list
     # Only for the violations: the API server sets the defaults itself.
     _, violations = admit(printed, fields)
     violations += _control_characters(printed, ())
-    if kind == "helmrelease-v2":
-        violations += _invalid_names(printed, {one.path for one in violations})
     return printed, violations
-
-
-def _invalid_names(spec: Mapping[str, Any], reported: set[tuple[str | int, ...]]) -> Iterator[Violation]:
-    """Yield names that the API server stores in a HelmRelease, and with which Helm then fails to install it."""
-    rules = {"targetNamespace": (LABEL_PATTERN, is_label), "storageNamespace": (LABEL_PATTERN, is_label)}
-    rules["releaseName"] = (SUBDOMAIN_PATTERN, is_subdomain)
-    for field, (pattern, is_valid) in rules.items():
-        name = spec.get(field)
-        if isinstance(name, str) and not is_valid(name) and (field,) not in reported:
-            rule, hint = PATTERNS[pattern]
-            yield Violation((field,), f"must be {rule}, not {quoted(name)}", "invalid-value", hint)
 
 
 def normal_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from kubocd_gen.compiler.flux_objects import typed_spec
 from kubocd_gen.compiler.settings import Settings, strategy_position, undefined_strategy
 from kubocd_gen.compiler.values import merge
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.diagnostics.wording import described, dotted, quoted
+from kubocd_gen.diagnostics.wording import described, dotted
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import Config, ModuleOverride, Release
 from kubocd_gen.packages.manifest import missing_chart
-from kubocd_gen.schema.names import SUBDOMAIN, SUBDOMAIN_HINT, is_subdomain
 from kubocd_gen.schema.structural import Violation
 
 _CHART = ("chart", "chartref")
@@ -62,9 +61,6 @@ def helm_release_specs(
         if not module.enabled:
             continue
         name = helm_release_name(release, module.name)
-        if not is_subdomain(name):
-            errors.append(_invalid_name(release, package, name))
-            continue
         try:
             layers = _layers(release, package, module, index, settings, configs, interval)
             found.append((name, _checked(release, name, layers)))
@@ -73,16 +69,6 @@ def helm_release_specs(
     if errors:
         raise ProblemsError(*errors)
     return found
-
-
-def _invalid_name(release: Release, package: Package, name: str) -> Problem:
-    """Return the error for a name that the API server rejects. KuboCD accepts any module name."""
-    return Problem(
-        "invalid-name",
-        f"the name of the HelmRelease {quoted(name)} must be {SUBDOMAIN}",
-        release.position("metadata", "name"),
-        f"{SUBDOMAIN_HINT} in the names of the Release and of the modules of package {package.label}",
-    )
 
 
 def _layers(

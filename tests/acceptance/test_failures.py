@@ -221,12 +221,24 @@ def test_a_context_that_the_cluster_would_refuse_is_an_error_even_if_unused(work
     assert "error[unknown-field]: spec.parent is not a known field" in outcome.err
 
 
-def test_a_module_name_that_kubernetes_refuses_is_an_error(workspace: Workspace) -> None:
+def test_a_module_name_that_kubernetes_refuses_is_a_warning(workspace: Workspace) -> None:
     workspace.package(WEB_MANIFEST.replace("name: main", "name: Main"))
     workspace.release("web")
     outcome = workspace.build()
-    assert outcome.exit == 1
-    assert "error[invalid-name]: the name of the HelmRelease 'web-Main' must be an RFC 1123 subdomain" in outcome.err
+    assert outcome.exit == 0
+    message = "the name of HelmRelease 'web-Main' must be an RFC 1123 subdomain, not 'web-Main'"
+    assert f"warning[invalid-name]: {message}\n" in outcome.err
+    assert outcome.err.count("invalid-name") == 1
+
+
+def test_names_in_patches_that_kubernetes_refuses_are_warnings(workspace: Workspace) -> None:
+    patch = "specPatch: {releaseName: Up_x, targetNamespace: a.b, storageNamespace: ok}"
+    workspace.release("web", f"moduleOverrides:\n  - {{module: main, {patch}}}")
+    outcome = workspace.build()
+    assert outcome.exit == 0
+    assert "the releaseName of HelmRelease 'web-main' must be an RFC 1123 subdomain, not 'Up_x'" in outcome.err
+    assert "the targetNamespace of HelmRelease 'web-main' must be an RFC 1123 label, not 'a.b'" in outcome.err
+    assert "storageNamespace" not in outcome.err
 
 
 def test_a_module_missing_in_status_yaml_is_an_error(workspace: Workspace) -> None:

@@ -89,6 +89,10 @@ REFUSED: list[tuple[str, str]] = [
         "f.yaml:5:3: error[invalid-value]: metadata.namespace must be an RFC 1123",
     ),
     (
+        release("web", "targetNamespace: Team_A"),
+        "f.yaml:9:3: error[invalid-value]: spec.targetNamespace must be an RFC",
+    ),
+    (
         release("web", "", "namespace: a.b\n"),
         "f.yaml:5:3: error[invalid-value]: metadata.namespace must be an RFC 1123",
     ),
