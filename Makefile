@@ -9,22 +9,40 @@ WORKERS ?= $$($(bin)/python -c 'import os; print(2 * (os.cpu_count() or 1))')  #
 unexport PYTHONDONTWRITEBYTECODE  # or each of the tests' processes would compile what it imports
 
 bin := $(VENV)/bin
+runs := $(VENV)/.runs
 installed := $(VENV)/.installed
 
 .PHONY: help demo test coverage lint types docs wheel bench hostile clean
+.NOTPARALLEL:  # one pip at a time in the private environment
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-# The private environment. Compiled once here, so that it starts as fast as an installed package.
-$(installed): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kcd-gen needs Python 3.11 or newer; choose one with: make PYTHON=python3.12")'
-	test -x $(bin)/python || $(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
-	$(bin)/python -m compileall -q kubocd_gen
+# The private environment: with what kcd-gen itself needs, for the demo, or with everything. Compiled once here, so that
+# it starts as fast as an installed package.
+$(runs): pyproject.toml
+	$(call install,.)
 	@touch $@
 
-demo: $(installed) ## Compile fixtures/quickstart into .demo/output and show what was created
+$(installed): pyproject.toml
+	$(call install,.[dev$(comma)docs])
+	@touch $(runs) $@
+
+# Prints the name of each package that pip looks up. What pip returns goes through the third stream, past the loop.
+comma := ,
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kcd-gen needs Python 3.11 or newer; choose one with: make PYTHON=python3.12")'
+@test -x $(bin)/python || { echo "Creating $(VENV)" >&2; $(PYTHON) -m venv $(VENV); }
+@echo "Installing $(1) into $(VENV), with:" >&2
+@{ { PYTHONUNBUFFERED=1 $(bin)/python -m pip install --disable-pip-version-check --editable '$(1)'; echo $$? >&3; } | \
+    while read -r word name rest; do case "$$word $$name" in \
+        "Collecting "*) echo "  $${name%%[<>=!~;]*}" >&2;; "Installing collected") echo "Unpacking them" >&2;; \
+    esac; done; } 3>&1 | { read -r code; exit $$code; }
+@$(bin)/python -m compileall -q kubocd_gen
+endef
+
+demo: $(runs) ## Compile fixtures/quickstart into .demo/output and show what was created
+	@echo "Compiling fixtures/quickstart" >&2
 	@rm -rf $(DEMO)
 	@PATH="$(abspath $(bin)):$$PATH" $(bin)/python fixtures/quickstart/tour.py $(DEMO)/output
 

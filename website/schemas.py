@@ -23,6 +23,8 @@ PAGES = {
     "comparison": ("Comparison", "diff.md"),
     "dump": ("Dump", "packages.md"),
     "image": ("Image", "image.md"),
+    "scaffold": ("Scaffold", "init.md"),
+    "cache": ("Cache", "lock.md"),
     "migration": ("Migration", "migration.md"),
 }
 # Fields of Kubernetes metadata that users write.

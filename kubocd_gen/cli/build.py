@@ -26,6 +26,7 @@ from kubocd_gen.pipeline.abandoned import report_abandoned
 from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.build import build as run_build
 from kubocd_gen.pipeline.report import build_report, text_report
+from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.project_file import load_project, messages_root
 
 if TYPE_CHECKING:
@@ -264,5 +265,7 @@ def run_pipeline(
         ):  # the Release can be in a cluster that was not built
             for warning in unknown_removals(compiled, options.allow_protected_removal):
                 problems.warning(warning)
+        for note in unknown_hosts_note(one.compilation for one in compiled):
+            problems.note(note)
         built, version = compiled, tool.version()
     return Outcome(built, [*problems, *(diagnostic for one in built for diagnostic in one.diagnostics)], version)

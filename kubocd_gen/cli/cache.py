@@ -7,16 +7,17 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 
 from kubocd_gen.cli.command import Flag, Options, command, option_group, options
-from kubocd_gen.cli.console import print_problems
+from kubocd_gen.cli.console import print_json, print_problems
 from kubocd_gen.cli.help_format import Group
-from kubocd_gen.cli.options import QuietOptions
+from kubocd_gen.cli.options import JsonOptions, QuietOptions
 from kubocd_gen.cli.terminal import table
-from kubocd_gen.diagnostics.problems import Problems
+from kubocd_gen.diagnostics.problems import Problems, has_errors
+from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.packages.cache import Cache, CachedBlob, cache_directory
 
 _DAY = 24 * 60 * 60
@@ -41,8 +42,13 @@ class CacheOptions(Options):
 
 
 @options
-class LookOptions(CacheOptions):
-    """`kcd-gen cache dir` and `kcd-gen cache list`."""
+class DirOptions(CacheOptions):
+    """`kcd-gen cache dir`."""
+
+
+@options
+class ListOptions(CacheOptions, JsonOptions):
+    """`kcd-gen cache list`."""
 
 
 @options
@@ -72,8 +78,8 @@ def cache() -> None:
     """
 
 
-@command(LookOptions, name="dir")
-def dir_(options: LookOptions) -> int:
+@command(DirOptions, name="dir")
+def dir_(options: DirOptions) -> int:
     """Print the cache directory. It might not exist yet.
 
     \b
@@ -83,16 +89,23 @@ def dir_(options: LookOptions) -> int:
     return 0
 
 
-@command(LookOptions, name="list")
-def list_(options: LookOptions) -> int:
+@command(ListOptions, name="list")
+def list_(options: ListOptions) -> int:
     """List the cached blobs: digest, size, last use, and for manifests the package reference.
 
     \b
     kcd-gen cache list
+    kcd-gen cache list --format json
     """
     problems = Problems()
+    blobs: list[CachedBlob] = []
     with problems.collect():
-        for line in _list_lines(list(options.cache().blobs())):
+        blobs = list(options.cache().blobs())
+    if options.format == "json":
+        body = {"directory": str(options.directory()), "blobs": [_entry(blob) for blob in blobs]}
+        print_json(envelope("Cache", body, list(problems)))
+    elif not has_errors(problems):
+        for line in _list_lines(blobs):
             click.echo(line)
     return print_problems(problems)
 
@@ -143,11 +156,21 @@ def _seconds(age: str) -> int:
     return int(found[1]) * _SECONDS[found[2]]
 
 
+def _entry(blob: CachedBlob) -> dict[str, Any]:
+    return {
+        "digest": blob.digest,
+        "size": blob.size,
+        "used": _day(blob.used),
+        "references": list(blob.references),
+    }
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
 def _list_lines(blobs: Sequence[CachedBlob]) -> Iterator[str]:
-    rows = [
-        (blob.digest, _size(blob.size), time.strftime("%Y-%m-%d", time.gmtime(blob.used)), " ".join(blob.references))
-        for blob in blobs
-    ]
+    rows = [(blob.digest, _size(blob.size), _day(blob.used), " ".join(blob.references)) for blob in blobs]
     yield from table(rows, right=(1,))
     yield f"{_blobs(len(blobs))}, {_size(sum(blob.size for blob in blobs))}"
 

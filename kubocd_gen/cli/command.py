@@ -22,6 +22,7 @@ order of its bases.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
@@ -44,7 +45,8 @@ import click
 from click.core import ParameterSource
 
 from kubocd_gen.cli import help_format
-from kubocd_gen.cli.console import Verbosity, apply_no_color, log_to_stderr
+from kubocd_gen.cli.console import Verbosity, apply_no_color, log_to_stderr, print_problems
+from kubocd_gen.cli.variables import source_variable, unknown_variables, variable_of
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -131,6 +133,11 @@ def options(options: type[AnyOptions]) -> type[AnyOptions]:
 class Option(click.Option):
     """An option that rejects an empty value, because `--source "$UNSET"` must not mean the whole checkout."""
 
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return what a message about the value names: the environment variable if the value comes from one."""
+        variable = source_variable(self, ctx)
+        return f"'{variable}'" if variable else super().get_error_hint(ctx)
+
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         if value == "" or (isinstance(value, (list, tuple)) and "" in value):
             raise click.BadParameter("the value is empty", ctx, self)
@@ -214,6 +221,7 @@ def _calling(options: type[AnyOptions], run: Callable[[AnyOptions], int]) -> Cal
             _refuse_before_subcommand(ctx)
             return 0
         made = options(**values)
+        print_problems(unknown_variables(os.environ, ctx.command), quiet=bool(values.get("quiet")))
         if made.for_machines:
             ctx.color = False
         return run(made)
@@ -259,7 +267,7 @@ def _option(field: Field[Any], kind: object, flag: Flag) -> click.Option:
         [field.name, name, *([flag.short] if flag.short else [])],
         help=flag.help,
         metavar=flag.metavar,
-        envvar=[f"KCD_GEN_{name.lstrip('-').replace('-', '_').upper()}", *flag.variables],
+        envvar=[variable_of(name), *flag.variables],
         shell_complete=flag.complete,
         callback=_reading(field, flag),
         is_eager=flag.eager is not None,

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from kubocd_gen.cli.variables import set_by_variables
 from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import exit_code, problem_lines, summary
 
@@ -115,6 +116,9 @@ def print_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clu
     shown = [one for one in found if one.severity == "error" or not quiet]
     for line in problem_lines(shown, name_clusters=name_clusters, paint=paint):
         echo(line, err=True)
+    about_flags = " ".join(one.message for one in found if one.severity == "error" and one.position is None)
+    for line in set_by_variables(about_flags) if about_flags else ():
+        echo(paint("hint", f"    {line}"), err=True)
     if shown:
         echo(summary(shown), err=True)
     return exit_code(found)

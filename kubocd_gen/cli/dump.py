@@ -12,7 +12,7 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_json, print_problems
-from kubocd_gen.cli.options import FetchOptions, JsonOptions
+from kubocd_gen.cli.options import FetchOptions, JsonOptions, ProjectFileOptions
 from kubocd_gen.cli.terminal import table
 from kubocd_gen.diagnostics.problems import Problems, printable
 from kubocd_gen.diagnostics.text import envelope
@@ -24,7 +24,7 @@ _VALUE = ("NAME", "TYPE", "DEFAULT", "REQUIRED", "DESCRIPTION")
 
 
 @options
-class DumpOptions(FetchOptions, JsonOptions):
+class DumpOptions(FetchOptions, JsonOptions, ProjectFileOptions):
     """`kcd-gen dump`."""
 
     output: Annotated[
@@ -41,9 +41,11 @@ def dump(options: DumpOptions) -> int:
     """Show what is inside a package: parameters, contexts, modules, charts with their sizes, and the manifest.
 
     IMAGE is a reference, resolved in the same way as in a build in this directory (lock file, vendor layout, cache,
-    registry), or oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image (assembly.tgz).
+    registry), or oci:LAYOUT:REFERENCE. NAME is a Release of the project, or a package that one of them uses. FILE is a
+    package manifest, or the layer of a package image (assembly.tgz), and DIR a directory with one manifest.
 
     \b
+    kcd-gen dump podinfo1                                                       # the package of a Release
     kcd-gen dump quay.io/kubodoc/packages/podinfo:6.7.1-p01
     kcd-gen dump quay.io/kubodoc/packages/podinfo:6.7.1-p01 --output podinfo    # also unpack it
     kcd-gen dump oci:vendor/packages:quay.io/kubodoc/packages/podinfo:6.7.1-p01

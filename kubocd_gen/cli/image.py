@@ -113,6 +113,7 @@ def image(options: ImageOptions) -> int:
 
 def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None:
     from kubocd_gen.pipeline import compile_cluster
+    from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
     from kubocd_gen.server.image import Recipe
     from kubocd_gen.server.image_build import make_image, plan_pin, publish, write_pin
     from kubocd_gen.sources.project_file import load_project, only_cluster
@@ -132,6 +133,8 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
         name = base_name.name if isinstance(base_name, RegistryImage) else None
         recipe = Recipe(cluster.name, name, root=_content_root(options), nginx=not options.no_nginx)
         compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+        for note in unknown_hosts_note([compilation]):
+            problems.note(note)
         if has_errors(problems):
             return
         read, made = make_image(compilation, base_name, store, recipe, options.platforms, problems)

@@ -9,60 +9,105 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from kubocd_gen.cli.command import Flag, command, group, option_group, options
-from kubocd_gen.cli.console import DIFFERENCE, echo, paint_difference, print_problems
-from kubocd_gen.cli.options import ClusterOptions, OutputOptions, PathOptions, QuietOptions
+from kubocd_gen.cli.console import DIFFERENCE, echo, paint_difference, print_json, print_problems
+from kubocd_gen.cli.option_values import parse_namespace
+from kubocd_gen.cli.options import ClusterOptions, JsonOptions, OutputOptions, PathOptions, QuietOptions
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
-from kubocd_gen.scaffolding.ci import install_source
-from kubocd_gen.scaffolding.clusters import name_of
+from kubocd_gen.diagnostics.text import envelope
+from kubocd_gen.scaffolding.ci import InstallSource, install_source
 from kubocd_gen.scaffolding.files import write
-from kubocd_gen.scaffolding.report import apply_steps, file_lines, found_lines, image_step, list_steps, next_lines
+from kubocd_gen.scaffolding.report import (
+    application_steps,
+    apply_steps,
+    file_lines,
+    found_lines,
+    image_step,
+    list_steps,
+    next_lines,
+    scaffold_report,
+)
 from kubocd_gen.scaffolding.repository import RepositoryPlan, RepositoryRequest, plan_repository
 from kubocd_gen.scaffolding.server import ServerPlan, ServerRequest, plan_server
+from kubocd_gen.server.flux_roots import name_of
 from kubocd_gen.server.placement import parse_source
-from kubocd_gen.sources.flux_sync import FLUX_NAMESPACE
-from kubocd_gen.sources.project_file import check_namespace, load_project
+from kubocd_gen.sources.flux_sync import FLUX_NAMESPACE, Source
+from kubocd_gen.sources.project_file import load_project
 
 AnyPlan = TypeVar("AnyPlan", RepositoryPlan, ServerPlan)
 _REPOSITORY = re.compile(r"[a-zA-Z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
 
 
+def _repository(word: str) -> str:
+    """Parse `--image`. Raises ValueError."""
+    if not _REPOSITORY.fullmatch(word):
+        hint = "use REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
+        raise ValueError(f"'{word}' is not a valid repository name; {hint}")
+    return word
+
+
+def _cluster_name(word: str) -> str:
+    """Parse `--cluster-name`. Raises ValueError."""
+    if name_of(word) != word:
+        hint = "use at most 40 lowercase letters, digits, and '-' between them"
+        raise ValueError(f"'{word}' is not a valid cluster name; {hint}")
+    return word
+
+
+def _flux_source(word: str) -> Source:
+    """Parse `--flux-source`. Raises ValueError."""
+    if (source := parse_source(word)) is None:
+        hint = "use KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
+        raise ValueError(f"'{word}' is not a Flux source; {hint}")
+    return source
+
+
 @option_group
-class ScaffoldOptions(QuietOptions):
+class ScaffoldOptions(JsonOptions, QuietOptions):
     """Options of a command that writes files for the user to edit."""
 
     image: Annotated[
         str | None,
-        Flag("The repository that the server's image will be pushed to, without a tag.", metavar="REPOSITORY"),
+        Flag(
+            "The repository that the server's image will be pushed to, without a tag.",
+            metavar="REPOSITORY",
+            parse=_repository,
+        ),
     ] = None
     force: Annotated[bool, Flag("Replace existing files that differ.")] = False
     dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
-
-
-def _check_image(image: str | None) -> None:
-    """Raise ProblemsError `usage` if `--image` is not the name of a repository."""
-    if image and not _REPOSITORY.fullmatch(image):
-        hint = "use REGISTRY/REPOSITORY without a tag, such as registry.example.com/platform/charts"
-        raise ProblemsError.of("usage", f"--image '{image}' is not a valid repository name", hint=hint)
 
 
 def _run(
     options: ScaffoldOptions,
     plan: Callable[[Problems], AnyPlan | None],
     report: Callable[[AnyPlan], Iterator[str]],
+    steps: Callable[[AnyPlan], list[str]],
 ) -> int:
-    """Write the files that `plan` returns, and print the report. Return the exit code: 3 if a file was kept."""
+    """Write the files that `plan` returns, and print the report. Return the exit code: 3 if a file was kept.
+
+    `report` returns the lines of the report and `steps` what the user must do next.
+    """
     problems = Problems()
     planned = None
     with problems.collect():
         planned = plan(problems)
         if planned and not options.dry_run:
             write(planned.files, force=options.force)
-    if code := print_problems(problems, quiet=options.quiet):
+    code = print_problems(problems, quiet=options.quiet)
+    left: list[str] = steps(planned) if planned and not code else []
+    if options.format == "json":
+        done = None if code else planned
+        body = scaffold_report(done, left, force=options.force, dry_run=options.dry_run)
+        print_json(envelope("Scaffold", body, list(problems)))
+    if code:
         return code
     assert planned is not None
-    if not options.quiet:
+    if not options.quiet and options.format == "text":
         for line in report(planned):
             echo(paint_difference(printable(line)))
+        if left:
+            for line in ("", _heading(options), *(f"  {step}" for step in left)):
+                echo(printable(line))
     return DIFFERENCE if any(file.change == "different" for file in planned.files) and not options.force else 0
 
 
@@ -79,17 +124,23 @@ class InitOptions(ScaffoldOptions, PathOptions):
         Flag("The CI system. [default: detected from the repository's files and remote]"),
     ] = None
     install_from: Annotated[
-        str | None,
+        InstallSource | None,
         Flag(
             "Where the hook and CI install kcd-gen from, pinned: git+URL@COMMIT, WHEEL-URL#sha256=DIGEST, or "
             "'--index-url URL kcd-gen==VERSION'. Without it, neither a hook nor a CI file is written.",
             metavar="SOURCE",
+            parse=install_source,
         ),
     ] = None
     no_server: Annotated[bool, Flag("Do not write the chart server's manifests.")] = False
     cluster_name: Annotated[
-        str, Flag("The name of a cluster that cannot be named after a directory.", metavar="NAME", show_default=True)
-    ] = "default"
+        str | None,
+        Flag(
+            "The name of a cluster that cannot be named after a directory. [default: default]",
+            metavar="NAME",
+            parse=_cluster_name,
+        ),
+    ] = None
 
 
 @group(InitOptions)
@@ -108,31 +159,25 @@ def init(options: InitOptions) -> int:
     """
 
     def plan(problems: Problems) -> RepositoryPlan | None:
-        _check_image(options.image)
-        source = install_source(options.install_from) if options.install_from else None
-        with_server, name = not options.no_server, _cluster_name(options)
-        request = RepositoryRequest(options.ci, options.image, with_server, name, source)
+        with_server = not options.no_server
+        request = RepositoryRequest(options.ci, options.image, with_server, options.cluster_name, options.install_from)
         return plan_repository(Path.cwd(), request, problems, options.allow_outside)
 
-    return _run(options, plan, lambda planned: _init_report(planned, options))
-
-
-def _cluster_name(options: InitOptions) -> str:
-    name = options.cluster_name
-    if name_of(name) != name:
-        hint = "use at most 40 lowercase letters, digits, and '-' between them"
-        raise ProblemsError.of("usage", f"--cluster-name '{name}' is not a valid cluster name", hint=hint)
-    return name
+    return _run(
+        options,
+        plan,
+        lambda planned: _init_report(planned, options),
+        lambda planned: list(next_lines(planned, image=options.image)),
+    )
 
 
 def _init_report(planned: RepositoryPlan, options: InitOptions) -> Iterator[str]:
     yield "Found:"
     yield from (f"  {line}" for line in found_lines(planned))
     yield ""
+    if planned.has_only_packages:
+        yield "Nothing to write: this repository has packages, and no Releases to compile"
     yield from file_lines(planned.files, force=options.force, dry_run=options.dry_run)
-    yield ""
-    yield _heading(options)
-    yield from (f"  {line}" for line in next_lines(planned, image=options.image))
 
 
 @options
@@ -147,16 +192,17 @@ class ServerOptions(OutputOptions, ClusterOptions, ScaffoldOptions):
         ),
     ] = None
     flux_source: Annotated[
-        str | None,
+        Source | None,
         Flag(
             "The Flux source of the checkout, such as GitRepository/flux-system. "
             "[default: detected from the Flux Kustomizations]",
             metavar="KIND/NAME",
+            parse=_flux_source,
         ),
     ] = None
-    flux_namespace: Annotated[str, Flag("The namespace of source-controller.", metavar="NS", show_default=True)] = (
-        FLUX_NAMESPACE
-    )
+    flux_namespace: Annotated[
+        str, Flag("The namespace of source-controller.", metavar="NS", parse=parse_namespace, show_default=True)
+    ] = FLUX_NAMESPACE
     containerfile: Annotated[bool, Flag("Also write a Containerfile for buildah, podman or docker.")] = False
 
 
@@ -172,7 +218,12 @@ def server(options: ServerOptions) -> int:
     kcd-gen init server --image registry.example.com/platform/charts
     kcd-gen init server --cluster prod --flux-dir clusters/prod --dry-run
     """
-    return _run(options, lambda problems: _plan(options, problems), lambda planned: _server_report(planned, options))
+    return _run(
+        options,
+        lambda problems: _plan(options, problems),
+        lambda planned: file_lines(planned.files, force=options.force, dry_run=options.dry_run),
+        lambda planned: _server_steps(planned, options),
+    )
 
 
 init.add_command(server)
@@ -185,23 +236,23 @@ def _plan(options: ServerOptions, problems: Problems) -> ServerPlan | None:
     whole = project if flags.sources else load_project(replace(flags, clusters=(), output=None), Path.cwd())
     if options.flux_dir and len(project.clusters) > 1:
         raise ProblemsError.of("usage", "--flux-dir requires a single cluster", hint="choose one with --cluster")
-    check_namespace("--flux-namespace", options.flux_namespace)
-    _check_image(options.image)
-    source = parse_source(options.flux_source) if options.flux_source else None
-    if options.flux_source and source is None:
-        hint = "use KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
-        raise ProblemsError.of("usage", f"--flux-source '{options.flux_source}' is not a Flux source", hint=hint)
-    request = ServerRequest(options.image, options.flux_dir, source, options.flux_namespace, options.containerfile)
+    request = ServerRequest(
+        options.image, options.flux_dir, options.flux_source, options.flux_namespace, options.containerfile
+    )
     return plan_server(whole, project.clusters, request, problems)
 
 
-def _server_report(planned: ServerPlan, options: ServerOptions) -> Iterator[str]:
-    yield from file_lines(planned.files, force=options.force, dry_run=options.dry_run)
-    yield ""
-    yield _heading(options)
-    for placement in planned.placements.values():
-        yield from (f"  {line}" for line in list_steps(placement, planned.root))
-        yield from (f"  {line}; see --flux-dir" for line in apply_steps(placement, planned.root))
-    yield "  kcd-gen build"
-    yield f"  {image_step(options.image, one_cluster=len(planned.placements) == 1)}"
-    yield "  git add -A, git commit, git push"
+def _server_steps(planned: ServerPlan, options: ServerOptions) -> list[str]:
+    placements = planned.placements.values()
+    steps = [step for placement in placements for step in list_steps(placement, planned.root)]
+    if all(file.change == "unchanged" for file in planned.files):
+        return steps
+    for placement in placements:
+        steps += [f"{line}; see --flux-dir" for line in apply_steps(placement, planned.root)]
+    return [
+        *steps,
+        *application_steps(planned.applications),
+        "kcd-gen build",
+        image_step(options.image, one_cluster=planned.one_cluster),
+        "git add -A, git commit, git push",
+    ]

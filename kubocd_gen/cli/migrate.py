@@ -77,6 +77,7 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
     from kubocd_gen.migration.dump import read_dump
     from kubocd_gen.migration.live import live_cluster
     from kubocd_gen.pipeline import compile_cluster
+    from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
     from kubocd_gen.sources.project_file import load_project, only_cluster
 
     project = load_project(options.flags(), Path.cwd())
@@ -87,6 +88,8 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
     live = live_cluster(chain.from_iterable(dumps))
     with tools(options, project, problems, report_version=options.format == "json") as tool:
         compilation = compile_cluster(project, cluster, tool.packages, tool.helm, problems)
+    for note in unknown_hosts_note([compilation]):
+        problems.note(note)
     if has_errors(problems):
         return None
     build = ["kcd-gen", "build", *_options(without="--format")]

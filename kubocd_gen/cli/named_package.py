@@ -18,15 +18,16 @@ from kubocd_gen.files.paths import display_path
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Project
 from kubocd_gen.oci.endpoints import Access
-from kubocd_gen.oci.layout import OciLayout
-from kubocd_gen.oci.reference import Reference, parse_reference
+from kubocd_gen.oci.layout import MARKER, OciLayout
+from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.archive import Subject, read_package_archive
 from kubocd_gen.packages.contents import Contents, contents
 from kubocd_gen.packages.image import PackageImage, check_files
 from kubocd_gen.packages.manifest import manifest_path, read_files, read_manifest
 from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.packaging.assembly import as_yaml
-from kubocd_gen.packaging.manifest_file import groomed, read_authored
+from kubocd_gen.packaging.manifest_file import groomed, package_manifests, read_authored
+from kubocd_gen.pipeline.lock import package_named
 from kubocd_gen.pipeline.packages import package_sources, project_lock
 from kubocd_gen.sources.project_file import load_project, with_flags
 
@@ -44,7 +45,7 @@ class Named:
 
 
 def read_named(name: str, options: FetchOptions, problems: Problems) -> Named:
-    """Return the package of an image, a manifest or a layer, as `dump` accepts them. Warnings go to `problems`.
+    """Return the package that an argument of `dump` names. Warnings go to `problems`.
 
     Raises ProblemsError.
     """
@@ -59,21 +60,48 @@ def read_named(name: str, options: FetchOptions, problems: Problems) -> Named:
         directory, _, text = name.removeprefix("oci:").partition(":")
         files = CheckoutFiles.of_named(Path(directory), allowed)
         layout = OciLayout(Path(directory), limits=limits, files=files)
-        return _of_image(_fetched(PackageSources(vendor=layout), parse_reference(text), problems))
-    if path.suffix in (".yaml", ".yml", ".tgz") or is_directory:
-        reason = "is a directory" if is_directory else "does not exist"
-        hint = "pass a package manifest, a layer archive or an image reference"
-        raise ProblemsError.of("missing-source", f"'{name}' {reason}", hint=hint)
-    return _of_image(_fetch(parse_reference(name.removeprefix("oci://")), options, problems))
+        return _of_image(
+            _fetched(PackageSources(vendor=layout), PackageRequest(parse_reference(text), Access()), problems)
+        )
+    if os.path.isfile(f"{name}/{MARKER}"):  # noqa: PTH113 - likewise
+        hint = f"pass oci:{name}:REFERENCE"
+        raise ProblemsError.of("missing-source", f"'{name}' is an image layout, not a package", hint=hint)
+    if is_directory:
+        return _read_manifest(_only(package_manifests([path], allowed), name), allowed)
+    if path.suffix in (".yaml", ".yml", ".tgz"):
+        hint = "pass a package manifest, a layer archive, an image reference or the name of a Release"
+        raise ProblemsError.of("missing-source", f"'{name}' does not exist", hint=hint)
+    if "/" not in name or ":" not in name:  # a reference has both
+        return _of_project(name, options, problems)
+    reference = parse_reference(name.removeprefix("oci://"))
+    return _fetch(PackageRequest(reference, Access(insecure=options.insecure)), _project(options), options, problems)
 
 
-def _fetch(reference: Reference, options: FetchOptions, problems: Problems) -> PackageImage:
+def _only(manifests: Sequence[Path], directory: str) -> Path:
+    if len(manifests) > 1:
+        names = ", ".join(map(str, manifests))
+        message = f"'{directory}' contains several package manifests"
+        raise ProblemsError.of("ambiguous-package", message, hint=f"pass one of: {names}")
+    return manifests[0]
+
+
+def _of_project(name: str, options: FetchOptions, problems: Problems) -> Named:
+    """Return the package of a Release of the project, or a package that a Release uses, by its name."""
+    try:
+        project = load_project(options.flags(), Path.cwd(), outputs=False)
+    except ProblemsError as error:
+        if error.problem.code == "missing-project":
+            parse_reference(name)  # its errors are of more use
+        raise
+    return _fetch(package_named(name, project, problems), project, options, problems)
+
+
+def _fetch(request: PackageRequest, project: Project, options: FetchOptions, problems: Problems) -> Named:
     """Fetch an image as a build in this directory would: from the vendor layout, the cache or the registry."""
-    project = _project(options)
     with progress(wanted=not options.no_progress) as line:
         sources = package_sources(project, line, lock=project_lock(project), jobs=1)
         try:
-            return _fetched(sources, reference, problems, Access(insecure=options.insecure))
+            return _of_image(_fetched(sources, request, problems))
         finally:
             for warning in sources.warnings():
                 problems.warning(warning)
@@ -92,10 +120,7 @@ def _project(options: FetchOptions) -> Project:
         return with_flags(Project(Path.cwd(), (), files=files.naming(*filter(None, [flags.vendor]))), flags)
 
 
-def _fetched(
-    sources: PackageSources, reference: Reference, problems: Problems, access: Access | None = None
-) -> PackageImage:
-    request = PackageRequest(reference, access or Access())
+def _fetched(sources: PackageSources, request: PackageRequest, problems: Problems) -> PackageImage:
     fetched = sources.fetch_all([request])[request]
     for warning in fetched.warnings:
         problems.warning(warning)

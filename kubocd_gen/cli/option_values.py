@@ -16,6 +16,8 @@ import click
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete
 from kubocd_gen.cli.help_format import suggestion
+from kubocd_gen.model.project import PROJECT_FILE, host_key, is_address, is_host_name
+from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
 if TYPE_CHECKING:
@@ -36,7 +38,12 @@ class Report:
 
 def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Parse `--resolve` into pairs of name and address. Raises ValueError."""
-    return tuple(_pairs(words, "NAME=ADDRESS, such as ldap.example.com=10.1.2.3"))
+    form = "NAME=ADDRESS, such as ldap.example.com=10.1.2.3"
+    pairs = tuple(_pairs(words, form))
+    for name, address in pairs:
+        if not is_host_name(host_key(name).removeprefix(".")) or not is_address(address):
+            raise ValueError(f"'{name}={address}' is not {form}")
+    return pairs
 
 
 def parse_limits(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
@@ -73,6 +80,23 @@ def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
         if is_secret_name(name):
             raise ValueError(f"'{name}' is never expanded because it can contain a credential; rename the variable")
     return frozenset(names)
+
+
+def parse_project(word: str) -> Path:
+    """Parse `--project`, a project file or its directory. Raises ValueError."""
+    path = Path(word)
+    if not path.is_dir():
+        return path
+    if not (path / PROJECT_FILE).is_file():
+        raise ValueError(f"the directory '{word}' has no {PROJECT_FILE}")
+    return path / PROJECT_FILE
+
+
+def parse_namespace(word: str) -> str:
+    """Parse the name of a namespace. Raises ValueError."""
+    if not is_label(word):
+        raise ValueError(f"'{word}' is not {LABEL}; {LABEL_HINT}")
+    return word
 
 
 def parse_url(word: str) -> str:

@@ -20,6 +20,8 @@ from kubocd_gen.cli.option_values import (
     parse_hosts,
     parse_hosts_with_port,
     parse_limits,
+    parse_namespace,
+    parse_project,
     parse_removals,
     parse_reports,
     parse_url,
@@ -122,7 +124,10 @@ class LockedOptions(FlagOptions):
 class ProjectFileOptions(FlagOptions):
     """Options of a command that reads the project file."""
 
-    project: Annotated[Path | None, Flag("The project file.", type=_FILE)] = None
+    project: Annotated[
+        Path | None,
+        Flag("The project file, or its directory.", metavar="PATH", type=click.Path(exists=True), parse=parse_project),
+    ] = None
 
     def flags(self) -> Flags:
         return replace(super().flags(), project=self.project)
@@ -160,8 +165,12 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
             complete=complete_names("clusters"),
         ),
     ] = ()
-    namespace: Annotated[str | None, Flag("The default namespace of Releases and Contexts.", metavar="NS")] = None
-    kubocd_namespace: Annotated[str | None, Flag("The namespace of Config resources.", metavar="NS")] = None
+    namespace: Annotated[
+        str | None, Flag("The default namespace of Releases and Contexts.", metavar="NS", parse=parse_namespace)
+    ] = None
+    kubocd_namespace: Annotated[
+        str | None, Flag("The namespace of Config resources.", metavar="NS", parse=parse_namespace)
+    ] = None
     repository_url: Annotated[str | None, Flag("The URL at which hr/ is served.", metavar="URL", parse=parse_url)] = (
         None
     )
@@ -360,6 +369,6 @@ class CommonBuildOptions(ProjectOptions, WriteOptions, VerboseOptions, Compiling
 class FetchOptions(PackageOptions, OfflineOptions, QuietOptions, ProgressOptions):
     """Options of a command whose argument names one package."""
 
-    package: Annotated[str, Argument("IMAGE|FILE", complete=complete_names("images"))]
+    package: Annotated[str, Argument("IMAGE|NAME|FILE|DIR", complete=complete_names("images"))]
     insecure: Annotated[bool, Flag("Pull over plain HTTP.")] = False
     quiet: Annotated[bool, Flag("Print only the result and errors.", short="-q")] = False

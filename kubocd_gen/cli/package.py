@@ -36,7 +36,7 @@ _NO_PREFIX = Problem(
 class PackageCommandOptions(RegistryOptions, OfflineOptions, JsonOptions, QuietOptions, CompilingOptions):
     """`kcd-gen package`."""
 
-    manifests: Annotated[tuple[Path, ...], Argument("MANIFEST...")]
+    manifests: Annotated[tuple[Path, ...], Argument("MANIFEST|DIR...")]
     repo_prefix: Annotated[
         str | None,
         Flag(
@@ -59,14 +59,14 @@ class PackageCommandOptions(RegistryOptions, OfflineOptions, JsonOptions, QuietO
 def package(options: PackageCommandOptions) -> int:
     """Build KuboCD package images from manifests and push them to a registry.
 
-    All manifests are checked and all charts fetched before anything is pushed. If there is any error, nothing is
-    pushed. Images are reproducible: the same manifests and charts give the same bytes. Their timestamp is
-    SOURCE_DATE_EPOCH, or that of the newest file in their charts. A tag that already refers to
-    another image is not moved.
+    DIR stands for all package manifests in it. All manifests are checked and all charts fetched before anything is
+    pushed. If there is any error, nothing is pushed. Images are reproducible: the same manifests and charts give the
+    same bytes. Their timestamp is SOURCE_DATE_EPOCH, or that of the newest file in their charts. A tag that already
+    refers to another image is not moved.
 
     \b
     kcd-gen package podinfo.yaml --repo-prefix quay.io/acme/packages
-    kcd-gen package packages/*.yaml -r quay.io/acme/packages -j 4       # in parallel
+    kcd-gen package packages -r quay.io/acme/packages -j 4              # a directory, in parallel
     kcd-gen package podinfo.yaml -r quay.io/acme/packages --output vendor/packages
     kcd-gen package podinfo.yaml -r localhost:5000/dev --insecure --force
 
@@ -95,6 +95,7 @@ def _package(options: PackageCommandOptions, problems: Problems) -> list[Publish
     from kubocd_gen.packaging.build import LayoutTarget, Order, RegistryTarget
     from kubocd_gen.packaging.build import package as run
     from kubocd_gen.packaging.charts import open_charts
+    from kubocd_gen.packaging.manifest_file import package_manifests
 
     if not options.repo_prefix:
         raise ProblemsError(_NO_PREFIX)
@@ -104,7 +105,7 @@ def _package(options: PackageCommandOptions, problems: Problems) -> list[Publish
     debug_dir = Path(".kcd-gen-debug") if options.debug else None
     helm = Helm(binary, jobs=jobs, budget=Budget(limits), debug_dir=debug_dir)
     order = Order(
-        options.manifests,
+        package_manifests(options.manifests, options.allow_outside),
         options.repo_prefix,
         source_date(os.environ),
         options.force,

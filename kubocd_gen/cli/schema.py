@@ -65,9 +65,10 @@ def parameters(options: ParametersOptions) -> int:
     """Print the schema of `spec.parameters` for Releases of one package.
 
     IMAGE is a reference, resolved in the same way as in a build in this directory (lock file, vendor layout, cache,
-    registry), or oci:LAYOUT:REFERENCE. FILE is a package manifest, or the layer of a package image. A JSON
-    Schema is printed without changes; KuboCD's short form is translated as in KuboCD. Patterns are RE2. A build renders
-    templates and fills in defaults before it validates.
+    registry), or oci:LAYOUT:REFERENCE. NAME is a Release of the project, or a package that one of them uses. FILE is a
+    package manifest, or the layer of a package image, and DIR a directory with one manifest. A JSON Schema is printed
+    without changes; KuboCD's short form is translated as in KuboCD. Patterns are RE2. A build renders templates and
+    fills in defaults before it validates.
 
     \b
     kcd-gen schema parameters quay.io/kubodoc/packages/podinfo:6.7.1-p01
@@ -188,10 +189,11 @@ def _present(path: Path) -> bytes | None:
 
 
 def _is_ours(data: bytes) -> bool:
+    from kubocd_gen.checkout.conflicts import conflict_line
     from kubocd_gen.editors.sources import TITLE
 
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
-        return False
+        return TITLE.encode() in data and conflict_line(data.decode("utf-8", "replace")) is not None
     return isinstance(found, dict) and found.get("title") == TITLE

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import click
 
 from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.console import print_problems
-from kubocd_gen.cli.options import JobsOptions, ProgressOptions, ProjectOptions, QuietOptions, RemovalOptions
+from kubocd_gen.cli.console import print_json, print_problems
+from kubocd_gen.cli.options import (
+    JobsOptions,
+    JsonOptions,
+    ProgressOptions,
+    ProjectOptions,
+    QuietOptions,
+    RemovalOptions,
+)
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
+from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files.paths import shown_path
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.pipeline.lock import refuse_mass_removal, stale_packages, vendor_packages, wanted_by
+from kubocd_gen.pipeline.lock import Vendored, refuse_mass_removal, stale_packages, vendor_packages, wanted_by
 from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
 from kubocd_gen.sources.project_file import load_project
 
 
 @options
-class VendorOptions(ProjectOptions, RemovalOptions, QuietOptions, JobsOptions, ProgressOptions):
+class VendorOptions(ProjectOptions, RemovalOptions, JsonOptions, QuietOptions, JobsOptions, ProgressOptions):
     """`kcd-gen vendor`."""
 
     prune: Annotated[bool, Flag("Remove packages that are not in the lock file.")] = False
@@ -32,7 +40,8 @@ def vendor(options: VendorOptions) -> int:
     """Copy every package of kcd-gen.lock into the vendor layout.
 
     It is an OCI image layout, which tools such as skopeo can read and write. With a lock file and a vendor layout, a
-    build needs no network. Packages that are already in the layout are verified and kept.
+    build needs no network. Packages that are already in the layout are verified and kept. A merge conflict in its
+    index.json is resolved.
 
     \b
     kcd-gen vendor                                  # into `packages.vendor` of kcd-gen.yaml
@@ -41,19 +50,24 @@ def vendor(options: VendorOptions) -> int:
     kcd-gen build --offline --locked
     """
     problems = Problems()
+    outcomes: list[tuple[str, Vendored | Literal["removed"]]] = []
     with problems.collect():
-        copied, removed, total = _vendor(options, problems)
-        if not options.quiet:
-            for verb, names in (("Vendored", copied), ("Removed", removed)):
-                for name in names:
-                    click.echo(printable(f"{verb} {name}"))
-            if not has_errors(problems):
-                click.echo(f"{total} package{'' if total == 1 else 's'} in {options.vendor or 'the vendor layout'}")
+        outcomes = _vendor(options, problems)
+    if options.format == "json":
+        entries = [{"package": name, "status": status} for name, status in outcomes]
+        print_json(packages_report("vendor", entries, list(problems)))
+    elif not options.quiet:
+        for status, verb in (("copied", "Vendored"), ("removed", "Removed")):
+            for name in (name for name, found in outcomes if found == status):
+                click.echo(printable(f"{verb} {name}"))
+        if not has_errors(problems):
+            total = sum(status != "removed" for _, status in outcomes)
+            click.echo(f"{total} package{'' if total == 1 else 's'} in {options.vendor or 'the vendor layout'}")
     return print_problems(problems, quiet=options.quiet)
 
 
-def _vendor(options: VendorOptions, problems: Problems) -> tuple[list[str], list[str], int]:
-    """Return the names of the copied and of the removed packages, and the number of packages in the lock file."""
+def _vendor(options: VendorOptions, problems: Problems) -> list[tuple[str, Vendored | Literal["removed"]]]:
+    """Return the locked and the removed packages, each with what was done with it."""
     project = load_project(options.flags(), Path.cwd())
     layout = vendor_layout(project)
     if project.vendor is None or layout is None:
@@ -84,4 +98,4 @@ def _vendor(options: VendorOptions, problems: Problems) -> tuple[list[str], list
             refuse_mass_removal(names, lock.packages, options.allow_removals, "'--prune'")
 
         removed, _ = writer.keep_only(lock.packages, confirm)
-    return copied, removed, len(lock.packages)
+    return [*copied.items(), *((name, "removed") for name in removed)]

@@ -55,8 +55,8 @@ class Helm:
         """Return the output or the failure of each Unit's templates, in order. `<no value>` is removed from outputs.
 
         A template that fails does not affect the others: they are rendered as if it did not exist, without its changes
-        to the model. Templates that the budget does not cover fail, too. Raises ProblemsError `helm-failed` if helm
-        itself does not work, never because of a template.
+        to the model. Templates that the budget does not cover fail, too. Unknown hosts are added to `functions`. Raises
+        ProblemsError `helm-failed` if helm itself does not work, never because of a template.
         """
         outcomes: dict[tuple[int, int], Outcome] = {}
         jobs: list[Job] = []
@@ -85,6 +85,8 @@ class Helm:
             outcomes.update(self._settle(runner, jobs))
         errors = refusals(lambda chart: self._run(chart, _SECONDS), list(unreadable.values()))
         outcomes.update(zip(unreadable, errors, strict=True))
+        failures = (one for one in outcomes.values() if isinstance(one, TemplateFailure))
+        functions.unknown.update(one.host for one in failures if one.host is not None)
         return [
             [self._presentable(outcomes[number, index]) for index in range(len(unit.templates))]
             for number, unit in enumerate(units)

@@ -37,6 +37,7 @@ _REFUSAL_HINTS = {
     "expected a string; found no value": _MISSING,
     "expected the model": "pass $ as the second argument of imageRedirect",
 }
+_UNKNOWN_HOST = re.compile(r"no address is known for the host '(.*)'", re.DOTALL)
 _PARSE_HINTS = {
     "bad character U+002D '-'": "use (index .x \"a-b\") for a key that contains '-'",
     "unclosed action": "add the missing '}}', or end the string on its line",
@@ -138,6 +139,8 @@ def _render_error(failure: HelmError, rewritten: Rewritten, template: Template) 
             offset = arguments[argument - 1] if argument <= len(arguments) else offset
         message = base64.b64decode(refused[2]).decode("utf-8", "replace")
         hint = next((advice for words, advice in _REFUSAL_HINTS.items() if message.startswith(words)), None)
+        if unknown := _UNKNOWN_HOST.fullmatch(message):
+            return replace(error_at(template, offset, message, hint, code="unknown-host"), host=unknown[1])
         return error_at(template, offset, message, hint)
     if unsupported := functions.unsupported_call(names).search(inner[3]):
         name = unsupported[1]

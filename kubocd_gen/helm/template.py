@@ -41,11 +41,13 @@ class Unit:
 class Functions:
     """The data that `imageRedirect`, `resolveDNS` and `getHostByName` return.
 
-    `hosts` maps host names to addresses; a name with a leading dot is a domain with all names below it.
+    `hosts` maps host names to addresses; a name with a leading dot is a domain with all names below it. Rendering adds
+    to `unknown` the names at which templates failed because they have no address.
     """
 
     image_redirects: tuple[ImageRedirect, ...] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class TemplateFailure:
     in_header: bool = False
     hint: str | None = None
     code: str = "template-error"
+    host: str | None = None  # the name that has no address
 
     @classmethod
     def of(cls, error: ProblemsError) -> TemplateFailure:

@@ -130,7 +130,8 @@ class Compilation:
 
     `failed` are the sorted keys, `namespace/name`, of the Releases with errors; `broken` are those of them that were
     admitted. `complete` is False if a source could not be read and can contain other Releases. `files` are the source
-    files of the Releases, Contexts and Configs; they are unknown for a revision.
+    files of the Releases, Contexts and Configs; they are unknown for a revision. `unknown_hosts` are the host names
+    that templates ask for and that have no address.
     """
 
     cluster: Cluster
@@ -138,10 +139,10 @@ class Compilation:
     failed: tuple[str, ...]
     broken: Mapping[str, Release]
     complete: bool
+    files: frozenset[Path] = frozenset()
+    unknown_hosts: frozenset[str] = frozenset()
 
     @property
     def keys(self) -> frozenset[str]:
         """The keys of all Releases."""
         return frozenset((*(one.release.key for one in self.releases), *self.failed))
-
-    files: frozenset[Path] = frozenset()

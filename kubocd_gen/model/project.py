@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,28 @@ ONLY_CLUSTER = "default"  # the name of the cluster in a build without a project
 
 Dependencies = Literal["order", "ignore"]
 Place = Callable[[], Position] | None
+
+
+_HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?)*")
+
+
+def host_key(name: str) -> str:
+    """Return the form in which host names are compared: in lower case, without the dot at the end."""
+    return name.lower().rstrip(".")
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether `name`, in the form of `host_key`, is a host name in DNS. Underscores are allowed."""
+    return len(name) <= 253 and _HOST.fullmatch(name) is not None
+
+
+def is_address(text: str) -> bool:
+    """Return whether `text` is an IPv4 or IPv6 address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +81,7 @@ class Cluster:
     rendered: tuple[RenderedSource, ...] = ()
     exclude: tuple[str, ...] = ()
     ignore_kustomizations: bool = False
+    hosts: Mapping[str, str] = field(default_factory=dict, hash=False)  # addresses by name, for resolveDNS
     places: Places = field(default_factory=dict, compare=False)  # positions of the sources in the project file
     url_place: Place = field(default=None, compare=False)  # position of repositoryURL in the project file
     output_place: Place = field(default=None, compare=False)
@@ -82,7 +107,6 @@ class Project:
     dependencies: Dependencies = "order"
     charts: Literal["output", "separate"] = "output"
     emit_oci_repository: bool = True
-    hosts: Mapping[str, str] = field(default_factory=dict)
     pin_digest: bool = False
     offline: bool = False
     locked: bool = False

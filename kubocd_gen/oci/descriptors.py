@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kubocd_gen.checkout.conflicts import conflict_line
 from kubocd_gen.diagnostics.problems import Position, ProblemsError, shown
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -19,6 +20,7 @@ IMAGE_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 CONFIG_TYPE = "application/vnd.kubotal.kubocd.package.config.v1alpha1+json"
 CONTENT_TYPE = "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip"
+INDEX = "index.json"  # of a layout
 REF_NAME = "org.opencontainers.image.ref.name"
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -69,6 +71,13 @@ class JsonSource:
         except RecursionError:
             raise self.error("is nested too deeply") from None
         except json.JSONDecodeError as error:
+            if self.what == INDEX and (number := conflict_line(data.decode("utf-8"))):
+                raise ProblemsError.of(
+                    self.code,
+                    f"{self.what} has an unresolved merge conflict",
+                    Position(self.position.path, number, 1) if self.position else None,
+                    "run 'kcd-gen vendor', which writes the index of the vendor layout again",
+                ) from None
             at = Position(self.position.path, error.lineno, error.colno) if self.position else None
             raise replace(self, position=at).error(f"is not valid JSON: {error.msg}") from None
         except _InvalidError as bad:

@@ -30,6 +30,7 @@ from kubocd_gen.oci.reference import Reference
 
 # BuildKit adds attestations to an index next to the images.
 _ATTESTATION = "vnd.docker.reference.type"
+MARKER = "oci-layout"  # the file that makes a directory a layout
 _CHUNK = 1 << 20
 _POINTER = "is a Git LFS pointer without the file's content"
 _PULL = "run 'git lfs pull'"
@@ -170,12 +171,12 @@ class OciLayout:
     @cached_property
     def _entries(self) -> list[object]:
         """The entries of the index, not yet parsed."""
-        marker = self._read_json("oci-layout")
+        marker = self._read_json(MARKER)
         if not str(marker.get("imageLayoutVersion")).startswith("1."):
             raise ProblemsError.of(
                 "bad-layout",
                 f"the image layout '{shown_path(self.name)}' has an unsupported version",
-                position=self._at("oci-layout"),
+                position=self._at(MARKER),
                 hint='write a layout with {"imageLayoutVersion": "1.0.0"}',
             )
         return _manifests(self._read_json("index.json"), self._json_source("index.json"))

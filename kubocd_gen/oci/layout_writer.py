@@ -12,16 +12,17 @@ import json
 import re
 import stat
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from kubocd_gen.budget.limits import LIMITS, over_limit
+from kubocd_gen.checkout.conflicts import both_sides, conflict_line
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.directory import Directory, made_directory
 from kubocd_gen.files.paths import display_path, hint_of, name_below, shown_path
 from kubocd_gen.files.walk import SymlinkError
-from kubocd_gen.oci.descriptors import REF_NAME, Descriptor, JsonSource, sha256
+from kubocd_gen.oci.descriptors import INDEX, REF_NAME, Descriptor, JsonSource, sha256
 from kubocd_gen.oci.layout import OciLayout, blob_path, reference_name
 from kubocd_gen.oci.reference import Reference
 
@@ -109,6 +110,42 @@ class LayoutWriter:
         """Return the layout's name for messages."""
         return f"the layout {shown_path(self._name)}"
 
+    def resolve_conflict(self, names: Collection[str]) -> bool:
+        """Replace an index with Git's conflict markers; return whether it had any.
+
+        The new index has the entries of both sides whose blobs exist, except those of the images `names`, which the
+        caller tags again.
+        """
+        if not self._is_there():
+            return False
+        with self._writing() as layout, layout.locked():
+            status = layout.status(INDEX)
+            if status is None or not stat.S_ISREG(status.st_mode) or status.st_size > LIMITS.manifest:
+                return False
+            text = layout.read(INDEX, LIMITS.manifest).decode("utf-8", "replace")
+            if conflict_line(text) is None:
+                return False
+            entries: dict[str, Any] = {}
+            for side in both_sides(text):
+                with suppress(ProblemsError):
+                    found = self._source().read(side.encode()).get("manifests")
+                    entries |= {json.dumps(one): one for one in found} if isinstance(found, list) else {}
+            kept = [one for one in entries.values() if reference_name(one) not in names and self._has(one, layout)]
+            kept.sort(key=lambda one: reference_name(one) or "")
+            layout.write(INDEX, _text({"schemaVersion": 2, "manifests": kept}))
+            return True
+
+    def _has(self, entry: Any, layout: Directory) -> bool:
+        """Return whether the blob of an entry of the index exists."""
+        try:
+            descriptor = self._source().descriptor(entry, "an entry")
+        except ProblemsError:
+            return False
+        return _is_whole(layout, descriptor)
+
+    def _source(self) -> JsonSource:
+        return JsonSource(INDEX, "bad-layout", Position(f"{self._name}/{INDEX}"))
+
     def keep_only(
         self, names: Collection[str], confirm: Callable[[list[str]], None] = lambda _: None
     ) -> tuple[list[str], int]:
@@ -162,12 +199,12 @@ class LayoutWriter:
             layout.write("oci-layout", _MARKER)  # last, because it makes the directory a layout
 
     def _index(self, layout: Directory) -> dict[str, Any]:
-        position = Position(name_below(self._name, "index.json"))
+        source = self._source()
+        position = Position(name_below(self._name, INDEX))
         status, most = layout.status("index.json"), LIMITS.manifest
         if status is not None and stat.S_ISREG(status.st_mode) and (size := status.st_size) > most:
             what = f"{position} is larger"
             raise ProblemsError(over_limit(what, "manifest", most, needed=size, position=position))
-        source = JsonSource("index.json", "bad-layout", position)
         index = source.read(layout.read("index.json", most))
         if not isinstance(index.get("manifests"), list):
             raise source.error("has no list of manifests")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kubocd_gen.checkout.conflicts import conflict_line
 from kubocd_gen.checkout.files import LOCK, CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.kube_yaml.emitter import emit_documents
@@ -82,8 +83,7 @@ def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
 
 def _refuse_conflicts(text: str, path: Path, display: str) -> None:
     """Raise ProblemsError `bad-lock` if the file has Git conflict markers."""
-    number = next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)
-    if number is not None:
+    if (number := conflict_line(text)) is not None:
         raise ProblemsError.of(
             "bad-lock",
             "the lock file has an unresolved merge conflict",

@@ -24,7 +24,14 @@ from kubocd_gen.schema.structural import admit, canonical_fields
 
 MANIFEST = "original.yaml"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+MANIFEST_MENTION = re.compile(rb"""apiVersion["']?\s*:\s*["']?v1alpha1\b""")
 _TARGET_NAMESPACE = "{{.Release.spec.targetNamespace}}"
+
+
+def is_manifest(value: Mapping[str, Any]) -> bool:
+    """Return whether a document is a package manifest, whose type can be omitted."""
+    is_typed = value.get("type") == "Package" or ({"name", "tag", "modules"} <= value.keys() and "type" not in value)
+    return value.get("apiVersion") == "v1alpha1" and "kind" not in value and is_typed
 
 
 def manifest_path(reference: str) -> str:

@@ -16,10 +16,14 @@ from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.compiler.flux_objects import sorted_maps
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.kube_yaml.locations import find_position
+from kubocd_gen.kube_yaml.reader import first_document
 from kubocd_gen.model.package import Package
+from kubocd_gen.model.resources import KUBOCD_GROUP
 from kubocd_gen.oci.reference import Reference, parse_reference
-from kubocd_gen.packages.manifest import read_manifest
+from kubocd_gen.packages.manifest import MANIFEST_MENTION, is_manifest, read_manifest
 from kubocd_gen.sources.environment import expand_environment
+from kubocd_gen.sources.yaml_files import find_documents
 
 _CREDENTIALS = "set KCD_OCI_<HOST>_USER and KCD_OCI_<HOST>_SECRET instead; the manifest is published with the package"
 # The rules of git check-ref-format, without characters that are special in a refspec.
@@ -27,6 +31,7 @@ _REF = re.compile(
     r"(?!-)(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|/$|\.$))[^\x00-\x20\x7f~^:?*\[\\+/.][^\x00-\x20\x7f~^:?*\[\\]*"
 )
 _GIT_SCHEMES = ("https", "http", "ssh", "git", "file")
+_SHOWN_KIND = 60  # characters
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^:].*")  # git@github.com:org/repo
 
 
@@ -165,6 +170,26 @@ class Authored:
         return self.package.position("modules", module, "source")
 
 
+def package_manifests(paths: Iterable[Path], allow_outside: Iterable[Path] = ()) -> list[Path]:
+    """Return `paths`, with the package manifests below it for each directory.
+
+    Raises ProblemsError `missing-source` for a directory without any, and `outside-checkout`.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        files = CheckoutFiles.of_named(path, allow_outside)
+        documents = find_documents(path, (MANIFEST_MENTION,), files=files)
+        below = dict.fromkeys(path / file for file, value in documents if is_manifest(value))
+        if not below:
+            hint = "pass a manifest, which has 'type: Package', or a directory that contains one"
+            raise ProblemsError.of("missing-source", f"{shown(str(path))} contains no package manifest", hint=hint)
+        found += below
+    return found
+
+
 def read_authored(
     file: Path, display: str, environment: Mapping[str, str], allow_outside: Iterable[Path] = ()
 ) -> Authored:
@@ -180,6 +205,7 @@ def read_authored(
         hint = error.problem.hint or "pass the manifest of a package"
         raise ProblemsError(replace(error.problem, hint=hint)) from None
     text = expand_environment(source.text if source else "", display, environment)
+    _refuse_resource(text, display)
     package, fields = read_manifest(text, display)
     problems: list[Problem] = []
     sources = []
@@ -192,6 +218,21 @@ def read_authored(
     if problems:
         raise ProblemsError(*problems)
     return Authored(display, text, package, fields, tuple(sources))
+
+
+def _refuse_resource(text: str, display: str) -> None:
+    """Raise ProblemsError `bad-package` for a Kubernetes resource, such as a Release."""
+    value = first_document(text, display).value if "kind" in text else None
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if value is None or not isinstance(kind, str) or not kind:
+        return
+    is_release = kind == "Release" and KUBOCD_GROUP in str(value.get("apiVersion"))
+    hint = "pass the manifest of a package, which has 'type: Package' and no kind"
+    if is_release:
+        hint = "compile it with 'kcd-gen build'; to see its package, pass the name of the Release to 'kcd-gen dump'"
+    what = f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind[:_SHOWN_KIND]}"
+    message = f"{shown(display)} is {what}, not a package"
+    raise ProblemsError.of("bad-package", message, find_position(text, display, 0, ("kind",)), hint)
 
 
 def manifest_files(file: Path, allow_outside: Iterable[Path]) -> CheckoutFiles:

@@ -27,6 +27,7 @@ from kubocd_gen.pipeline.portability import refuse_varying
 from kubocd_gen.pipeline.rendering import Texts, render_packages, render_parameters, template_texts, written_templates
 from kubocd_gen.pipeline.resolution import resolve, settings_of
 from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
+from kubocd_gen.pipeline.unknown_hosts import find_unknown_hosts
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import Sources, read_resources
 
@@ -55,7 +56,7 @@ def compile_cluster(
             return assemble(resources, Settings(), (), project, cluster, problems, complete=complete)
         resolved = resolve(resources, settings, packages, problems, project.budget)
         warn_of_likely_mistakes(resources, settings, resolved, problems, complete=complete)
-        functions = Functions(settings.image_redirects, project.hosts)
+        functions = Functions(settings.image_redirects, cluster.hosts)
         with ThreadPoolExecutor(1) as background:  # two helm runs that do not depend on each other
             texts = background.submit(template_texts, resolved, helm)
             parameters = render_parameters(resolved, functions, helm, problems)
@@ -65,7 +66,11 @@ def compile_cluster(
         rendered = render_packages(parameters, texts.result(), functions, helm, problems)
         if inspect is not None:
             inspect(resolved, texts.result())
+        stopped = {one.release for one in problems if one.code == "unknown-host"}
+        failed = [one for one in resolved if one.release.key in stopped]
+        unknown = find_unknown_hosts(failed, texts.result(), functions, helm) if failed else frozenset()
         compilation = assemble(resources, settings, rendered, project, cluster, problems, complete=complete)
+        compilation = replace(compilation, unknown_hosts=unknown)
         return _keeping_variables(compilation) if substituted else compilation
     except BudgetExceededError as error:
         problems.error(error)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
 from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings, package_interval
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
+from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.files.paths import FilePath
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
+from kubocd_gen.schema.names import LABEL, SUBDOMAIN, is_label, is_subdomain
 from kubocd_gen.sources.cluster_resources import ClusterResources
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def assemble(
@@ -96,18 +96,29 @@ def _warn_of_unknown_overrides(one: Rendered, problems: Problems) -> None:
 
 
 def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> None:
-    """Warn of invalid resource names. KuboCD accepts any module name; the API server rejects the HelmRelease."""
+    """Warn of names that packages and patches result in, and that Kubernetes or Helm rejects. KuboCD accepts any."""
     for one in compiled:
+        package = one.rendered.resolved.package.label
         for document in one.documents:
-            name = document["metadata"]["name"]
-            if not _NAME.fullmatch(name):
-                message = f"{document['kind']} name '{name}' is invalid and will be rejected by the API server"
-                hint = (
-                    "use only lowercase letters, digits, and '-' between them in the names of the Release and of the "
-                    f"modules of package {one.rendered.resolved.package.label}"
-                )
+            kind, name = document["kind"], document["metadata"]["name"]
+            for field, text, is_valid, rule in _names_in(document):
+                if is_valid(text):
+                    continue
+                message = f"the {field} of {kind} {quoted(name)} must be {rule}, not {quoted(text)}"
+                hint = f"correct it in the Release, in package {package}, or in the patch that sets it"
                 position = one.release.position("metadata", "name")
                 problems.warning(Problem("invalid-name", message, position, hint), release=one.release.key)
+
+
+def _names_in(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Callable[[str], bool], str]]:
+    """Yield the names in a resource: what each is, the name, whether it is valid, and the rule."""
+    yield "name", document["metadata"]["name"], is_subdomain, SUBDOMAIN
+    if document["kind"] == "HelmRelease":
+        spec = document["spec"]
+        if spec.get("releaseName") != document["metadata"]["name"]:
+            yield "releaseName", spec.get("releaseName", "a"), is_subdomain, SUBDOMAIN
+        for field in ("targetNamespace", "storageNamespace"):
+            yield field, spec.get(field, "a"), is_label, LABEL
 
 
 def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) -> list[CompiledRelease]:

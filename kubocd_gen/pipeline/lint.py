@@ -46,7 +46,7 @@ RULES = (
 )
 """The codes that can be ignored as warnings or notes. Errors with the same code are always reported."""
 
-_IN_TEMPLATES = ("template-error", "template-parse", "unsupported-function", "varying-function")
+_IN_TEMPLATES = ("template-error", "template-parse", "unknown-host", "unsupported-function", "varying-function")
 _FLOATING = frozenset(
     ("canary", "dev", "devel", "develop", "edge", "head", "latest", "main", "master", "nightly", "snapshot", "stable")
 )
@@ -66,10 +66,10 @@ def lint(
 ) -> list[Built]:
     """Check each cluster. Return the clusters in project order, without problems whose codes are in `ignore`."""
     vendored = _vendored(project)
-    surroundings = Surroundings(hosts=project.hosts, helm=lock.helm if lock else None)
 
     def linted(cluster: Cluster) -> Built:
         problems = Problems(cluster.name)
+        surroundings = Surroundings(hosts=cluster.hosts, helm=lock.helm if lock else None)
 
         def inspect(resolved: Sequence[Resolved], texts: Mapping[str, Texts]) -> None:
             _templates(resolved, texts, surroundings, problems)

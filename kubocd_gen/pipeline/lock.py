@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from kubocd_gen.budget.limits import Limits
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, nearest
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, nearest, shown
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
@@ -27,6 +27,7 @@ from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.resolution import wanted_packages
 
+Vendored = Literal["copied", "unchanged", "failed"]
 _MINOR = re.compile(r"[0-9]+\.[0-9]+")
 
 
@@ -93,6 +94,36 @@ def chosen(wanted: Sequence[Wanted], names: Iterable[str]) -> set[str]:
             )
         selected |= matching
     return selected
+
+
+def package_named(name: str, project: Project, problems: Problems) -> PackageRequest:
+    """Return the package of a Release, `NAME` or `NAMESPACE/NAME`, or else the package with this name and any Release.
+
+    The name of a package is its reference or repository, or the last part of either. Problems of the sources go to
+    `problems` only if nothing is found. Raises ProblemsError `unknown-package`, and `ambiguous-package` if several
+    packages match.
+    """
+    by_release: dict[str, set[PackageRequest]] = {}
+    by_package: dict[str, set[PackageRequest]] = {}
+    of_sources = Problems()
+    for cluster in project.clusters:
+        resources, settings, *_ = read_cluster(project, cluster, of_sources)
+        for release, _, request in wanted_packages(resources.releases, settings, of_sources) if settings else ():
+            for key in (release.name, release.key):
+                by_release.setdefault(key, set()).add(request)
+            for spelling in (*_spellings(request.reference), str(request.reference).rpartition("/")[2]):
+                by_package.setdefault(spelling, set()).add(request)
+    found = by_release.get(name) or by_package.get(name) or set()
+    names = sorted({str(request.reference) for request in found})
+    if not names:
+        problems.take(of_sources)
+        hint = nearest("did you mean '{}'?", name, [*by_release, *by_package])
+        message = f"no Release or package of the project is called {shown(name)}"
+        raise ProblemsError.of("unknown-package", message, hint=hint or "pass a reference registry/repository:tag")
+    if len(names) > 1:
+        message = f"{shown(name)} matches {len(names)} packages"
+        raise ProblemsError.of("ambiguous-package", message, hint=f"use one of: {', '.join(names)}")
+    return next(iter(found))
 
 
 def lock_packages(
@@ -186,9 +217,10 @@ def vendor_packages(
     *,
     limits: Limits,
     jobs: int,
-) -> list[str]:
-    """Copy every locked package into the vendor layout and return the names of those that were copied.
+) -> Mapping[str, Vendored]:
+    """Copy every locked package into the vendor layout and return what was done with each, by name.
 
+    A merge conflict in the layout's index is resolved first: the names of all locked packages are written again.
     `layout` and `writer` use the same directory. Problems go to `problems`.
     """
     access = {one.name: one.request.access for one in wanted}
@@ -203,12 +235,14 @@ def vendor_packages(
             return error.at(position.get(name))
 
     names = sorted(lock.packages)
+    writer.resolve_conflict(names)
     with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(names)))) as pool, closing_on_error(remote):
         outcomes = list(pool.map(copy, names))
     for outcome in outcomes:
         if isinstance(outcome, ProblemsError):
             problems.error(outcome)
-    return [name for name, outcome in zip(names, outcomes, strict=True) if outcome is True]
+    words: Mapping[object, Vendored] = {True: "copied", False: "unchanged"}
+    return {name: words.get(outcome, "failed") for name, outcome in zip(names, outcomes, strict=True)}
 
 
 def other_helm(lock: Lock | None, version: str) -> Problem | None:

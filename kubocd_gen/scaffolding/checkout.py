@@ -13,8 +13,10 @@ from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import KUBOCD_GROUP, KUBOCD_KINDS, Resource
+from kubocd_gen.packages.manifest import MANIFEST_MENTION, is_manifest
 from kubocd_gen.sources.documents import KUBOCD_CHART, read_resources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
+from kubocd_gen.sources.yaml_files import find_documents
 
 _INVENTORY = ".kcd-gen"
 _LAYOUT = "oci-layout"
@@ -28,6 +30,7 @@ class Contents:
     `kinds` counts the KuboCD resources in each file by kind, and HelmReleases of KuboCD's chart as `kubocd-ctrl`.
     `namespaces` are the namespaces in which KuboCD reads Configs, by the file that defines them. `outputs` are
     directories that kcd-gen wrote, `layouts` are OCI image layouts, and `projects` are directories with a project file.
+    `same` are the sets of files that define the same resource, and `packages` the package manifests.
     """
 
     kinds: Mapping[str, Counter[str]]
@@ -35,6 +38,8 @@ class Contents:
     outputs: tuple[str, ...]
     layouts: tuple[str, ...]
     projects: tuple[str, ...]
+    same: tuple[frozenset[str], ...]
+    packages: tuple[str, ...]
 
     @property
     def vendor(self) -> str | None:
@@ -63,7 +68,28 @@ def find_contents(root: Path) -> Contents:
     of_kubocd = [(one.kind, one) for one in resources if one.group == KUBOCD_GROUP and one.kind in KUBOCD_KINDS]
     for kind, resource in (*of_kubocd, *_of_chart(resources, installations)):
         kinds[_existing(resource.file.path, root)][kind] += 1
-    return Contents(kinds, _namespaces(resources, installations, root), outputs, layouts, projects)
+    return Contents(
+        kinds=kinds,
+        namespaces=_namespaces(resources, installations, root),
+        outputs=outputs,
+        layouts=layouts,
+        projects=projects,
+        same=_same([one for _, one in of_kubocd], root),
+        packages=_packages(root, outputs),
+    )
+
+
+def _same(resources: Sequence[Resource], root: Path) -> tuple[frozenset[str], ...]:
+    """Return the sets of files that define the same resource."""
+    files: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for one in resources:
+        files[one.kind, one.namespace, one.name].add(_existing(one.file.path, root))
+    return tuple(frozenset(found) for found in files.values() if len(found) > 1)
+
+
+def _packages(root: Path, outputs: Sequence[str]) -> tuple[str, ...]:
+    documents = find_documents(root, (MANIFEST_MENTION,), [root / output for output in outputs])
+    return tuple(dict.fromkeys(file for file, value in documents if is_manifest(value)))
 
 
 def _of_chart(resources: Sequence[Resource], installations: Sequence[Installation]) -> list[tuple[str, Resource]]:

@@ -118,7 +118,7 @@ class InstallSource:
 
 
 def install_source(text: str) -> InstallSource:
-    """Parse the value of `--install-from`. Raises ProblemsError `usage` for anything that is not pinned."""
+    """Parse the value of `--install-from`. Raises ValueError for anything that is not pinned."""
     if found := _GIT.fullmatch(text):
         return InstallSource(text, found[1], found[2])
     if _OTHERS.fullmatch(text):
@@ -127,7 +127,7 @@ def install_source(text: str) -> InstallSource:
         "use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
         "or '--index-url URL kcd-gen==VERSION'"
     )
-    raise ProblemsError.of("usage", f"--install-from '{text}' does not pin a version of kcd-gen", hint=hint)
+    raise ValueError(f"'{text}' does not pin a version of kcd-gen; {hint}")
 
 
 def hook(root: Path, directory: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:

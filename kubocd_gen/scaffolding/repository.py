@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from kubocd_gen.checkout.files import PROJECT
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, shown
 from kubocd_gen.editors.settings import SCHEMA_FILE, VSCODE_EXTENSION, modeline, vscode_extensions, vscode_settings
 from kubocd_gen.files.paths import checkout_root, display_path
-from kubocd_gen.model.project import PROJECT_FILE, Cluster, Flags, Project
+from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, Cluster, Flags, Project
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
 from kubocd_gen.scaffolding.ci import (
@@ -40,7 +40,7 @@ from kubocd_gen.scaffolding.patterns import (
 from kubocd_gen.scaffolding.server import ServerRequest, plan_server
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
-from kubocd_gen.sources.flux_sync import Sync, find_syncs
+from kubocd_gen.sources.flux_sync import Sync, find_applications, find_syncs
 from kubocd_gen.sources.project_file import load_project, project_path
 
 EXAMPLE = "releases.yaml"
@@ -51,13 +51,14 @@ _EDITOR = ".vscode"
 class RepositoryRequest:
     """The options of `kcd-gen init`. `cluster_name` is used for a cluster without a name of its own.
 
-    Without `install_from`, neither the hook nor the CI file is written.
+    With `cluster_name`, a repository with nothing but packages is set up for a cluster, too. Without `install_from`,
+    neither the hook nor the CI file is written.
     """
 
     ci: CiSystem | Literal["none"] | None = None
     image: str | None = None
     with_server: bool = True
-    cluster_name: str = "default"
+    cluster_name: str | None = None
     install_from: InstallSource | None = None
 
 
@@ -65,23 +66,36 @@ class RepositoryRequest:
 class RepositoryPlan:
     """The contents of a checkout, and the files to write.
 
-    `contents` is None if a project file exists, which defines everything. `placements` are the locations of Flux's
-    Kustomizations by cluster, without clusters whose location is unknown; `served` are the clusters whose charts are
-    served in the cluster. `needs_source` is set if the hook or the CI file is missing, because the source from which to
-    install kcd-gen is unknown.
+    `contents` is None if a project file exists, which defines everything. `syncs` are the Kustomizations of the
+    checkout, and `argo_cd` its files with Applications. `placements` are the locations of Flux's Kustomizations by
+    cluster, without clusters whose location is unknown; `applications` are the directories that Argo CD must apply
+    instead. `served` are the clusters whose charts are served in the cluster. `needs_source` is set if the hook or the
+    CI file is missing, because the source from which to install kcd-gen is unknown.
     """
 
     root: Path
     project: Project
     contents: Contents | None
     syncs: tuple[Sync, ...]
+    argo_cd: tuple[str, ...]
     hosting: Hosting
     ci: CiSystem | None
     files: tuple[ScaffoldFile, ...]
     additions: tuple[Addition, ...]
-    placements: dict[str, Placement]
-    served: frozenset[str]
-    needs_source: bool
+    placements: dict[str, Placement] = field(default_factory=dict)
+    applications: tuple[str, ...] = ()
+    served: frozenset[str] = frozenset()
+    needs_source: bool = False
+
+    @property
+    def has_only_packages(self) -> bool:
+        """Whether nothing is planned, because the checkout has packages and nothing to compile."""
+        return not self.files and not self.additions
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every file is as planned."""
+        return not self.additions and all(file.change == "unchanged" for file in self.files)
 
     @property
     def examples(self) -> tuple[Path, ...]:
@@ -101,9 +115,12 @@ def plan_repository(
     if root is None:
         hint = "run 'git init' first, because Flux applies the files from a Git repository"
         raise ProblemsError.of("no-repository", f"'{directory}' is not in a Git working tree", hint=hint)
-    project, contents = _project(directory, root, request.cluster_name, allow_outside)
-    syncs = tuple(find_syncs(root, [cluster.output for cluster in project.clusters]))
+    project, contents = _project(directory, root, request.cluster_name or ONLY_CLUSTER, allow_outside)
+    outside = [cluster.output for cluster in project.clusters]
+    syncs, argo_cd = tuple(find_syncs(root, outside)), tuple(find_applications(root, outside))
     hosting = find_hosting(root)
+    if contents and contents.packages and not contents.kinds and not syncs and not request.cluster_name:
+        return RepositoryPlan(root, project, contents, syncs, argo_cd, hosting, None, (), ())
     ci = hosting.ci if request.ci is None else None if request.ci == "none" else request.ci
     outputs = {cluster.name: path_below(cluster.output, root) for cluster in project.clusters}
     project_directory = path_below(project.root, root)
@@ -136,11 +153,13 @@ def plan_repository(
         project=project,
         contents=contents,
         syncs=syncs,
+        argo_cd=argo_cd,
         hosting=hosting,
         ci=ci,
         files=tuple(one for one in parts if isinstance(one, ScaffoldFile)),
         additions=tuple(one for one in parts if isinstance(one, Addition)),
         placements=flux.placements if flux else {},
+        applications=flux.applications if flux else (),
         served=served,
         needs_source=request.install_from is None and not _runs_kcd_gen(parts, root, ci),
     )

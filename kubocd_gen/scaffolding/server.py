@@ -24,7 +24,7 @@ from kubocd_gen.server.container import MANIFESTS, configuration, containerfile
 from kubocd_gen.server.manifests import KUSTOMIZATION, flux_kustomizations, image_entry, server_manifests
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
-from kubocd_gen.sources.flux_sync import Source, find_syncs
+from kubocd_gen.sources.flux_sync import Source, find_applications, find_syncs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,17 @@ class ServerRequest:
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
-    """The planned files of the selected clusters; `placements` are by the name of the cluster."""
+    """The planned files of the selected clusters; `placements` are by the name of the cluster.
+
+    `applications` are directories for which Argo CD needs an Application: a checkout without Flux gets no
+    Kustomizations, and has no placements.
+    """
 
     root: Path
     files: tuple[ScaffoldFile, ...]
     placements: dict[str, Placement]
+    applications: tuple[str, ...] = ()
+    one_cluster: bool = True
 
 
 def plan_server(
@@ -62,23 +68,34 @@ def plan_server(
     root = checkout_root(project.root) or Path(os.path.realpath(project.root))
     outputs = {cluster.name: path_below(cluster.output, root) for cluster in clusters}
     directory = None if request.directory is None else path_below(request.directory, root)
-    syncs = find_syncs(root, [cluster.output for cluster in project.clusters])
+    ignored = [cluster.output for cluster in project.clusters]
+    syncs = find_syncs(root, ignored)
     alone = len(project.clusters) == 1
     placements = place(outputs, syncs, root, alone=alone, directory=directory, source=request.source)
+    argo_cd = directory is None and not any(one.is_root for one in syncs) and find_applications(root, ignored)
     wanted: dict[str, str] = {}
     for cluster in clusters:
         with problems.collect():
             wanted |= _of_cluster(cluster, outputs[cluster.name], placements[cluster.name], root, request)
+            if argo_cd:
+                del wanted[placements[cluster.name].file]
     files = []
     for name, text in wanted.items():
         with problems.collect():
             files.append(ScaffoldFile(root / name, text.encode(), present(root / name, root)))
-    ignored = [
-        ignored_directory(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", ".kcd-gen")
-    ]
+    lines = [ignored_directory(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", ".kcd-gen")]
     with problems.collect():
-        files.append(pattern_file(root, SOURCE_IGNORE, ignored, SOURCE_IGNORE_HEADING))
-    return None if has_errors(problems) else ServerPlan(root, tuple(files), placements)
+        files.append(pattern_file(root, SOURCE_IGNORE, lines, SOURCE_IGNORE_HEADING))
+    if has_errors(problems):
+        return None
+    if not argo_cd:
+        return ServerPlan(root, tuple(files), placements, one_cluster=len(clusters) == 1)
+    parts = [
+        f"{outputs[one.name]}/{part}".lstrip("/")
+        for one in clusters
+        for part in ((MANIFESTS,) if one.name not in request.without_server else ()) + ("flux",)
+    ]
+    return ServerPlan(root, tuple(files), {}, tuple(parts), len(clusters) == 1)
 
 
 def _of_cluster(

@@ -29,6 +29,7 @@ from kubocd_gen.diagnostics.wording import (
     type_mismatch,
     type_name,
 )
+from kubocd_gen.schema.names import LABEL, LABEL_HINT, LABEL_PATTERN, SUBDOMAIN, SUBDOMAIN_HINT, SUBDOMAIN_PATTERN
 
 Schema = Mapping[str, Any]
 UnknownFields = Literal["error", "prune"]
@@ -243,11 +244,8 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
         "use a duration such as 90s or 60m; hours are not supported here",
     ),
     r"^https?://.+": ("an http:// or https:// URL", "use a complete URL such as https://charts.example.com"),
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": ("a name", "use lowercase letters, digits, and '-' between them"),
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": (
-        "a name",
-        "use lowercase letters, digits, and '-' or '.' between them",
-    ),
+    LABEL_PATTERN: (LABEL, LABEL_HINT),
+    SUBDOMAIN_PATTERN: (SUBDOMAIN, SUBDOMAIN_HINT),
 }
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
+from kubocd_gen.schema.names import is_label, is_subdomain
+from kubocd_gen.server.flux_roots import cluster_roots, roots_named
 from kubocd_gen.sources.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
 
 _DIRECTORY = "cluster"  # in the output, if no directory that Flux applies is known
@@ -47,7 +49,8 @@ def place(
     ProblemsError `ambiguous-flux-folder` if several directories are possible, and `applied-output` if Flux would apply
     the output again as a part of such a directory.
     """
-    found = {name: _sync(name, [one for one in syncs if one.is_root], directory, alone=alone) for name in outputs}
+    roots = cluster_roots(syncs) or [one for one in syncs if one.is_root]
+    found = {name: _sync(name, roots, directory, alone=alone) for name in outputs}
     directories = {}
     for name, output in outputs.items():
         sync = found[name]
@@ -61,7 +64,8 @@ def parse_source(text: str) -> Source | None:
     """Parse `GitRepository/NAME` or `GitRepository/NAMESPACE/NAME`, or another kind of source; None if invalid."""
     kind, _, rest = text.partition("/")
     namespace, _, name = rest.rpartition("/")
-    return Source(kind, name, namespace or FLUX_NAMESPACE) if kind in KINDS and name and "/" not in namespace else None
+    namespace = namespace or FLUX_NAMESPACE
+    return Source(kind, name, namespace) if kind in KINDS and is_subdomain(name) and is_label(namespace) else None
 
 
 def _placement(
@@ -107,7 +111,7 @@ def _sync(cluster: str, roots: Sequence[Sync], directory: str | None, *, alone: 
     if directory is not None:
         parents = [one for one in roots if lies_below(directory, one.path)]
         return max(parents, key=lambda one: len(one.path), default=None)
-    found = [one for one in roots if cluster in one.path.split("/")] or (list(roots) if alone else [])
+    found = roots_named(cluster, roots) or (list(roots) if alone else [])
     paths = sorted({one.path for one in found})
     if len(paths) > 1:
         candidates = ", ".join(shown(path or ".") for path in paths)

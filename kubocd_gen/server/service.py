@@ -8,12 +8,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.package_data import page
+from kubocd_gen.schema.names import LABEL_HINT, is_label, is_subdomain
 
 _PORT = 80  # of a URL without a port
-_SERVICE = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")  # RFC 1035, as the API server checks Services
-_NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
-_DOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
-_LONGEST = 63
+_SERVICE = re.compile(r"[a-z]")  # RFC 1035, as the API server checks Services
 _FORM = "use the URL of a Service, such as http://charts.kubocd.svc"
 _OTHER_WAYS = f"serve hr/ at that URL yourself (see {page('serving')})"
 
@@ -44,13 +42,12 @@ def service_of(url: str, position: Position | None = None) -> Service:
         raise ProblemsError(_not_a_service(url, *problem, position))
     host = (parts.hostname or "").removesuffix(".")
     name, namespace, service, domain = [*host.split(".", 3), "", "", ""][:4]
-    if service != "svc" or (domain and not _DOMAIN.fullmatch(domain)):
+    if service != "svc" or (domain and not is_subdomain(domain)):
         message = f"has the host {shown(host)}, which is not a Service"
         raise ProblemsError(_not_a_service(url, message, f"{_FORM}, or {_OTHER_WAYS}", position))
-    for label, grammar, kind in ((name, _SERVICE, "Service"), (namespace, _NAMESPACE, "namespace")):
-        if len(label) > _LONGEST or not grammar.fullmatch(label):
-            hint = f"use at most {_LONGEST} lowercase letters, digits, and '-' between them"
-            hint += "; start with a letter" if kind == "Service" else ""
+    for label, kind in ((name, "Service"), (namespace, "namespace")):
+        if not is_label(label) or (kind == "Service" and not _SERVICE.match(label)):
+            hint = LABEL_HINT + ("; start with a letter" if kind == "Service" else "")
             message = f"has {shown(label)}, which is not a valid name for a {kind}"
             raise ProblemsError(_not_a_service(url, message, hint, position))
     if port == 0:

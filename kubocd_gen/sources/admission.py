@@ -11,6 +11,7 @@ from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.model.resources import KUBOCD_GROUP, Config, Context, ContextRef, ModuleOverride, Release, Resource
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.durations import DurationError, normal_duration
+from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
 from kubocd_gen.schema.structural import admit
 
 API_VERSION = f"{KUBOCD_GROUP}/v1alpha1"
@@ -38,10 +39,14 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
     # Some durations also have a pattern in the CRD. Report an invalid duration only once.
     reported = {error.position for error in malformed}
     errors = [error for error in errors if error.code != "invalid-value" or error.position not in reported] + malformed
+    target_namespace = spec.get("targetNamespace") or namespace
+    if target_namespace != namespace and isinstance(target_namespace, str) and not is_label(target_namespace):
+        # The API server stores any string, but no namespace can have this name.
+        message = f"spec.targetNamespace must be {LABEL}, not {quoted(target_namespace)}"
+        errors.append(Problem("invalid-value", message, resource.position("spec", "targetNamespace"), LABEL_HINT))
     if errors:
         raise ProblemsError(*errors)
     contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
-    target_namespace = spec.get("targetNamespace") or namespace
     return Release(
         resource=resource,
         namespace=namespace,

@@ -1,10 +1,9 @@
-"""Find what Flux applies from a checkout, from the Kustomizations and FluxInstances in it."""
+"""Find what Flux and Argo CD apply from a checkout: Kustomizations, FluxInstances and Applications."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +18,18 @@ from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import Resource
+from kubocd_gen.schema.names import is_subdomain
+from kubocd_gen.sources.yaml_files import find_documents, maps_in
 
 FLUX_NAMESPACE = "flux-system"
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
 INSTANCE_GROUP = "fluxcd.controlplane.io"
 _MENTIONS = (KUSTOMIZE_GROUP.encode(), INSTANCE_GROUP.encode())
 _SUFFIXES = (".yaml", ".yml")
+_ARGO_GROUP = "argoproj.io"
+_ARGO_KINDS = ("Application", "ApplicationSet")
 RECORDS = ".kcd-gen"  # the directory of an output's inventory
 KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
@@ -78,6 +80,12 @@ def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
     return list(survey(root, ignore).syncs)
 
 
+def find_applications(root: Path, ignore: Sequence[Path] = ()) -> list[str]:
+    """Return the files with Argo CD's Applications and ApplicationSets, as `find_syncs` finds Kustomizations."""
+    documents = find_documents(root, (_ARGO_GROUP.encode(),), ignore)
+    return sorted({file for file, value in documents if _is_application(value)})
+
+
 def survey(
     root: Path,
     ignore: Sequence[Path] = (),
@@ -126,6 +134,13 @@ def list_name(directory: Path) -> str | None:
     return next((name for name in _LISTS if (directory / name).is_file()), None)
 
 
+def lists_file(path: Path, name: str) -> bool:
+    """Return whether the kustomization.yaml at `path` lists the file `name` next to it as a resource."""
+    values = maps_in(path, path.name, (name.encode(),), CheckoutFiles.around(path.parent))
+    listed = [value.get("resources") for value in values]
+    return any(isinstance(one, list) and {name, f"./{name}"} & {str(item) for item in one} for one in listed)
+
+
 def lies_below(path: str, directory: str) -> bool:
     """Return whether `path` is `directory` or below it; both are relative to the same root, which is ""."""
     return not directory or path == directory or path.startswith(f"{directory}/")
@@ -142,6 +157,10 @@ def _syncs_of(path: Path, name: str, display: str, files: CheckoutFiles, budget:
     for number, value in enumerate(values):
         if file and isinstance(value, Mapping) and (sync := sync_of(Resource(file, number, value), name)):
             yield sync
+
+
+def _is_application(value: Mapping[str, Any]) -> bool:
+    return _text(value, "apiVersion").partition("/")[0] == _ARGO_GROUP and _text(value, "kind") in _ARGO_KINDS
 
 
 def sync_of(resource: Resource, file: str) -> Sync | None:
@@ -164,7 +183,7 @@ def sync_of(resource: Resource, file: str) -> Sync | None:
     else:
         return None
     names = (name, namespace, source.name, source.namespace, *([account] if account else []))
-    if source.kind not in KINDS or not all(map(_NAME.fullmatch, names)):
+    if source.kind not in KINDS or not all(map(is_subdomain, names)):
         return None
     return Sync(name, namespace, path, source, file, is_root, account or None, resource)
 

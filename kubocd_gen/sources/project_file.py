@@ -6,7 +6,6 @@ The paths of a project must be inside the checkout or allowed by the user, and m
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,25 +15,25 @@ from typing import Any, TypeAlias
 from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import PROJECT, CheckoutFiles, in_git_directory
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
+from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part, shown_path
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.model.project import (
     ONLY_CLUSTER,
     PROJECT_FILE,
-    REPOSITORY_URL,
     STDIN,
     Cluster,
     Flags,
     Place,
     Project,
     RenderedSource,
+    host_key,
+    is_address,
+    is_host_name,
 )
 from kubocd_gen.oci.mirrors import mirror_defects
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 
-_NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_URL = re.compile(r"https?://\S+")
 _WRITTEN = ("flux", "hr", ".kcd-gen")  # directories of an output in which a build changes and removes files
 
 Locate: TypeAlias = Callable[
@@ -104,12 +103,7 @@ def messages_root(flags: Flags) -> Path:
 
 
 def with_flags(project: Project, flags: Flags) -> Project:
-    """Return the project with the overrides of the flags. Raises ProblemsError `usage` for an invalid value."""
-    check_namespace("--namespace", flags.namespace)
-    check_namespace("--kubocd-namespace", flags.kubocd_namespace)
-    if flags.repository_url is not None and not _URL.fullmatch(flags.repository_url):
-        hint = f"use a URL such as {REPOSITORY_URL}"
-        raise ProblemsError.of("usage", f"'{flags.repository_url}' is not a valid URL for --repository-url", hint=hint)
+    """Return the project with the overrides of the flags."""
     overrides = {
         "namespace": flags.namespace,
         "kubocd_namespace": flags.kubocd_namespace,
@@ -124,14 +118,19 @@ def with_flags(project: Project, flags: Flags) -> Project:
     return replace(
         project,
         clusters=tuple(
-            replace(cluster, **changes, exclude=(*cluster.exclude, *flags.exclude)) for cluster in project.clusters
+            replace(
+                cluster,
+                **changes,
+                hosts=_merged(cluster.hosts, flags.hosts),
+                exclude=(*cluster.exclude, *flags.exclude),
+            )
+            for cluster in project.clusters
         ),
         vendor=flags.vendor or project.vendor,
         vendor_place=None if flags.vendor else project.vendor_place,
         limits=limits,
         budget=Budget(limits),
         dependencies=flags.dependencies or project.dependencies,
-        hosts={**project.hosts, **flags.hosts},
         offline=flags.offline,
         locked=flags.locked,
         ca_file=flags.ca_file,
@@ -139,13 +138,6 @@ def with_flags(project: Project, flags: Flags) -> Project:
         expand_env=flags.expand_env,
         clear_text_hosts=flags.clear_text_hosts,
     )
-
-
-def check_namespace(flag: str, namespace: str | None) -> None:
-    """Raise ProblemsError `usage` if the value of a flag is not a valid name for a namespace."""
-    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        hint = "use at most 63 lowercase letters, digits, and '-' between them"
-        raise ProblemsError.of("usage", f"'{namespace}' is not a valid namespace for {flag}", hint=hint)
 
 
 def only_cluster(project: Project, message: str) -> Cluster:
@@ -186,7 +178,11 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     root = path.absolute().parent
     locate = partial(find_position, text, display, 0)
     _check_characters(admitted, locate)
-    clusters = tuple(_cluster(item, index, root, locate) for index, item in enumerate(admitted.get("clusters", ())))
+    _check_hosts(admitted, locate)
+    hosts = admitted.get("hosts", {})
+    clusters = tuple(
+        _cluster(item, index, root, hosts, locate) for index, item in enumerate(admitted.get("clusters", ()))
+    )
     _check_clusters(clusters, locate)
     packages = admitted.get("packages", {})
     vendor = packages.get("vendor")
@@ -200,7 +196,6 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
         emit_oci_repository=admitted["emitOCIRepository"],
-        hosts=admitted.get("hosts", {}),
         pin_digest=admitted["pinDigest"],
         files=files,
         vendor_place=partial(locate, ("packages", "vendor")),
@@ -260,7 +255,34 @@ def _limits(limits: Mapping[str, int | str], flags: Mapping[str, int], locate: L
     return moved(LIMITS, changes)
 
 
-def _cluster(item: Mapping[str, Any], index: int, root: Path, locate: Locate) -> Cluster:
+def _check_hosts(admitted: Mapping[str, Any], locate: Locate) -> None:
+    """Raise ProblemsError for names and addresses that `resolveDNS` could not use."""
+    hosts: dict[tuple[str | int, ...], Mapping[str, str]] = {("hosts",): admitted.get("hosts", {})}
+    for index, item in enumerate(admitted.get("clusters", ())):
+        hosts["clusters", index, "hosts"] = item.get("hosts", {})
+    errors = []
+    for path, addresses in hosts.items():
+        for name, address in addresses.items():
+            if not is_host_name(host_key(name).removeprefix(".")):
+                message = (
+                    "a key of 'hosts' must be a host name such as ldap.example.com, or .example.com for all below it"
+                )
+                errors.append(Problem("invalid-value", message, locate((*path, name))))
+            if not is_address(address):
+                message = "an address in 'hosts' must be an IPv4 or IPv6 address such as 10.1.2.3"
+                errors.append(Problem("invalid-value", message, locate((*path, name))))
+            if len(errors) >= MOST:
+                raise ProblemsError(*errors)
+    if errors:
+        raise ProblemsError(*errors)
+
+
+def _merged(hosts: Mapping[str, str], others: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the addresses of both by name; those of `others` take precedence."""
+    return {host_key(name): address for name, address in (*hosts.items(), *others.items())}
+
+
+def _cluster(item: Mapping[str, Any], index: int, root: Path, hosts: Mapping[str, str], locate: Locate) -> Cluster:
     path = ("clusters", index)
     plain = {number: source for number, source in enumerate(item["sources"]) if isinstance(source, str)}
     return Cluster(
@@ -271,6 +293,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, locate: Locate) ->
         namespace=item["namespace"],
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
+        hosts=_merged(hosts, item.get("hosts", {})),
         exclude=tuple(item.get("exclude", ())),
         ignore_kustomizations=item["ignoreKustomizations"],
         places={

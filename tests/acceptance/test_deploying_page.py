@@ -26,7 +26,8 @@ def test_every_file_is_explained(tmp_path: Path) -> None:
 
 
 def test_the_patch_is_valid() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    block, application = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert yaml.safe_load(application)["spec"]["source"]["path"] == "deploy/prod/flux"
     (patch,) = yaml.safe_load(block)["patches"]
     (operation,) = yaml.safe_load(patch["patch"])
     assert operation == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from kubocd_gen.package_data import schema
 from tests.support.charts import archive, chart_files, write_files
 from tests.support.hostile import member, tar
 from tests.support.images import gzipped, package_layer, tarred, write_layout
-from tests.support.quickstart import QUICKSTART, REFERENCE
+from tests.support.quickstart import QUICKSTART, REFERENCE, write_packages
 from tests.support.workspace import Outcome, files_below, kcd_gen
 
 MANIFEST = """\
@@ -204,7 +205,13 @@ def test_a_chart_that_would_leave_the_directory_is_refused(directory: Path) -> N
     ("argument", "expected"),
     [
         ("none.yaml", "error[missing-source]: 'none.yaml' does not exist"),
-        ("layout", "error[missing-source]: 'layout' is a directory"),
+        ("layout", "error[missing-source]: 'layout' is an image layout, not a package\n    pass oci:layout:REFERENCE"),
+        ("layout/blobs", "error[missing-source]: 'layout/blobs' contains no package manifest"),
+        (
+            "release.yaml",
+            "release.yaml:2:1: error[bad-package]: 'release.yaml' is a Release, not a package\n    compile",
+        ),
+        ("other.yaml", "other.yaml:1:17: error[bad-package]: 'other.yaml' is a Deployment, not a package\n    pass"),
         ("nope", "error[bad-reference]"),
         ("a" * 300, "error[bad-reference]"),
         (f"oci:layout:{SHOP}1", "error[missing-package]"),
@@ -212,10 +219,57 @@ def test_a_chart_that_would_leave_the_directory_is_refused(directory: Path) -> N
     ],
 )
 def test_an_argument_that_cannot_be_shown_is_an_error(directory: Path, argument: str, expected: str) -> None:
+    (directory / "release.yaml").write_text("apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\n")
+    (directory / "other.yaml").write_text("{apiVersion: 1, kind: Deployment}\n")
     outcome = dump(directory, argument)
     assert expected in outcome.err
     assert outcome.exit == 1
     assert document_of(dump(directory, argument, "--format", "json"))["package"] is None
+
+
+def test_a_directory_with_one_manifest_is_shown(directory: Path) -> None:
+    assert ok(dump(directory, ".")) == ok(dump(directory, "shop.yaml"))
+    (directory / "more").mkdir()
+    (directory / "more/b.yaml").write_text(MANIFEST)
+    outcome = dump(directory, ".")
+    assert outcome.exit == 1
+    assert "error[ambiguous-package]: '.' contains several package manifests\n    pass one of: shop.yaml" in outcome.err
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(QUICKSTART / "cluster", tmp_path / "cluster")
+    write_packages(tmp_path / "packages")
+    cluster = "clusters: [{name: prod, sources: [cluster], output: out}]\npackages: {vendor: packages}\n"
+    (tmp_path / "kcd-gen.yaml").write_text("apiVersion: kcd-gen/v1alpha1\nkind: Project\n" + cluster)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["podinfo1", "default/podinfo1", "podinfo", "podinfo:6.7.1-p01", REFERENCE.partition(":")[0]]
+)
+def test_a_name_is_a_release_or_a_package_of_the_project(project: Path, tmp_path_factory: Any, name: str) -> None:
+    printed = ok(dump(project, REFERENCE, "--offline"))
+    assert ok(dump(project, name, "--offline")) == printed
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert ok(dump(elsewhere, name, "--offline", "--project", str(project))) == printed
+
+
+def test_a_name_of_several_packages_is_an_error(project: Path) -> None:
+    release = (project / "cluster/releases/podinfo1.yaml").read_text()
+    other = release.replace("podinfo1", "podinfo2").replace("6.7.1-p01", "6.7.1-p02")
+    (project / "cluster/releases/podinfo2.yaml").write_text(other)
+    outcome = dump(project, "podinfo", "--offline")
+    assert outcome.exit == 1
+    assert "error[ambiguous-package]: 'podinfo' matches 2 packages\n" in outcome.err
+    assert "error[missing-package]" in dump(project, "podinfo2", "--offline").err
+
+
+def test_an_unknown_name_has_a_suggestion(project: Path) -> None:
+    outcome = dump(project, "podinfo12", "--offline")
+    assert outcome.exit == 1
+    message = "error[unknown-package]: no Release or package of the project is called 'podinfo12'\n    did you mean"
+    assert f"{message} 'podinfo1'?" in outcome.err
 
 
 def test_a_terminal_gets_no_control_characters(directory: Path) -> None:

@@ -296,6 +296,10 @@ def unknown_cluster(workspace: Workspace) -> Outcome:
     return project(workspace, "clusters: [{name: prod, sources: [a], output: out}]", "--cluster", "prd")
 
 
+def unknown_variable(workspace: Workspace) -> Outcome:
+    return kcd_gen("cache", "dir", directory=workspace.root, environment={"KCD_GEN_LOKCED": "1"})
+
+
 def unknown_kind(workspace: Workspace) -> Outcome:
     workspace.source("web.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Relese\nmetadata: {name: web}\n")
     workspace.source("link.yaml", "apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Connection\nmetadata: {name: link}\n")
@@ -425,6 +429,7 @@ KINDS = [
     symlinked_output,
     template_too_large,
     unknown_cluster,
+    unknown_variable,
     unknown_kind,
     unknown_module_override,
     unknown_revision,

@@ -226,7 +226,19 @@ def test_a_module_name_that_kubernetes_refuses_is_a_warning(workspace: Workspace
     workspace.release("web")
     outcome = workspace.build()
     assert outcome.exit == 0
-    assert "warning[invalid-name]: HelmRelease name 'web-Main' is invalid" in outcome.err
+    message = "the name of HelmRelease 'web-Main' must be an RFC 1123 subdomain, not 'web-Main'"
+    assert f"warning[invalid-name]: {message}\n" in outcome.err
+    assert outcome.err.count("invalid-name") == 1
+
+
+def test_names_in_patches_that_kubernetes_refuses_are_warnings(workspace: Workspace) -> None:
+    patch = "specPatch: {releaseName: Up_x, targetNamespace: a.b, storageNamespace: ok}"
+    workspace.release("web", f"moduleOverrides:\n  - {{module: main, {patch}}}")
+    outcome = workspace.build()
+    assert outcome.exit == 0
+    assert "the releaseName of HelmRelease 'web-main' must be an RFC 1123 subdomain, not 'Up_x'" in outcome.err
+    assert "the targetNamespace of HelmRelease 'web-main' must be an RFC 1123 label, not 'a.b'" in outcome.err
+    assert "storageNamespace" not in outcome.err
 
 
 def test_a_module_missing_in_status_yaml_is_an_error(workspace: Workspace) -> None:

@@ -275,3 +275,71 @@ def test_version_prints_the_versions_in_use(tmp_path: Path) -> None:
     missing = kcd_gen("version", "--helm", "/nowhere/helm", directory=tmp_path)
     assert missing.exit == 1
     assert missing.out.endswith("helm not found\n")
+
+
+def test_an_unknown_variable_is_reported(web: Workspace) -> None:
+    outcome = web.build(environment={"KCD_GEN_OFLINE": "1", "KCD_GEN_PUSH": "a flag of another command"})
+    assert outcome.exit == 0
+    assert outcome.err == (
+        "warning[unknown-variable]: the environment variable 'KCD_GEN_OFLINE' has no effect, because kcd-gen has no "
+        "such flag\n    did you mean 'KCD_GEN_OFFLINE'?\n"
+    )
+    report = web.build("--format", "json", environment={"KCD_GEN_OFLINE": "1"})
+    assert json.loads(report.out)["kind"] == "Report"
+    assert web.build("--quiet", environment={"KCD_GEN_OFLINE": "1"}).err == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("KCD_GEN_FORMAT", "jsno"),
+        ("KCD_GEN_NAMESPACE", "A_b"),
+        ("KCD_GEN_KUBOCD_NAMESPACE", "x" * 64),
+        ("KCD_GEN_REPOSITORY_URL", "charts"),
+        ("KCD_GEN_JOBS", "many"),
+        ("KCD_GEN_QUIET", "perhaps"),
+        ("KCD_GEN_RESOLVE", "ldap"),
+        ("KCD_GEN_PROJECT", "nowhere"),
+        ("KCD_GEN_CA_FILE", "nowhere"),
+        ("KCD_GEN_LIMIT", "layer=big"),
+    ],
+)
+def test_an_invalid_value_names_the_variable_that_has_it(web: Workspace, variable: str, value: str) -> None:
+    outcome = web.build(environment={variable: value})
+    assert outcome.exit == 2
+    assert f"Error: Invalid value for '{variable}': " in outcome.err
+    flag = f"--{variable.removeprefix('KCD_GEN_').lower().replace('_', '-')}"
+    assert flag not in outcome.err.partition("Error:")[2]
+    outcome = web.build(flag, value) if variable != "KCD_GEN_QUIET" else web.build()
+    assert variable not in outcome.err
+
+
+def test_an_error_about_a_flag_names_the_variable_that_sets_it(web: Workspace) -> None:
+    origin = "    --cluster is set by the environment variable KCD_GEN_CLUSTER\n"
+    assert origin in web.build(environment={"KCD_GEN_CLUSTER": "prod"}).err
+    web.source("../kcd-gen.yaml", PROJECT)
+    unknown = kcd_gen("build", directory=web.root, environment={"KCD_GEN_CLUSTER": "prdo"})
+    assert unknown.exit == 2
+    assert origin in unknown.err
+    assert origin not in kcd_gen("build", "--cluster", "prdo", directory=web.root).err
+    helm = kcd_gen("build", directory=web.root, environment={"KCD_GEN_HELM": "/no/helm"})
+    assert "    --helm is set by the environment variable KCD_GEN_HELM\n" in helm.err
+
+
+def test_the_project_can_be_a_directory(web: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    web.source("../kcd-gen.yaml", PROJECT)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert kcd_gen("build", "--project", str(web.root), directory=elsewhere).exit == 0
+    assert (web.root / "out/flux/default/web.yaml").exists()
+    assert kcd_gen("build", "--check", directory=elsewhere, environment={"KCD_GEN_PROJECT": str(web.root)}).exit == 0
+    outcome = kcd_gen("build", "--project", ".", directory=elsewhere)
+    assert outcome.exit == 2
+    assert "Invalid value for '--project': the directory '.' has no kcd-gen.yaml" in outcome.err
+
+
+PROJECT = """\
+apiVersion: kcd-gen/v1alpha1
+kind: Project
+clusters: [{name: prod, sources: [sources], output: out}]
+packages: {vendor: packages}
+"""

@@ -393,7 +393,7 @@ def test_a_workflow_without_a_copy_on_github_installs_before_the_checkout(checko
 def test_a_source_that_is_not_pinned_is_refused(checkout: Repository, source: str) -> None:
     outcome = checkout.init(source=source)
     assert outcome.exit == 2
-    assert f"--install-from '{source}' does not pin a version of kcd-gen" in outcome.err
+    assert f"Invalid value for 'KCD_GEN_INSTALL_FROM': '{source}' does not pin a version of kcd-gen" in outcome.err
     assert checkout.files() == set()
 
 
@@ -654,7 +654,7 @@ def test_hostile_names_that_are_valid_text_are_usable(checkout: Repository) -> N
     [
         (("--ci", "jenkins"), "'jenkins' is not one of"),
         (("--image", "registry.example.com/a:1"), "without a tag"),
-        (("--cluster-name", "../x"), "--cluster-name '../x'"),
+        (("--cluster-name", "../x"), "'--cluster-name': '../x' is not a valid cluster name"),
         (("--dry-run", "server"), "must come after 'server'"),
         (("--cluster-name", ""), "value is empty"),
     ],

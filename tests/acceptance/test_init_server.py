@@ -319,7 +319,7 @@ def test_an_output_outside_the_checkout_is_an_error(checkout: Checkout, tmp_path
         (("--flux-source", "Secret/x"), "KIND/NAME"),
         (("--image", ""), "value is empty"),
         (("--image", "registry.example.com/a:1"), "without a tag"),
-        (("--flux-namespace", "No"), "'No' is not a valid namespace for --flux-namespace"),
+        (("--flux-namespace", "No"), "'--flux-namespace': 'No' is not an RFC 1123 label"),
     ],
 )
 def test_invalid_combinations_of_flags_are_an_error(checkout: Checkout, flags: tuple[str, ...], expected: str) -> None:

@@ -413,3 +413,32 @@ def test_helm_reads_the_package_as_a_repository(author: Author) -> None:
         command = [str(find_helm()), "pull", "web", "--repo", server.url, "--version", "1.0.0"]
         subprocess.run(command, cwd=author.root, env=environment, check=True, capture_output=True)
     assert (author.root / "web-1.0.0.tgz").read_bytes() == author.image().files["web-1.0.0.tgz"]
+
+
+def test_a_directory_is_all_manifests_in_it(author: Author) -> None:
+    author.chart()
+    author.chart(
+        "packages/charts/web", {**chart_files(), "web/templates/a.yaml": b"apiVersion: v1alpha1\nkind: {{ .x }}\n"}
+    )
+    for name in ("one", "two"):
+        manifest = author.root / author.manifest(name=name)
+        manifest.rename(author.root / "packages" / manifest.name)
+    (author.root / "packages/release.yaml").write_text("apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\n")
+    (author.root / "packages/note.yaml").write_text("apiVersion: v1alpha1\nkind: Note\n")
+    outcome = author.run("packages")
+    assert (outcome.exit, outcome.err) == (0, "")
+    assert [line.split()[1] for line in outcome.out.splitlines()] == [
+        f"{PREFIX}/{name}:1.0.0" for name in ("one", "two")
+    ]
+    empty = author.run("charts")
+    assert empty.exit == 1
+    assert "error[missing-source]: 'charts' contains no package manifest\n    pass a manifest" in empty.err
+
+
+def test_a_release_is_not_a_package(author: Author) -> None:
+    (author.root / "web.yaml").write_text("apiVersion: kubocd.kubotal.io/v1alpha1\nkind: Release\n")
+    outcome = author.run("web.yaml")
+    assert outcome.exit == 1
+    assert "web.yaml:2:1: error[bad-package]: 'web.yaml' is a Release, not a package\n    compile it with 'kcd-gen" in (
+        outcome.err
+    )

@@ -68,7 +68,7 @@ FAILURES = {
     "ranged": ("{{ index .Parameters.list 3 }}", "template-error", "index"),
     "compared": ("{{ eq .Parameters.replicas 1 }}", "template-error", "eq"),
     "image": ("{{ (imageRedirect 5 $).url }}", "template-error", "5 $"),
-    "address": ("{{ resolveDNS `nowhere.org` }}", "template-error", "resolveDNS"),
+    "address": ("{{ resolveDNS `nowhere.org` }}", "unknown-host", "resolveDNS"),
     "file": ("{{ readFile `/etc/hostname` }}", "unsupported-function", "readFile"),
     "undefined": ("{{ template `host` . }}", "template-error", "`host`"),
 }
@@ -136,8 +136,9 @@ def test_a_failure_in_a_define_of_the_header_is_reported_once_at_the_header(
     column = start + (5 if at.startswith(".none") else 0) - manifest.rindex("\n", 0, start)
     outcome = workspace.build()
     (reported,) = (line for line in outcome.err.splitlines() if "error[" in line)
+    code = "unknown-host" if at == "resolveDNS" else "template-error"
     position = f"original.yaml:{manifest.count(chr(10), 0, start) + 1}:{column}"
-    assert f"{position}: error[template-error]: package web:1.0.0, templateHeader: " in reported
+    assert f"{position}: error[{code}]: package web:1.0.0, templateHeader: " in reported
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ FLAGS = {
     "--quiet": f"{COMPILING},cache prune,cache verify,dump,init,init server,lock,schema parameters,schema sources,"
     "serve,vendor",
     "--verbose": "",
-    "--format": f"{COMPILING},dump,lock,version",
+    "--format": f"{COMPILING},cache list,dump,init,init server,lock,vendor,version",
     "--jobs": f"{COMPILING},lock,schema sources,serve,vendor",
     "--no-progress": f"{COMPILING},dump,lock,schema parameters,schema sources,serve,vendor",
     "--debug": "",

@@ -16,6 +16,7 @@ from tests.support.workspace import Outcome, kcd_gen
 ROOT = Path(__file__).resolve().parents[2]
 
 
+QUICKSTART_PACKAGE = (ROOT / "fixtures/quickstart/package/podinfo.yaml").read_text(encoding="utf-8")
 SCHEMA = json.loads((ROOT / "tests/support/flux-kustomization-v1.json").read_text(encoding="utf-8"))["schema"]
 
 

@@ -22,6 +22,8 @@ from kubocd_gen.cli.option_values import (
     parse_hosts,
     parse_hosts_with_port,
     parse_limits,
+    parse_namespace,
+    parse_project,
     parse_reports,
     parse_url,
     parse_variables,
@@ -116,7 +118,7 @@ def test_sources_on_the_command_line_get_a_placeholder_output() -> None:
 
 
 def test_option_values_are_parsed() -> None:
-    assert parse_hosts(("a=1", ".b=fd00::1")) == (("a", "1"), (".b", "fd00::1"))
+    assert parse_hosts(("a=10.0.0.1", ".b=fd00::1")) == (("a", "10.0.0.1"), (".b", "fd00::1"))
     assert parse_limits(("layer=1MiB", "members=3")) == (("layer", 1 << 20), ("members", 3))
     assert parse_hosts_with_port(("registry.lan:5000", "[::1]:80")) == {"registry.lan:5000", "[::1]:80"}
     assert parse_variables(("DOMAIN,REGION", "ZONE")) == {"DOMAIN", "REGION", "ZONE"}
@@ -124,7 +126,7 @@ def test_option_values_are_parsed() -> None:
     assert parse_reports(("junit=a=b.xml",)) == (Report("junit", Path("a=b.xml")),)
 
 
-@pytest.mark.parametrize("word", ["a", "=1", "a=", ""])
+@pytest.mark.parametrize("word", ["a", "=1", "a=", "", "a=1", "a b=10.0.0.1", "a=10.0.0.1:80", ".=10.0.0.1"])
 def test_a_host_without_name_or_address_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="is not NAME=ADDRESS"):
         parse_hosts((word,))
@@ -167,3 +169,18 @@ def test_a_report_without_format_or_file_is_refused(word: str) -> None:
 def test_an_invalid_age_is_a_usage_error(age: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(cache, ["prune", "--cache-dir", str(tmp_path), f"--unused-for={age}"])
     assert (result.exit_code, "is not an age such as" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("word", ["../x", "", "x" * 64, "a\n", "A", "a.b"])
+def test_a_namespace_is_a_label(word: str) -> None:
+    assert parse_namespace("team-a") == "team-a"
+    with pytest.raises(ValueError, match="RFC 1123 label"):
+        parse_namespace(word)
+
+
+def test_the_project_is_a_file_or_its_directory(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no kcd-gen\.yaml"):
+        parse_project(str(tmp_path))
+    path = tmp_path / "kcd-gen.yaml"
+    path.write_text("")
+    assert parse_project(str(tmp_path)) == parse_project(str(path)) == path

@@ -238,11 +238,10 @@ def test_a_release_name_over_53_characters_is_an_error_at_the_releases_name() ->
     assert only.position.line == 5
 
 
-def test_a_target_namespace_that_is_too_long_is_an_error_at_its_line_in_the_release() -> None:
-    long = "x" * 64
-    found = error(one=release(targetNamespace=long), target_namespace=long)
-    assert found.position is not None
-    assert (found.position.path, found.position.line) == ("web.yaml", 8)
+def test_a_target_namespace_that_is_too_long_is_an_error_in_the_package() -> None:
+    found = error(target_namespace="x" * 64)
+    assert found.code == "invalid-value"
+    assert position_of(found).endswith("original.yaml")
 
 
 def test_every_module_with_an_error_is_reported() -> None:

@@ -146,7 +146,8 @@ def test_an_unknown_host_is_an_error_with_a_hint_where_to_add_it(render_all: Ren
     hint = "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve"
     names = ["nowhere.org", "example.community", "", "256.1.1.1"]
     assert render_all(*(f'{{{{ resolveDNS "{name}" }}}}' for name in names)) == [
-        TemplateFailure(f"no address is known for the host '{name}'", 1, 4, hint=hint) for name in names
+        TemplateFailure(f"no address is known for the host '{name}'", 1, 4, hint=hint, code="unknown-host", host=name)
+        for name in names
     ]
 
 

@@ -34,7 +34,8 @@ def vendor(directory: Path, registry: MemoryRegistry) -> tuple[list[str], list[s
     image = read_image(reference, registry.tags[REFERENCE], remote.blobs(reference, Access()))
     lock = Lock({REFERENCE: Pin(image.manifest, image.layer, ())})
     layout, writer = OciLayout(directory, "packages"), LayoutWriter(directory)
-    copied = vendor_packages(lock, [], layout, writer, remote, problems, limits=LIMITS, jobs=1)
+    done = vendor_packages(lock, [], layout, writer, remote, problems, limits=LIMITS, jobs=1)
+    copied = [name for name, result in done.items() if result == "copied"]
     return copied, [one.code for one in problems], image.layer
 
 

@@ -73,19 +73,29 @@ def test_the_model_is_the_object_as_serialized_by_go(load: Load) -> None:
 
 
 REFUSED: list[tuple[str, str]] = [
-    (release("../x"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
-    (release("'..'"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
-    (release("a/b"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
-    (release("Web"), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
-    (release('"web\\n"'), "f.yaml:4:3: error[invalid-value]: metadata.name must be a name"),
+    (release("../x"), "f.yaml:4:3: error[invalid-value]: metadata.name must be an RFC 1123"),
+    (release("'..'"), "f.yaml:4:3: error[invalid-value]: metadata.name must be an RFC 1123"),
+    (release("a/b"), "f.yaml:4:3: error[invalid-value]: metadata.name must be an RFC 1123"),
+    (release("Web"), "f.yaml:4:3: error[invalid-value]: metadata.name must be an RFC 1123"),
+    (release('"web\\n"'), "f.yaml:4:3: error[invalid-value]: metadata.name must be an RFC 1123"),
     (release("x" * 254), "f.yaml:4:3: error[invalid-value]: metadata.name must have at most 253 characters, not 254"),
     (release("5"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a number (5)"),
     (release("yes"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a boolean (true)"),
     (release("[x]"), "f.yaml:4:3: error[invalid-type]: metadata.name must be a string, not a list"),
     (release("''"), "f.yaml:4:3: error[invalid-value]: metadata.name must"),
     (release("~"), "f.yaml:4:3: error[missing-field]: metadata.name is required"),
-    (release("web", "", "namespace: ../x\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must be a name"),
-    (release("web", "", "namespace: a.b\n"), "f.yaml:5:3: error[invalid-value]: metadata.namespace must be a name"),
+    (
+        release("web", "", "namespace: ../x\n"),
+        "f.yaml:5:3: error[invalid-value]: metadata.namespace must be an RFC 1123",
+    ),
+    (
+        release("web", "targetNamespace: Team_A"),
+        "f.yaml:9:3: error[invalid-value]: spec.targetNamespace must be an RFC",
+    ),
+    (
+        release("web", "", "namespace: a.b\n"),
+        "f.yaml:5:3: error[invalid-value]: metadata.namespace must be an RFC 1123",
+    ),
     (release("web", "", "namespace: 5\n"), "f.yaml:5:3: error[invalid-type]: metadata.namespace must be a string"),
     (release("web", "", "labels: {a: 1}\n"), "f.yaml:5:12: error[invalid-type]: metadata.labels.a must be a string"),
     (f"apiVersion: {API}\nkind: Release\n", "f.yaml:1:1: error[missing-field]: metadata.name is required"),

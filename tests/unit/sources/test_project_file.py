@@ -43,7 +43,7 @@ def test_omitted_fields_of_a_project_file_have_defaults(load: LoadFile, tmp_path
         tmp_path, (Cluster("prod", ("clusters/prod",), tmp_path / "deploy/prod", "default", None, REPOSITORY_URL),)
     )
     assert (project.dependencies, project.charts, project.emit_oci_repository) == ("order", "output", True)
-    assert (project.vendor, project.mirrors, project.hosts) == (None, {}, {})
+    assert (project.vendor, project.mirrors, project.clusters[0].hosts) == (None, {}, {})
 
 
 def test_all_fields_of_a_project_file_are_read(load: LoadFile, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_all_fields_of_a_project_file_are_read(load: LoadFile, tmp_path: Path) -
     assert project.vendor == tmp_path / "vendor/packages"
     assert project.mirrors == {"quay.io": "mirror.example.com/quay"}
     assert (project.dependencies, project.charts, project.emit_oci_repository) == ("ignore", "separate", False)
-    assert project.hosts == {"ldap.example.com": "10.1.2.3"}
+    assert project.clusters[0].hosts == {"ldap.example.com": "10.1.2.3"}
 
 
 def test_limits_of_flags_override_those_of_the_project_file(load: LoadFile) -> None:
@@ -131,8 +131,8 @@ def test_without_a_project_file_the_flags_define_the_project(tmp_path: Path) -> 
     flags = Flags(sources=("a", "b"), output=Path("out"), namespace="apps", vendor=Path("v"), hosts={"a": "10.0.0.1"})
     project = load_project(flags, tmp_path)
     assert project.root == tmp_path
-    assert project.clusters == (Cluster(ONLY_CLUSTER, ("a", "b"), Path("out"), "apps"),)
-    assert (project.vendor, project.hosts) == (Path("v"), {"a": "10.0.0.1"})
+    assert project.clusters == (Cluster(ONLY_CLUSTER, ("a", "b"), Path("out"), "apps", hosts={"a": "10.0.0.1"}),)
+    assert project.vendor == Path("v")
 
 
 def test_source_flags_replace_the_project_file(load: LoadFile) -> None:
@@ -156,13 +156,22 @@ def test_flags_override_the_project_file(load: LoadFile) -> None:
     (cluster,) = project.clusters
     assert (cluster.output, cluster.namespace, cluster.kubocd_namespace) == (Path("elsewhere"), "apps", "kcd")
     assert cluster.repository_url == "http://x.example.com"
-    assert project.hosts == {"a": "10.0.0.1", "b": "10.0.0.3"}
+    assert project.clusters[0].hosts == {"a": "10.0.0.1", "b": "10.0.0.3"}
     assert (project.dependencies, project.vendor, project.offline, project.expand_env) == (
         "order",
         Path("v"),
         True,
         frozenset({"REGION"}),
     )
+
+
+def test_the_addresses_of_a_cluster_take_precedence(load: LoadFile) -> None:
+    hosts = "hosts: {a.example.com: 10.0.0.1, .example.com: 10.0.0.2, b.example.com: 10.0.0.3}\n"
+    project = load(
+        HEAD + CLUSTER + "    hosts: {A.example.com.: 'fd00::1'}\n" + hosts, hosts={"B.example.com": "10.0.0.4"}
+    )
+    expected = {"a.example.com": "fd00::1", ".example.com": "10.0.0.2", "b.example.com": "10.0.0.4"}
+    assert project.clusters[0].hosts == expected
 
 
 TWO = HEAD + CLUSTER + CLUSTER.removeprefix("clusters:\n").replace("prod", "test")
@@ -187,17 +196,6 @@ def test_clusters_are_selected_by_name(load: LoadFile) -> None:
         ({"clusters": ("prd",)}, "unknown-cluster", "the project has no cluster 'prd'", "did you mean 'prod'?"),
         ({"clusters": ("x",)}, "unknown-cluster", "the project has no cluster 'x'", "prod, test"),
         ({"output": Path("x")}, "usage", "--output requires exactly one cluster", None),
-        ({"namespace": "../x"}, "usage", "'../x' is not a valid namespace for --namespace", "lowercase letters"),
-        ({"namespace": ""}, "usage", "'' is not a valid namespace for --namespace", "lowercase letters"),
-        ({"namespace": "x" * 64}, "usage", "is not a valid namespace", "at most 63"),
-        ({"namespace": "a\n"}, "usage", "is not a valid namespace", "lowercase letters"),
-        (
-            {"kubocd_namespace": "A"},
-            "usage",
-            "'A' is not a valid namespace for --kubocd-namespace",
-            "lowercase letters",
-        ),
-        ({"repository_url": "charts"}, "usage", "'charts' is not a valid URL for --repository-url", "such as http://"),
     ],
 )
 def test_invalid_flags_are_a_usage_error(
@@ -250,11 +248,23 @@ def test_a_missing_project_file_is_an_error_with_a_hint(tmp_path: Path) -> None:
         (HEAD + CLUSTER + "charts: both\n", ["kcd-gen.yaml:7:1 invalid-value charts must be 'output' or 'separate'"]),
         (
             HEAD + CLUSTER + "    namespace: ../x\n",
-            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be a name"],
+            ["kcd-gen.yaml:7:5 invalid-value clusters[0].namespace must be an RFC 1123 label"],
         ),
         (
             HEAD + CLUSTER + "    repositoryURL: x\n",
             ["kcd-gen.yaml:7:5 invalid-value clusters[0].repositoryURL must be an http:// or https:// URL"],
+        ),
+        (
+            HEAD + CLUSTER + "    hosts: {a: ADDRESS}\nhosts:\n  a b: 10.0.0.1\n  c: 10.0.0.256\n",
+            [
+                "kcd-gen.yaml:9:3 invalid-value a key of 'hosts' must be a host name",
+                "kcd-gen.yaml:10:3 invalid-value an address in 'hosts' must be an IPv4 or IPv6 address",
+                "kcd-gen.yaml:7:13 invalid-value an address in 'hosts' must be an IPv4 or IPv6 address",
+            ],
+        ),
+        (
+            HEAD + CLUSTER.replace("name: prod", "name: Prod"),
+            ["kcd-gen.yaml:4:5 invalid-value clusters[0].name must be an RFC 1123 label"],
         ),
         (HEAD.replace("v1alpha1", "v2") + CLUSTER, ["kcd-gen.yaml:1:1 invalid-value apiVersion must be"]),
         (
