@@ -20,7 +20,8 @@ from kubocd_gen.pipeline.kustomizations import surroundings
 from kubocd_gen.pipeline.packages import project_lock
 from kubocd_gen.pipeline.suspended import Written, in_revision, on_disk
 from kubocd_gen.processes.children import scratch
-from kubocd_gen.sources.project_file import check_paths, load_project, project_path, read_project
+from kubocd_gen.sources.project_file import load_project, project_path, read_project
+from kubocd_gen.sources.project_paths import check_paths
 
 _UNREAD = Path("output")  # a placeholder if no output is given by flags; it is neither read nor written
 

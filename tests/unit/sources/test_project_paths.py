@@ -10,7 +10,8 @@ from kubocd_gen.budget.limits import LIMITS, NAMES, ceiling
 from kubocd_gen.budget.spending import RUN_LIMITS
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.project import Flags, Project
-from kubocd_gen.sources.project_file import DisjointDirectories, load_project
+from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.sources.project_paths import DisjointDirectories
 
 PROJECT = """\
 apiVersion: kcd-gen/v1alpha1
