@@ -119,7 +119,7 @@ def print_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clu
     about_flags = " ".join(one.message for one in found if one.severity == "error" and one.position is None)
     for line in set_by_variables(about_flags) if about_flags else ():
         echo(paint("hint", f"    {line}"), err=True)
-    if shown:
+    if any(one.severity != "note" for one in shown):
         echo(summary(shown), err=True)
     return exit_code(found)
 

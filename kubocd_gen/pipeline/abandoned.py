@@ -65,8 +65,11 @@ def _abandoned(project: Project, problems: Problems) -> Iterator[Path]:
         if path.parent.resolve() != project.root.resolve():
             outputs += _outputs_of(path, project)
     used = [Path(os.path.realpath(output)) for output in outputs]
+    near = [Path(os.path.realpath(project.root)), *(output.parent for output in used)]
     for directory in found.inventories:
         real = Path(os.path.realpath(directory))
+        if not any(real.is_relative_to(one) for one in near):  # elsewhere in the repository, such as the data of a test
+            continue
         if not any(real == one or real.is_relative_to(one) for one in used) and _has_records(directory):
             yield directory
 

@@ -282,6 +282,7 @@ def test_with_several_clusters_a_problem_names_its_cluster(workspace: Workspace)
         "sources/default-web.yaml:6:16: error[unknown-parameter]: parameter 'x' is not in the schema of web:1.0.0\n"
         "    known parameters: host, replicas\n"
         "    in the clusters prod, test\n"
+        "2 errors\n"
     )
     alone = _failed(kcd_gen("build", "--cluster", "test", directory=workspace.root))
     assert "in the cluster" not in alone.err
@@ -315,7 +316,7 @@ def test_an_output_that_cannot_be_written_is_an_error_of_its_cluster(workspace: 
     with mock.patch.object(building, "write", side_effect=ProblemsError(problem)):
         outcome = _failed(workspace.build())
     assert outcome.out == "1 of 1 Release compiled; nothing was written\n"
-    assert outcome.err == "error[unwritable-output]: cannot write to output: No space left on device\n"
+    assert outcome.err == "error[unwritable-output]: cannot write to output: No space left on device\n1 error\n"
 
 
 def _failed(outcome: Outcome) -> Outcome:

@@ -67,7 +67,9 @@ def test_an_unknown_cluster_is_a_usage_error(web: Workspace) -> None:
     )
     outcome = kcd_gen("build", "--cluster", "prdo", directory=web.root)
     assert outcome.exit == 2
-    assert outcome.err == "error[unknown-cluster]: the project has no cluster 'prdo'\n    did you mean 'prod'?\n"
+    assert (
+        outcome.err == "error[unknown-cluster]: the project has no cluster 'prdo'\n    did you mean 'prod'?\n1 error\n"
+    )
 
 
 def test_help_needs_no_project_and_succeeds(tmp_path: Path) -> None:
@@ -282,7 +284,7 @@ def test_an_unknown_variable_is_reported(web: Workspace) -> None:
     assert outcome.exit == 0
     assert outcome.err == (
         "warning[unknown-variable]: the environment variable 'KCD_GEN_OFLINE' has no effect, because kcd-gen has no "
-        "such flag\n    did you mean 'KCD_GEN_OFFLINE'?\n"
+        "such flag\n    did you mean 'KCD_GEN_OFFLINE'?\n1 warning\n"
     )
     report = web.build("--format", "json", environment={"KCD_GEN_OFLINE": "1"})
     assert json.loads(report.out)["kind"] == "Report"

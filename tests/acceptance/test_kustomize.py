@@ -100,7 +100,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("field", CHANGES)
-def test_a_kustomization_that_changes_the_sources_is_an_error(workspace: Workspace, field: str) -> None:
+def test_a_kustomization_that_changes_sources_is_an_error(workspace: Workspace, field: str) -> None:
     write(workspace, PLAIN | {"sources/kustomization.yaml": KUSTOMIZATION + CHANGES[field]})
     outcome = build(workspace)
     assert outcome.exit == 1, outcome.text
@@ -412,3 +412,28 @@ def test_a_kustomization_is_not_read_through_a_symlink_out_of_the_checkout(
     outcome = build(workspace)
     assert outcome.exit == 1
     assert outcome.err.count("error[outside-checkout]") == 2, outcome.err
+
+
+def test_without_kustomize_a_kustomization_is_an_error(workspace: Workspace, tmp_path: Path) -> None:
+    write(workspace, OVERLAY)
+    (tmp_path / "bin").mkdir()
+    outcome = kcd_gen("build", "--offline", directory=workspace.root, environment={"PATH": str(tmp_path / "bin")})
+    assert outcome.exit == 1
+    assert "error[kustomize-missing]" in outcome.err
+    assert "install kustomize" in outcome.err
+
+
+def test_a_flux_kustomization_of_another_repository_is_not_followed(workspace: Workspace) -> None:
+    other = FLUX["clusters/prod/apps.yaml"].replace("kind: GitRepository, name: flux-system", "kind: Bucket, name: x")
+    write(workspace, FLUX | {"clusters/prod/apps.yaml": other})
+    outcome = build(workspace)
+    assert "clusters/prod/apps.yaml:8:3: warning[unfollowed-kustomization]" in outcome.err
+    assert "its source is the Bucket flux-system/x" in outcome.err
+    assert "warning[no-releases]" in outcome.err
+
+
+def test_a_checkout_that_is_too_large_to_search_is_no_error(workspace: Workspace) -> None:
+    write(workspace, PLAIN | {f"other/{number}.yaml": "a: 1\n" for number in range(100)})
+    outcome = build(workspace, "--limit", "files=60")
+    assert outcome.exit == 0, outcome.text
+    assert "warning[flux-not-searched]" in outcome.err

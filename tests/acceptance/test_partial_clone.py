@@ -94,7 +94,7 @@ def test_offline_the_error_names_the_partial_clone_and_a_command_that_completes_
         outcome = kcd_gen(*command, "--offline", directory=clone)
         assert outcome.exit == 1
         assert "is not in this partial clone, and --offline prevents fetching it" in outcome.err
-    completing = outcome.err.rpartition("first run: git ")[2]
+    completing = outcome.err.rpartition("first run: git ")[2].splitlines()[0]
     git(clone, *completing.split())
     outcome = kcd_gen("diff", "--offline", "--ref", "origin/main", directory=clone)
     assert outcome.exit == 0, outcome.err

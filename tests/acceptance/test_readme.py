@@ -84,7 +84,7 @@ def test_the_diff_of_the_readme_is_the_comment_on_a_pull_request(checkout: Path)
 
 
 def test_the_project_file_is_read(tmp_path: Path) -> None:
-    (project,) = PROJECT
+    project = PROJECT[0]
     (tmp_path / "kcd-gen.yaml").write_text(project)
     assert "the source 'clusters/prod' does not exist" in run("kcd-gen build", tmp_path)
 
