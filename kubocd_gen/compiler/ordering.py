@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
 
@@ -27,6 +28,13 @@ class Party:
     locate: Callable[[str], Position]
 
 
+class Absence(NamedTuple):
+    """Why a role is not provided, as a clause. `cause` is the key of the Release whose errors are the reason."""
+
+    reason: str
+    cause: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """The sorted providers, the errors and the notes of each Release, all by the key of the Release."""
@@ -37,7 +45,7 @@ class Order:
 
 
 def order_by_roles(
-    parties: Sequence[Party], cluster_roles: frozenset[str], absent: Mapping[str, str], unread: Sequence[str] = ()
+    parties: Sequence[Party], cluster_roles: frozenset[str], absent: Mapping[str, Absence], unread: Sequence[str] = ()
 ) -> Order:
     """Choose a provider for each role that a Release depends on, except the roles of the cluster itself.
 
@@ -62,14 +70,14 @@ def order_by_roles(
         errors |= failed
         for key, problems in failed.items():
             for role in remaining.pop(key).roles:
-                reasons.setdefault(role, f"{key} provides it, but has errors")
+                reasons.setdefault(role, Absence(f"{key} provides it, but has errors", key))
                 cycles.setdefault(role, []).extend(one for one in problems.problems if one in members)
 
 
 def _choose_providers(
     parties: Sequence[Party],
     cluster_roles: frozenset[str],
-    reasons: Mapping[str, str],
+    reasons: Mapping[str, Absence],
     cycles: Mapping[str, Sequence[Problem]],
     members: dict[Problem, frozenset[str]],
     unread: Sequence[str],
@@ -145,22 +153,24 @@ def _unmet(
     role: str,
     by_role: Mapping[str, Sequence[str]],
     cluster_roles: frozenset[str],
-    reasons: Mapping[str, str],
+    reasons: Mapping[str, Absence],
     unread: Sequence[str],
 ) -> Problem:
-    reason = reasons.get(role)
-    if not reason and role in party.roles:
-        reason = f"{party.key} itself provides it, but a Release cannot satisfy its own dependency"
-    if reason:
-        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", position=party.locate(role))
+    absence = reasons.get(role)
+    if absence is None and role in party.roles:
+        absence = Absence(f"{party.key} itself provides it, but a Release cannot satisfy its own dependency")
+    if absence is not None:
+        message = f"{party.key} depends on the role '{role}': {absence.reason}"
+        return Problem("unmet-role", message, position=party.locate(role), cause=absence.cause)
     hint = "add it to 'clusterRoles' of a Config if the cluster provides it, or build with '--dependencies ignore'"
     if unread:
         more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
         hint = f"fix the Releases with errors first; one of them may provide it: {', '.join(unread[:_NAMED])}{more}"
-    hint = nearest("did you mean '{}'?", role, {*by_role, *cluster_roles}) or hint
+    close = nearest("did you mean '{}'?", role, {*by_role, *cluster_roles})
     return Problem(
         "unmet-role",
         f"{party.key} depends on the role '{role}', which no Release or Config provides",
         position=party.locate(role),
-        hint=hint,
+        hint=close or hint,
+        cause=unread[0] if len(unread) == 1 and not close else None,
     )

@@ -118,7 +118,7 @@ def problem_lines(
             line = f"    in the cluster{'' if len(clusters) == 1 else 's'} {', '.join(clusters)}"
             yield paint("hint", printable(line))
         if consequences:
-            yield paint("hint", "    because of this error:")
+            yield paint("hint", "    this also causes:")
             for one in consequences:
                 yield f"    {_headline(one.problem, paint)}"
 

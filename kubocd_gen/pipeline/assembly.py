@@ -10,7 +10,7 @@ from typing import Any
 
 from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
 from kubocd_gen.compiler.helm_release import helm_release_specs
-from kubocd_gen.compiler.ordering import Party, order_by_roles
+from kubocd_gen.compiler.ordering import Absence, Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings, package_interval
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
 from kubocd_gen.diagnostics.wording import quoted
@@ -148,19 +148,20 @@ def _ordered(
     resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, problems: Problems
 ) -> list[CompiledRelease]:
     """Return the Releases with `dependsOn` on the HelmReleases that provide the roles they depend on."""
-    parties, absent = [], dict[str, str]()
+    parties, absent = [], dict[str, Absence]()
     for one in compiled:
         release = one.release
         provides = not release.suspended and any(module.enabled for module in one.rendered.package.modules)
         if not provides:
             reason = "is suspended" if release.suspended else "has no enabled module"
-            absent.update(dict.fromkeys(one.roles, f"{release.key} would provide it, but {reason}"))
+            absent.update(dict.fromkeys(one.roles, Absence(f"{release.key} would provide it, but {reason}")))
         needs = () if release.suspended else one.dependencies
         parties.append(Party(release.key, one.roles if provides else (), needs, partial(_dependency, release)))
     compiled_keys = {one.release.key for one in compiled}
     for release in resources.releases:
         if release.key not in compiled_keys:
-            absent.update(dict.fromkeys(release.roles, f"{release.key} would provide it, but has errors"))
+            absence = Absence(f"{release.key} would provide it, but has errors", release.key)
+            absent.update(dict.fromkeys(release.roles, absence))
     unread = sorted({*resources.failed, *(release.key for release in resources.releases)} - compiled_keys)
     order = order_by_roles(parties, settings.cluster_roles, absent, unread)
     for key, errors in order.errors.items():

@@ -91,7 +91,7 @@ IN_UNIT_TESTS = {
     "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
     "tag-exists": "oci/test_layout_writer.py::test_a_tag_is_moved_only_on_request",
     "too-deep": "kube_yaml/test_emitter.py::test_a_deeply_nested_value_is_written_or_is_an_error",
-    "unfollowed-kustomization": "../acceptance/test_kustomize.py::test_a_flux_kustomization_of_another_repository_is_not_followed",
+    "unfollowed-kustomization": "../acceptance/test_kustomize.py::test_a_kustomization_of_another_source_is_reported",
     "unknown-substitution": "../acceptance/test_kustomize.py::test_values_that_flux_reads_from_elsewhere_are_an_error",
     "unlisted-variable": "sources/test_documents.py::test_only_the_listed_variables_are_expanded",
     "unlocked-dependency": "packaging/test_directory.py::test_dependencies_are_fetched_into_a_copy",

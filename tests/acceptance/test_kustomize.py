@@ -423,7 +423,7 @@ def test_without_kustomize_a_kustomization_is_an_error(workspace: Workspace, tmp
     assert "install kustomize" in outcome.err
 
 
-def test_a_flux_kustomization_of_another_repository_is_not_followed(workspace: Workspace) -> None:
+def test_a_kustomization_of_another_source_is_reported(workspace: Workspace) -> None:
     other = FLUX["clusters/prod/apps.yaml"].replace("kind: GitRepository, name: flux-system", "kind: Bucket, name: x")
     write(workspace, FLUX | {"clusters/prod/apps.yaml": other})
     outcome = build(workspace)

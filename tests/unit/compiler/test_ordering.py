@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from kubocd_gen.compiler import ordering
-from kubocd_gen.compiler.ordering import Order, Party, order_by_roles
+from kubocd_gen.compiler.ordering import Absence, Order, Party, order_by_roles
 from kubocd_gen.diagnostics.problems import Position
 
 
@@ -19,7 +19,8 @@ def party(key: str, *, gives: Iterable[str] = (), needs: Iterable[str] = ()) -> 
 
 
 def order(*parties: Party, cluster_roles: Iterable[str] = (), absent: dict[str, str] | None = None) -> Order:
-    return order_by_roles(parties, frozenset(cluster_roles), absent or {})
+    reasons = {role: Absence(reason) for role, reason in (absent or {}).items()}
+    return order_by_roles(parties, frozenset(cluster_roles), reasons)
 
 
 def providers(found: Order) -> dict[str, list[str]]:
