@@ -17,7 +17,7 @@ from kubocd_gen.checkout.content import HEAD, Unreadable, is_utf_16, unreadable
 from kubocd_gen.checkout.exclusions import Exclusions
 from kubocd_gen.checkout.files import CheckoutFiles, NotRegularError
 from kubocd_gen.checkout.walk import NO_TARGET, READ_HINT, DirectoryWalk, PatternError, chart_of_template
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.files.paths import fixed_part
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -110,7 +110,8 @@ def find_files(
                 continue
             if not matches and not walk.errors:
                 hint = "use a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root"
-                message = f"the source '{source}' does not exist"
+                reason = "does not exist" if fixed_part(source) == source else "matches no file"
+                message = f"the source '{source}' {reason}"
                 errors.append(Problem("missing-source", message, position_of(source), hint))
             for match in matches:
                 if chart := chart_of_template(match):
@@ -161,10 +162,10 @@ def read_source(
             raise _unreadable(display, message, "split it, or exclude it from the cluster's sources")
         data = _read_at_rest(path, display, files)
     except NotRegularError as error:
-        raise _unreadable(display, "this is not a regular file") from error
+        raise _unreadable(display, "this is not a regular file", "remove it, or exclude it") from error
     except OSError as error:
         if path.is_symlink() and error.errno in NO_TARGET:
-            raise _unreadable(display, "this symlink is broken") from error
+            raise _broken(path, display) from error
         hint = READ_HINT if isinstance(error, PermissionError) else None
         raise _unreadable(display, f"cannot read the file: {error.strerror}", hint) from error
     if reason := unreadable(data):
@@ -175,6 +176,11 @@ def read_source(
     if not kept:
         return None
     return decoded(data, display)
+
+
+def _broken(path: Path, display: str) -> ProblemsError:
+    message = f"the symlink to {shown(str(path.readlink()))} is broken"
+    return _unreadable(display, message, "fix the symlink, or remove it")
 
 
 def _unreadable(display: str, message: str, hint: str | None = None) -> ProblemsError:

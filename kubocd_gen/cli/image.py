@@ -122,7 +122,8 @@ def image(options: ImageOptions) -> int:
 
 def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None:
     if bool(options.push) == bool(options.output):
-        raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required")
+        hint = "use --push for a registry, or --output for an OCI image layout"
+        raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required", hint=hint)
     base_name = parse_image(options.base)
     # Sources given by flags need an output, which is neither read nor written here.
     project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd())
@@ -162,7 +163,7 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
 def _content_root(options: ImageOptions) -> str:
     root = options.content_root
     if root != CONTENT_ROOT and not options.no_nginx:
-        raise ProblemsError.of("usage", "--content-root requires --no-nginx")
+        raise ProblemsError.of("usage", "--content-root requires --no-nginx", hint="add --no-nginx")
     parts = root.removesuffix("/").split("/")
     if parts[0] or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts[1:]):
         hint = f"use a path such as {CONTENT_ROOT}"

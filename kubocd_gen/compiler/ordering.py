@@ -138,6 +138,13 @@ def _path(graph: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
     return []
 
 
+_REASON_HINTS = {
+    "has errors": "fix the errors of that Release first",
+    "is suspended": "remove 'suspended' from that Release, or this dependency",
+    "no enabled module": "enable a module of that Release, or remove this dependency",
+}
+
+
 def _unmet(
     party: Party,
     role: str,
@@ -150,7 +157,8 @@ def _unmet(
     if not reason and role in party.roles:
         reason = f"{party.key} itself provides it, but a Release cannot satisfy its own dependency"
     if reason:
-        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", position=party.locate(role))
+        hint = next((hint for end, hint in _REASON_HINTS.items() if reason.endswith(end)), "remove this dependency")
+        return Problem("unmet-role", f"{party.key} depends on the role '{role}': {reason}", party.locate(role), hint)
     hint = "add it to 'clusterRoles' of a Config if the cluster provides it, or build with '--dependencies ignore'"
     if unread:
         more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""

@@ -109,7 +109,7 @@ def syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: st
     if "cannot start any token" in problem and not line[: position.column].strip():
         problem, hint = "a tab cannot be used for indentation", "indent with spaces"
     elif line.startswith(_CONFLICT):
-        hint = "resolve the Git merge conflict"
+        problem, hint = "this line is a conflict marker of Git", "resolve the merge conflict"
     return YamlError(f"invalid YAML: {problem}", code="bad-yaml", position=position, hint=hint)
 
 

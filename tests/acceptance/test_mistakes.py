@@ -6,12 +6,13 @@ Each row of these files is a mistake that users make. It starts with a copy of `
   stored), `symlinks` (path: target), `image` (layout: media types), `remove` (paths), `before` (commands that succeed),
   in the order in which they are made, and `environment`;
 - `command`: the command that reports the mistake;
-- `what`: the string in the message that names the wrong thing; by default, the message has one in quotes;
+- `what`: the string in the message that names the wrong thing; by default, a quoted value, a field, a path or a flag;
 - `exit`, `code` and `where`: the exit code, the code of the first problem, and its position, or the flag, variable or
   command that is wrong;
 - `message`: everything that is printed to standard error, or to standard output if there is nothing on standard error.
 
-`vendor/packages` has a package for each manifest in `packages/`. A command is `kcd-gen` or `git`.
+`vendor/packages` has a package for each manifest in `packages/`. A command is `kcd-gen` or `git`; USED-PORT in it is a
+port that another program uses. In messages, `/srv` is the parent of the project.
 
 After an intended change, `UPDATE_CASES=1 pytest tests/acceptance/test_mistakes.py` rewrites the last four keys. Read
 every message: it must name what is wrong, where, and what to do.
@@ -20,10 +21,12 @@ every message: it must name what is wrong, where, and what to do.
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import shlex
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +44,7 @@ HERE = Path(__file__).parent / "mistakes"
 PROJECT = HERE / "project"
 ERRORS = (Path(__file__).parents[2] / "docs/errors.md").read_text(encoding="utf-8")
 PROBLEM = re.compile(r"^(?:(?P<where>\S.*?): )?(?:error|warning|note)\[(?P<code>[a-z0-9-]+)\]: (?P<text>.+)$")
-USAGE = re.compile(r"^(?:Usage|Error|Try) ?")
+NAMED = re.compile(r"""'[^']+'|"[^"]+"|\w[./]\w|--\w""")
 REQUIRED = {"mistake", "command", "exit", "code", "where", "message"}
 OPTIONAL = {"files", "change", "encode", "symlinks", "image", "remove", "before", "environment", "what"}
 
@@ -83,8 +86,11 @@ def test_a_mistake_is_reported_with_what_where_and_what_to_do(row: Row, project:
     root = tmp_path / "project"
     shutil.copytree(project, root, symlinks=True)
     make_mistake(row.data, root)
-    outcome = run(row.data["command"], root, row.data.get("environment"))
-    message = (outcome.err or outcome.out).replace(str(root), "/project")
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = str(used.getsockname()[1])
+        outcome = run(row.data["command"].replace("USED-PORT", port), root, row.data.get("environment"))
+    outcome = Outcome(outcome.exit, outcome.out, outcome.err.replace(port, "USED-PORT"))
+    message = (outcome.err or outcome.out).replace(str(tmp_path), "/srv")
     found = {"exit": outcome.exit, "code": row.data["code"], "where": row.data["where"], "message": message}
     if first := next((match for line in message.splitlines() if (match := PROBLEM.match(line))), None):
         found |= {"code": first["code"], "where": first["where"] or row.data["where"]}
@@ -102,11 +108,12 @@ def test_a_message_names_what_where_and_what_to_do(row: Row) -> None:
     problems = [(match, index) for index, line in enumerate(lines) if (match := PROBLEM.match(line))]
     assert "Traceback" not in data["message"]
     assert data["exit"] in (0, 1, 2, 3, 4)
-    text = problems[0][0]["text"] if problems else next(line for line in lines if line.startswith("Error: "))
+    usage = next((line for line in lines if line.startswith("Error: ")), None)
+    text = problems[0][0]["text"] if problems else usage or lines[-1]
     if "what" in data:
         assert data["what"] in text
     else:
-        assert re.search(r"'[^']+'", text), "the message quotes nothing: name the wrong thing in `what`"
+        assert NAMED.search(text), "the message quotes no value or field: name the wrong thing in `what`"
     if problems and problems[0][0]["where"]:
         assert re.search(r"[./\w]", data["where"])
     else:
@@ -116,8 +123,11 @@ def test_a_message_names_what_where_and_what_to_do(row: Row) -> None:
         assert index + 1 < len(lines), "no hint"
         assert lines[index + 1].startswith("    "), "no hint"
         assert not lines[index + 1].startswith("    affects "), "no hint"
-    if not problems:
+    if usage:
         assert any(re.match(r"Try 'kcd-gen.* --help' for help\.", line) for line in lines)
+    elif not problems:
+        assert data["exit"] == 3
+        assert re.search(r"; run:? '?kcd-gen \w+", text)
 
 
 def test_the_mistakes_are_distinct_and_many() -> None:
@@ -179,11 +189,11 @@ def write(path: Path, text: str) -> None:
 
 
 def change(path: Path, replaced: dict[str, str]) -> None:
-    """Replace strings, each of which occurs once in a file, or in one of the files in a directory."""
+    """Replace strings, each of which occurs once in a file, or in only one of the files in a directory."""
     for old, new in replaced.items():
         (file,) = [path] if path.is_file() else [one for one in path.iterdir() if old.encode() in one.read_bytes()]
         content = file.read_bytes()
-        assert content.count(old.encode()) == 1, f"{path} contains {old!r} {content.count(old.encode())} times"
+        assert path.is_dir() or content.count(old.encode()) == 1, f"{path} does not contain {old!r} once"
         file.write_bytes(content.replace(old.encode(), new.encode()))
 
 
@@ -195,8 +205,12 @@ def encode(path: Path, encoding: str) -> None:
 def image(layout: Path, types: dict[str, str]) -> None:
     """Replace the package in a layout by an image with other media types of its config and its layer."""
     config, layer = (write_blob(layout, b"{}", types[key]) for key in ("config", "layer"))
+    name = {REF_NAME: "registry.example.com/demo/web:1.0.0"}
+    others = [
+        one for one in json.loads((layout / "index.json").read_text())["manifests"] if one["annotations"] != name
+    ]
     descriptor = write_image(layout, b"{}", config=config, layers=[layer])
-    write_index(layout, [{**descriptor, "annotations": {REF_NAME: "registry.example.com/demo/web:1.0.0"}}])
+    write_index(layout, [*others, {**descriptor, "annotations": name}])
 
 
 CHANGES: dict[str, Callable[[Path, Any], None]] = {
