@@ -35,9 +35,7 @@ class ServeOptions(CommonBuildOptions):
     """`kcd-gen serve`."""
 
     host: Annotated[str, Flag("The address to listen on.", metavar="ADDRESS", show_default=True)] = "127.0.0.1"
-    port: Annotated[int, Flag("The port; 0 selects a free port.", type=NumberRange(0, 65535), show_default=True)] = (
-        PORT
-    )
+    port: Annotated[int, Flag("The port; 0 selects a free port.", type=NumberRange(0, 65535), show_default=True)] = PORT
     watch: Annotated[bool, Flag("Build first, and again whenever the input changes.")] = False
 
 

@@ -194,7 +194,8 @@ def _admitted_map(
             result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), options, found)
     for key in schema.get("required", ()):
         if key not in result and key not in misspelled:
-            found.append(Violation((*path, key), "is required", "missing-field", _missing_hint(properties.get(key, {}))))
+            hint = _missing_hint(properties.get(key, {}))
+            found.append(Violation((*path, key), "is required", "missing-field", hint))
     return result
 
 
@@ -230,7 +231,10 @@ def _missing_hint(schema: Schema) -> str | None:
 def _unknown_field(
     path: Path, key: str, close: str | None, properties: Mapping[str, Schema], *, hinted: bool
 ) -> Violation:
-    hint = f"did you mean '{close}'?" if close else _FORMER.get(key) or known_names("known fields", properties, key if hinted else "")
+    if close:
+        hint: str | None = f"did you mean '{close}'?"
+    else:
+        hint = _FORMER.get(key) or known_names("known fields", properties, key if hinted else "")
     return Violation(path, "is not a known field", "unknown-field", hint)
 
 

@@ -83,4 +83,5 @@ def _subject(violation: Violation, what: str) -> str:
 
 def _is_harmless(quoted: str, code: str) -> bool:
     """Return whether a quotation in a YAML error contains no content: only a YAML indicator or a field name."""
-    return _INDICATORS.fullmatch(quoted) is not None or (code == "duplicate-key" and _WORD.fullmatch(quoted) is not None)
+    pattern = _WORD if code == "duplicate-key" else _INDICATORS
+    return len(quoted) <= 2 or pattern.fullmatch(quoted) is not None

@@ -204,7 +204,7 @@ def test_diff_compares_what_kustomize_prints_for_the_revision(workspace: Workspa
     ],
 )
 def test_what_kustomize_cannot_build_is_an_error(workspace: Workspace, files: Mapping[str, str], code: str) -> None:
-    write(workspace, OVERLAY | files)
+    write(workspace, {**OVERLAY, **files})
     outcome = build(workspace)
     assert outcome.exit == 1, outcome.text
     assert f"error[{code}]" in outcome.err, outcome.err

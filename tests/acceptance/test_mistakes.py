@@ -2,9 +2,9 @@
 
 Each row of these files is a mistake that users make. It starts with a copy of `mistakes/project/`, built, and has
 - `mistake`: what is wrong, in a user's words;
-- the mistake itself: `files` (path: content), `change` (path: {old string: new string}), `encode` (path: how the file is
-  stored), `symlinks` (path: target), `image` (layout: media types), `remove` (paths), `before` (commands that succeed),
-  in the order in which they are made, and `environment`;
+- the mistake itself: `files` (path: content), `change` (path: {old string: new string}), `encode` (path: encoding or
+  `gzip`), `symlinks` (path: target), `image` (layout: media types), `remove` (paths) and `before` (commands that
+  succeed), in the order in which they are made, and `environment`;
 - `command`: the command that reports the mistake;
 - `what`: the string in the message that names the wrong thing; by default, a quoted value, a field, a path or a flag;
 - `exit`, `code` and `where`: the exit code, the code of the first problem, and its position, or the flag, variable or
@@ -206,9 +206,7 @@ def image(layout: Path, types: dict[str, str]) -> None:
     """Replace the package in a layout by an image with other media types of its config and its layer."""
     config, layer = (write_blob(layout, b"{}", types[key]) for key in ("config", "layer"))
     name = {REF_NAME: "registry.example.com/demo/web:1.0.0"}
-    others = [
-        one for one in json.loads((layout / "index.json").read_text())["manifests"] if one["annotations"] != name
-    ]
+    others = [one for one in json.loads((layout / "index.json").read_text())["manifests"] if one["annotations"] != name]
     descriptor = write_image(layout, b"{}", config=config, layers=[layer])
     write_index(layout, [*others, {**descriptor, "annotations": name}])
 
@@ -225,11 +223,9 @@ CHANGES: dict[str, Callable[[Path, Any], None]] = {
 def update(row: Row, found: dict[str, Any]) -> None:
     """Replace the expected values of the row in its file, and leave the rest of the file as it is."""
     text = row.file.read_text(encoding="utf-8")
-    (keys,) = [
-        {key.value: value for key, value in one.value}
-        for index, one in enumerate(yaml.compose(text, yaml.SafeLoader).value)
-        if index == row.index
-    ]
+    table = yaml.compose(text, yaml.SafeLoader)
+    assert isinstance(table, yaml.SequenceNode)
+    keys = {key.value: value for key, value in table.value[row.index].value}
     for key in sorted(found, key=lambda key: keys[key].start_mark.index, reverse=True):
         if found[key] == row.data[key]:
             continue
