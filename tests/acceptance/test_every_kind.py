@@ -59,6 +59,7 @@ IN_UNIT_TESTS = {
     "deprecated-variable": "oci/test_credentials.py::test_sources_of_credentials_have_an_order_of_precedence",
     "duplicate-package": "../acceptance/test_package.py::test_two_manifests_of_one_package_are_an_error",
     "mass-removal": "../acceptance/test_removals.py::test_a_single_release_is_all_of_them",
+    "missing-repository": "../faults/test_pushing.py::test_an_unexpected_status_of_an_upload_is_an_error",
     "more-problems": "diagnostics/test_problems.py::test_problems_of_one_file_beyond_the_limit_are_counted",
     "unreadable-template": "helm/test_refusals.py::test_an_unreadable_template_that_helm_accepts_is_an_error",
     "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
