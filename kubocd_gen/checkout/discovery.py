@@ -179,8 +179,11 @@ def read_source(
 
 
 def _broken(path: Path, display: str) -> ProblemsError:
-    message = f"the symlink to {shown(str(path.readlink()))} is broken"
-    return _unreadable(display, message, "fix the symlink, or remove it")
+    try:
+        target = f" to {shown(str(path.readlink()))}"
+    except OSError:  # it was replaced in the meantime
+        target = ""
+    return _unreadable(display, f"the symlink{target} is broken", "fix the symlink, or remove it")
 
 
 def _unreadable(display: str, message: str, hint: str | None = None) -> ProblemsError:
