@@ -119,7 +119,8 @@ def find_files(
                 continue
             if not matches and not walk.errors:
                 hint = "use a file, a directory or a glob such as 'clusters/*/releases', relative to the project's root"
-                message = f"the source '{source}' does not exist"
+                reason = "does not exist" if fixed_part(source) == source else "matches no file"
+                message = f"the source '{source}' {reason}"
                 errors.append(Problem("missing-source", message, position_of(source), hint))
             for match in matches:
                 if chart := chart_of_template(match):
@@ -170,10 +171,10 @@ def read_source(
             raise _unreadable(display, message, "split it, or exclude it from the cluster's sources")
         data = _read_at_rest(path, display, files)
     except NotRegularError as error:
-        raise _unreadable(display, "this is not a regular file") from error
+        raise _unreadable(display, "this is not a regular file", "remove it, or exclude it") from error
     except OSError as error:
         if path.is_symlink() and error.errno in NO_TARGET:
-            raise ProblemsError(broken_symlink(display)) from error
+            raise ProblemsError(broken_symlink(path, display)) from error
         hint = READ_HINT if isinstance(error, PermissionError) else None
         raise _unreadable(display, f"cannot read the file: {error.strerror}", hint) from error
     if reason := unreadable(data):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.diagnostics.problems import Position, Problem
+from kubocd_gen.diagnostics.problems import Position, Problem, shown
 from kubocd_gen.files.paths import display_path
 
 MAX_DEPTH = 100
@@ -51,10 +51,14 @@ def can_lead_to_sources(name: str) -> bool:
     return not _NOT_SOURCES.search(name)
 
 
-def broken_symlink(display: str) -> Problem:
+def broken_symlink(path: Path, display: str) -> Problem:
     """Return the error for a symlink among the sources whose target does not exist."""
+    try:
+        target = f" to {shown(str(path.readlink()))}"
+    except OSError:  # it was replaced in the meantime
+        target = ""
     hint = "restore its target, or exclude the symlink from the cluster's sources"
-    return Problem("unreadable-source", "this symlink is broken", Position(display), hint)
+    return Problem("unreadable-source", f"the symlink{target} is broken", Position(display), hint)
 
 
 @dataclass(slots=True)
@@ -184,7 +188,7 @@ class DirectoryWalk:
         if path.name.endswith(self.suffixes) or not can_lead_to_sources(path.name) or self.excluded(path):
             return
         if path.is_symlink() and not os.path.exists(path):  # noqa: PTH110
-            self._report(path, lambda position: broken_symlink(position.path))
+            self._report(path, lambda position: broken_symlink(path, position.path))
 
     def _counted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         count = 1  # the directory itself: even an empty one costs time

@@ -140,7 +140,7 @@ class Option(click.Option):
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         if value == "" or (isinstance(value, (list, tuple)) and "" in value):
-            raise click.BadParameter("the value is empty", ctx, self)
+            raise click.BadParameter("the value is empty; set it, or omit the flag", ctx, self)
         return super().type_cast_value(ctx, value)
 
 

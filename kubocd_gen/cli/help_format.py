@@ -69,6 +69,17 @@ class Choice(_Choice):
             raise click.BadParameter(f"{error.message}{suggestion(str(value), self.choices)}", ctx, param) from error
 
 
+class NumberRange(click.IntRange):
+    """A range of integers, whose errors are sentences."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter as error:
+            message = f"'{value}' is not a number from {self.min} to {self.max}"
+            raise click.BadParameter(message, ctx, param) from error
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the last sentence of a usage error, `` Did you mean 'build'?``, or an empty string if none is similar."""
     from kubocd_gen.diagnostics.problems import nearest

@@ -119,7 +119,8 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
     from kubocd_gen.sources.project_file import load_project, only_cluster
 
     if bool(options.push) == bool(options.output):
-        raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required")
+        hint = "use --push for a registry, or --output for an OCI image layout"
+        raise ProblemsError.of("usage", "exactly one of --push REF and --output LAYOUT is required", hint=hint)
     base_name = parse_image(options.base)
     # Sources given by flags need an output, which is neither read nor written here.
     project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd())
@@ -156,7 +157,7 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
 def _content_root(options: ImageOptions) -> str:
     root = options.content_root
     if root != CONTENT_ROOT and not options.no_nginx:
-        raise ProblemsError.of("usage", "--content-root requires --no-nginx")
+        raise ProblemsError.of("usage", "--content-root requires --no-nginx", hint="add --no-nginx")
     parts = root.removesuffix("/").split("/")
     if parts[0] or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts[1:]):
         hint = f"use a path such as {CONTENT_ROOT}"

@@ -80,7 +80,8 @@ def lock(options: LockOptions) -> int:
     outcome = Outcome()
     with problems.collect():
         if options.references and not options.update:
-            raise ProblemsError.of("usage", "REF requires --update")
+            hint = "add --update, or omit REF to lock all packages"
+            raise ProblemsError.of("usage", f"the package '{options.references[0]}' requires --update", hint=hint)
         outcome = _lock(options, problems)
     if options.format == "json":
         print_json(packages_report("lock", _changes(outcome.moves), list(problems)))

@@ -11,6 +11,7 @@ import click
 
 from kubocd_gen.budget.limits import NAMES
 from kubocd_gen.cli.command import Argument, Flag, Options, option_group, verbose_flag
+from kubocd_gen.cli.help_format import NumberRange
 from kubocd_gen.cli.option_values import (
     REPORTS,
     Report,
@@ -319,7 +320,7 @@ class JobsOptions(Options):
 
     jobs: Annotated[
         int | None,
-        Flag("The number of parallel jobs. [default: the number of cores]", short="-j", type=click.IntRange(1, 64)),
+        Flag("The number of parallel jobs. [default: the number of cores]", short="-j", type=NumberRange(1, 64)),
     ] = None
 
     @property

@@ -86,6 +86,16 @@ def package(options: PackageCommandOptions) -> int:
     return print_problems(problems, quiet=options.quiet)
 
 
+def _check_prefix(prefix: str) -> None:
+    """Raise ProblemsError `usage` for a prefix with a scheme or a tag; other errors show in the whole reference."""
+    if "://" in prefix:
+        hint = "remove the scheme, as in quay.io/acme/packages"
+        raise ProblemsError.of("usage", f"--repo-prefix '{prefix}' starts with a scheme", hint=hint)
+    if "/" in prefix and ":" in prefix.rpartition("/")[2]:
+        hint = "remove the tag: that of each package is in its manifest"
+        raise ProblemsError.of("usage", f"--repo-prefix '{prefix}' contains a tag", hint=hint)
+
+
 def _package(options: PackageCommandOptions, problems: Problems) -> list[Published]:
     from kubocd_gen.archives.reproducible import source_date
     from kubocd_gen.helm.engine import Helm
@@ -99,6 +109,7 @@ def _package(options: PackageCommandOptions, problems: Problems) -> list[Publish
 
     if not options.repo_prefix:
         raise ProblemsError(_NO_PREFIX)
+    _check_prefix(options.repo_prefix)
     binary = find_helm(options.helm)
     jobs = options.job_count
     limits = moved(LIMITS, dict(options.limits))

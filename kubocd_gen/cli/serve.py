@@ -15,6 +15,7 @@ import click
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_problems
+from kubocd_gen.cli.help_format import NumberRange
 from kubocd_gen.cli.options import CommonBuildOptions
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path, shown_path
@@ -34,9 +35,7 @@ class ServeOptions(CommonBuildOptions):
     """`kcd-gen serve`."""
 
     host: Annotated[str, Flag("The address to listen on.", metavar="ADDRESS", show_default=True)] = "127.0.0.1"
-    port: Annotated[int, Flag("The port; 0 selects a free port.", type=click.IntRange(0, 65535), show_default=True)] = (
-        PORT
-    )
+    port: Annotated[int, Flag("The port; 0 selects a free port.", type=NumberRange(0, 65535), show_default=True)] = PORT
     watch: Annotated[bool, Flag("Build first, and again whenever the input changes.")] = False
 
 

@@ -115,13 +115,15 @@ class ContextTrees:
             return context.context
         if context.context is None:
             what = "has no 'context' field, which KuboCD requires"
+            hint = "set 'context: {}' if the Context has no variables of its own"
         else:
             what = "has a 'context' that is not a map"
+            hint = "write the variables as a map, such as 'domain: example.com'; remove the '|' of a string"
         raise ProblemsError.of(
             "invalid-context",
             f"the Context '{context.ref}' {what}",
             position=context.position("spec", "context"),
-            hint="set 'context: {}' if the Context has no variables of its own",
+            hint=hint,
         )
 
     def _missing(self, ref: ContextRef, position: Position) -> Problem:

@@ -148,6 +148,13 @@ def _path(graph: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
     return []
 
 
+_REASON_HINTS = {
+    "has errors": "fix the errors of that Release first",
+    "is suspended": "remove 'suspended' from that Release, or this dependency",
+    "no enabled module": "enable a module of that Release, or remove this dependency",
+}
+
+
 def _unmet(
     party: Party,
     role: str,
@@ -160,8 +167,10 @@ def _unmet(
     if absence is None and role in party.roles:
         absence = Absence(f"{party.key} itself provides it, but a Release cannot satisfy its own dependency")
     if absence is not None:
-        message = f"{party.key} depends on the role '{role}': {absence.reason}"
-        return Problem("unmet-role", message, position=party.locate(role), cause=absence.cause)
+        reason = absence.reason
+        hint = next((hint for end, hint in _REASON_HINTS.items() if reason.endswith(end)), "remove this dependency")
+        message = f"{party.key} depends on the role '{role}': {reason}"
+        return Problem("unmet-role", message, party.locate(role), hint, cause=absence.cause)
     hint = "add it to 'clusterRoles' of a Config if the cluster provides it, or build with '--dependencies ignore'"
     if unread:
         more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""

@@ -138,6 +138,8 @@ def type_mismatch(types: Sequence[str], value: Any, *, quote: bool = True) -> tu
         hint = "quote the value"
     elif isinstance(value, str) and _unquoted_type(value) in types:
         hint = "remove the quotes"
+    elif value is None:
+        hint = "set a value, or remove the field"
     words = described(value) if quote else _type_words(value)
     return f"must be {_either([TYPE_WORDS[name] for name in types])}, not {words}", hint
 

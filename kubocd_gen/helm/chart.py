@@ -134,7 +134,8 @@ def renderings(run: Run, count: int) -> list[str] | None:
 def check_helm(run: Run) -> None:
     """Raise ProblemsError `helm-failed` unless `run` rendered TEST_CHART: helm itself does not work."""
     if renderings(run, 1) != ["0"]:
-        raise ProblemsError.of("helm-failed", f"helm failed to render a test chart: {run.summary}", hint=HELM_HINT)
+        reason = "its output is not the rendered chart" if run.succeeded else run.summary
+        raise ProblemsError.of("helm-failed", f"helm failed to render a test chart: {reason}", hint=HELM_HINT)
 
 
 def _chart() -> Chart:

@@ -30,6 +30,8 @@ _PARSE = re.compile(
     rf"Error: parse error (?:at|in) \(({CHART}/templates/_p/_[0-9a-f]+\.tpl)(?::(\d+))?[:\d]*\): (.*)", re.DOTALL
 )
 _LONG = 4_000  # characters of a message: Go quotes the action, which can be several megabytes
+_MODEL = ("Context", "Parameters", "Release")  # the values that templates get
+_FAILED = "this message comes from the template: check the parameters and the context that it uses"
 _MISSING = 'set the missing value, or give it a default: (default "x" .a.b)'
 _REFUSAL_HINTS = {
     "no address": "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve",
@@ -41,6 +43,7 @@ _UNKNOWN_HOST = re.compile(r"no address is known for the host '(.*)'", re.DOTALL
 _PARSE_HINTS = {
     "bad character U+002D '-'": "use (index .x \"a-b\") for a key that contains '-'",
     "unclosed action": "add the missing '}}', or end the string on its line",
+    'unexpected "}" in operand': "close the action with '}}'",
     "unclosed left paren": "add the missing ')'",
     "unterminated quoted string": "add the missing quotation mark, or end the string on its line",
     "unexpected {{end}}": "remove this {{ end }}, or add the missing {{ if }} before it",
@@ -109,7 +112,8 @@ def _parse_error(failure: HelmError, rewritten: Rewritten, template: Template) -
     # A missing `end` is reported at the action that needs it: Go's position can be after the last line.
     if message == "unexpected EOF" and (opened := unclosed(rewritten.source)) is not None:
         message = f"{{{{ {opened.keyword} }}}} has no {{{{ end }}}}"
-        return error_at(template, opened.start, message, code="template-parse")
+        hint = f"add the missing {{{{ end }}}} after the content of {{{{ {opened.keyword} }}}}"
+        return error_at(template, opened.start, message, hint, code="template-parse")
     started = re.search(r" started at :(\d+)$", message)
     if started:
         message = message[: started.start()]
@@ -127,7 +131,8 @@ def _render_error(failure: HelmError, rewritten: Rewritten, template: Template) 
     names = rewritten.names
     if marked := re.search(rf"(?:^:\s*|HELM_ERR_START){names.mark('at')}@(\d+)@", failure.detail):
         # Before 3.17, helm did not remove a multi-line message from the chain.
-        return error_at(template, int(marked[1]), failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip())
+        message = failure.detail[marked.end() :].removesuffix("HELM_ERR_END").strip()
+        return error_at(template, int(marked[1]), message, _FAILED)
     inner = re.search(rf"{re.escape(rewritten.path)}:(\d+):(\d+):?\s+(.*)", failure.detail, re.DOTALL)
     if inner is None:
         return TemplateFailure(_sentence(failure.detail))
@@ -192,6 +197,9 @@ def _hint(cause: str, expression: str) -> str | None:
         above = _parent(expression, nil[1])
         if above is None:
             return "set the missing value, or allow it to be missing with parentheses: (.a).b"
+        root = re.fullmatch(r"\.(\w+)", above)
+        if root and root[1] not in _MODEL and (hint := nearest("did you mean '.{}'?", root[1], _MODEL)):
+            return hint
         return f"set '{above}', or allow it to be missing with parentheses: ({above}).{nil[1]}"
     if field := re.fullmatch(r"can't evaluate field (\w+) in type interface \{\}", cause):
         above = _parent(expression, field[1])

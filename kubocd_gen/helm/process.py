@@ -33,7 +33,7 @@ from kubocd_gen.processes.timing import timed
 _log = logging.getLogger(__name__)
 
 _INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or set KCD_GEN_HELM to the path of helm"
-HELM_HINT = "run 'kcd-gen version' to see which helm is used; choose another one with --helm (KCD_GEN_HELM)"
+HELM_HINT = "use Helm 3.14 or later, chosen with --helm (KCD_GEN_HELM); 'kcd-gen version' shows which one is used"
 _VERSION_LINE = re.compile(r"^v?([0-9]+\.[0-9]+\.[0-9]+\S*)\s*$", re.MULTILINE)
 _VERSION = 30  # seconds until `helm version` has printed its version
 

@@ -108,9 +108,17 @@ def syntax_error(error: yaml.YAMLError | UnicodeEncodeError, text: str, path: st
     line = "".join(text.splitlines()[position.line - 1 : position.line]) if position.line else ""
     if "cannot start any token" in problem and not line[: position.column].strip():
         problem, hint = "a tab cannot be used for indentation", "indent with spaces"
+    elif "mapping values are not allowed" in problem and _lacks_colon(text, position.line):
+        hint = "add the missing ':' to the line above, or fix the indentation"
     elif line.startswith(_CONFLICT):
-        hint = "resolve the Git merge conflict"
+        problem, hint = "this line is a conflict marker of Git", "resolve the merge conflict"
     return YamlError(f"invalid YAML: {problem}", code="bad-yaml", position=position, hint=hint)
+
+
+def _lacks_colon(text: str, line: int | None) -> bool:
+    """Return whether the line above `line`, counted from 1, has content but no colon."""
+    above = "".join(text.splitlines()[line - 2 : line - 1]).strip() if line and line > 1 else ""
+    return bool(above) and ":" not in above and not above.startswith(("#", "-"))
 
 
 def _parser_problem(error: Any, text: str, path: str) -> tuple[str, Position]:

@@ -49,7 +49,10 @@ def build(stage: Stage, directory: Path, fields: Mapping[str, Any]) -> str:
 
     Each resource has the annotation ORIGIN. Raises ProblemsError `kustomize-failed` and `kustomize-missing`.
     """
-    command = kustomize_command()
+    try:
+        command = kustomize_command()
+    except ProblemsError as error:
+        raise error.at(Position(stage.display(directory))) from None
     metadata = fields.get("buildMetadata")
     kept = [one for one in metadata if one != "originAnnotations"] if isinstance(metadata, list) else []
     copy = stage.at(directory)

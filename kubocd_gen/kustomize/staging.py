@@ -110,7 +110,8 @@ class Stage:
             data = self._files.read(path, display, _FILE)
         except OSError as error:
             message = f"cannot read the file: {error.strerror or error}"
-            raise ProblemsError.of("unreadable-source", message, Position(display)) from error
+            hint = "create it, or fix the path that leads to it" if isinstance(error, FileNotFoundError) else None
+            raise ProblemsError.of("unreadable-source", message, Position(display), hint) from error
         self._budget.spend("files", 1)
         self._budget.spend("source-bytes", len(data), Position(display))
         self.texts[path] = data

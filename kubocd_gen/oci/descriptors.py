@@ -60,7 +60,8 @@ class JsonSource:
 
     def error(self, defect: str) -> ProblemsError:
         """Return the error for a defect, which is the end of a sentence."""
-        return ProblemsError.of(self.code, f"{self.what} {defect}", self.position)
+        hint = "restore the layout from Git, or vendor the packages again" if self.code == "bad-layout" else None
+        return ProblemsError.of(self.code, f"{self.what} {defect}", self.position, hint)
 
     def read(self, data: bytes) -> dict[str, Any]:
         """Parse a JSON object. Raises ProblemsError, also for a duplicate key."""

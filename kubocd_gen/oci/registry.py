@@ -179,7 +179,7 @@ class Registry:
             raise NetworkError(
                 f"cannot access the registry of {reference} with --offline",
                 code="offline",
-                hint="vendor the package first, or run the command without --offline",
+                hint="run the command without --offline, or use an image that is stored locally",
             )
         return find_endpoint(reference, access, self._network.mirrors)
 

@@ -111,7 +111,8 @@ class _Reader:
         name, tag = manifest.get("name", ""), manifest.get("tag", "")
         for field, value in (("name", name), ("tag", tag)):
             if not value:
-                self.error(f"{field} must be set", field)
+                hint = f"add '{field}: …': it is part of the reference of the package"
+                self.error(f"{field} must be set", field, hint=hint)
         if name and not _NAME.fullmatch(name):
             hint = "use lowercase letters, digits, and '-' between them"
             self.error(f"{quoted(name)} is not a valid package name", "name", hint=hint)
@@ -156,13 +157,15 @@ class _Reader:
 
     def modules(self, items: list[Any]) -> tuple[Module, ...]:
         if not items:
-            self.error("a package must have at least one module", "modules")
+            hint = "add a module with its chart: [{name: main, source: {…}}]"
+            self.error("a package must have at least one module", "modules", hint=hint)
         modules: list[Module] = []
         names: set[str] = set()
         for index, item in enumerate(items):
             module = self.module(item or {}, index)
             if module.name in names:
-                self.error(f"two modules are named {quoted(module.name)}", "modules", index, "name")
+                message = f"two modules are named {quoted(module.name)}"
+                self.error(message, "modules", index, "name", hint="rename one of them")
             modules.append(module)
             names.add(module.name)
         return tuple(modules)
@@ -210,13 +213,15 @@ class _Reader:
         given = [kind for kind in kinds if source.get(kind) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            self.error(f"module {quoted(module)}: source must have exactly one of {', '.join(kinds)}, not {found}", *at)
+            message = f"module {quoted(module)}: source must have exactly one of {', '.join(kinds)}, not {found}"
+            self.error(message, *at, hint="remove all others" if given else "add one of them")
             return
         kind = given[0]
         required = {"helmRepository": ("url", "chart", "version"), "oci": ("repository", "tag"), "git": ("url", "path")}
         for field in required.get(kind, ()):
             if not source[kind].get(field):
-                self.error(f"module {quoted(module)}: source.{kind}.{field} must be set", *at, kind, field)
+                message = f"module {quoted(module)}: source.{kind}.{field} must be set"
+                self.error(message, *at, kind, field, hint="set it to a string")
         if kind == "git" and bool(source[kind].get("branch")) == bool(source[kind].get("tag")):
             self.error(f"module {quoted(module)}: source.git must have either a branch or a tag", *at, kind)
 

@@ -210,7 +210,8 @@ def _references(authored: Sequence[Authored | None], prefix: str, problems: Prob
                 problems.error(error.at(position))
             if reference is not None and reference in found:
                 message = f"two manifests define the package '{one.package.label}'"
-                problems.error(Problem("duplicate-package", message, position))
+                hint = "change the name or the tag of one of them"
+                problems.error(Problem("duplicate-package", message, position, hint))
         found.append(reference)
     return found
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from kubocd_gen.budget.spending import BudgetExceededError
+from kubocd_gen.checkout.discovery import SUFFIXES
 from kubocd_gen.compiler.flux_objects import keeping_variables
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors
@@ -135,7 +136,8 @@ def read_cluster(project: Project, cluster: Cluster, problems: Problems) -> Read
     complete = sources.complete and not has_errors(problems)  # a source may not exist
     resources = load_cluster_resources(sources, cluster.namespace, cluster.kubocd_namespace, problems)
     if complete and not (resources.releases or resources.failed):
-        hint = f"check the sources of the cluster: {', '.join((*cluster.sources, *map(str, cluster.rendered)))}"
+        where = ", ".join((*cluster.sources, *map(str, cluster.rendered)))
+        hint = f"add Releases to the sources, in files that end in {', '.join(SUFFIXES)}, or fix the paths: {where}"
         message = f"the sources of cluster '{cluster.name}' contain no Release"
         problems.warning(Problem("no-releases", message, hint=hint))
     substituted = substitutes_in_output(project, cluster, syncs)

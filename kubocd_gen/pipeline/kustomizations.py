@@ -88,7 +88,8 @@ def surroundings(project: Project, problems: Problems) -> Surroundings:
         found: Surroundings = project.surroundings.get("", find)
     except BudgetExceededError as error:
         message = f"the checkout is too large to find the Flux Kustomizations that apply the sources: {error}"
-        problems.warning(Problem("flux-not-searched", message, hint="keep other files out of the project's checkout"))
+        hint = "keep other files out of the project's checkout, or raise the limit with --limit files=N"
+        problems.warning(Problem("flux-not-searched", message, hint=hint))
         return Surroundings()
     return found
 

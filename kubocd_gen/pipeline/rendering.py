@@ -76,7 +76,9 @@ def _with_parameters(
 
 
 def _one_line_hint(parameters: Any) -> str | None:
-    """Return the hint for parameters that are a string of one line, which KuboCD rejects."""
+    """Return the hint for parameters that are a list, or a string of one line, which KuboCD rejects."""
+    if isinstance(parameters, list):
+        return "write the parameters as a map, without '- '"
     if not isinstance(parameters, str) or "\n" in parameters:
         return None
     if re.fullmatch(r"[\w-]+:[^\s/].*", parameters):

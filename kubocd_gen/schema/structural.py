@@ -19,6 +19,7 @@ from typing import Any, Literal
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, nearest
 from kubocd_gen.diagnostics.wording import (
     HINTED,
+    TYPE_WORDS,
     KeyPath,
     at_least,
     at_most,
@@ -172,6 +173,7 @@ def _admitted_map(
     properties: Mapping[str, Schema] = schema.get("properties", {})
     others = schema.get("additionalProperties")
     result: dict[str, Any] = {}
+    misspelled: set[str] = set()  # the fields that unknown ones are probably meant to be
     for key, item in value.items():
         field = properties.get(key, others)
         if field is None:
@@ -179,7 +181,9 @@ def _admitted_map(
                 result[key] = item
             elif options.unknown_fields == "error":
                 result[key] = item
-                found.append(_unknown_field((*path, key), key, properties, hinted=len(found) < HINTED))
+                close = nearest("{}", key, properties) if len(found) < HINTED else None
+                misspelled.update((close,) if close else ())
+                found.append(_unknown_field((*path, key), key, close, properties, hinted=len(found) < HINTED))
             continue
         if item is None and not field.get("nullable"):
             if "default" not in field:
@@ -190,8 +194,9 @@ def _admitted_map(
         if key not in value and "default" in field:
             result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), options, found)
     for key in schema.get("required", ()):
-        if key not in result:
-            found.append(Violation((*path, key), "is required", "missing-field"))
+        if key not in result and key not in misspelled:
+            hint = _missing_hint(properties.get(key, {}))
+            found.append(Violation((*path, key), "is required", "missing-field", hint))
     return result
 
 
@@ -219,9 +224,18 @@ _FORMER: Mapping[str, str] = {
 }
 
 
-def _unknown_field(path: KeyPath, key: str, properties: Mapping[str, Schema], *, hinted: bool) -> Violation:
-    close = nearest("did you mean '{}'?", key, properties) if hinted else None
-    hint = close or _FORMER.get(key) or known_names("known fields", properties, key if hinted else "")
+def _missing_hint(schema: Schema) -> str | None:
+    types = _types(schema)
+    return f"set it to {TYPE_WORDS[types[0]]}" if len(types) == 1 else None
+
+
+def _unknown_field(
+    path: KeyPath, key: str, close: str | None, properties: Mapping[str, Schema], *, hinted: bool
+) -> Violation:
+    if close:
+        hint: str | None = f"did you mean '{close}'?"
+    else:
+        hint = _FORMER.get(key) or known_names("known fields", properties, key if hinted else "")
     return Violation(path, "is not a known field", "unknown-field", hint)
 
 

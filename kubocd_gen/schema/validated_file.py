@@ -23,6 +23,7 @@ from kubocd_gen.schema.structural import Violation, admit
 
 _MOST = 100  # problems of a file that are reported
 _QUOTED = re.compile(r"'(.*)'", re.DOTALL)
+_INDICATORS = re.compile(r"[^']{1,2}(' or '[^']{1,2})?")  # of YAML, in a message such as: expected ',' or '}'
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # matches field names, but no secret
 
 
@@ -41,8 +42,12 @@ def read_own_text(path: Path, display: str, files: CheckoutFiles, kind: FileKind
         raise ProblemsError.of(code, message, position, "save it as UTF-8") from error
 
 
-def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> Mapping[str, Any]:
+def admit_own_text(
+    text: str, display: str, *, what: str, schema_name: str, identity_hint: str | None = None
+) -> Mapping[str, Any]:
     """Return the values in `text`, with the schema's defaults.
+
+    If `apiVersion` or `kind` is wrong, only this is reported, with `identity_hint`: the text is probably another file.
 
     Raises ProblemsError: the first error of the YAML, or all violations of the schema, each with its position.
     """
@@ -55,6 +60,9 @@ def admit_own_text(text: str, display: str, *, what: str, schema_name: str) -> M
     rules = schema(f"kcd-gen/{schema_name}")["schema"]
     admitted, violations = admit({} if value is None else value, rules, quote_values=False)
     if violations:
+        wanted = {("apiVersion",), ("kind",)}
+        if identity := [one for one in violations if one.path in wanted]:  # other fields of another file don't matter
+            violations = [replace(one, hint=identity_hint) for one in identity] if identity_hint else identity
         raise ProblemsError(
             *(
                 one.problem(f"{_subject(one, what)} {one.message}", find_position(text, display, 0, one.path))
@@ -75,4 +83,5 @@ def _subject(violation: Violation, what: str) -> str:
 
 def _is_harmless(quoted: str, code: str) -> bool:
     """Return whether a quotation in a YAML error contains no content: only a YAML indicator or a field name."""
-    return len(quoted) <= 2 or (code == "duplicate-key" and _WORD.fullmatch(quoted) is not None)
+    pattern = _WORD if code == "duplicate-key" else _INDICATORS
+    return len(quoted) <= 2 or pattern.fullmatch(quoted) is not None

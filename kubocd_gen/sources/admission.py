@@ -101,10 +101,19 @@ def _admit_spec(resource: Resource) -> tuple[dict[str, Any], list[Problem]]:
     value, violations = admit(resource.value, _schema(resource.kind))
     errors += [one.problem(f"{dotted(one.path)} {one.message}", resource.position(*one.path)) for one in violations]
     # The CRDs do not require these fields; the API server and the controller do.
-    for field, required in {"metadata": "metadata.name", "spec": "spec.package"}.items():
-        if field not in value and (field == "metadata" or resource.kind == "Release"):
-            errors.append(Problem("missing-field", f"{required} is required", position=resource.position()))
+    misspelled = {one.hint for one in violations if len(one.path) == 1}
+    for field, (required, hint) in _REQUIRED.items():
+        if field in value or f"did you mean '{field}'?" in misspelled:
+            continue
+        if field == "metadata" or resource.kind == "Release":
+            errors.append(Problem("missing-field", f"{required} is required", resource.position(), hint))
     return _mapping(value.get("spec")), errors
+
+
+_REQUIRED = {
+    "metadata": ("metadata.name", "set it to a string"),
+    "spec": ("spec.package", "set it to a map with 'repository' and 'tag'"),
+}
 
 
 @lru_cache(maxsize=8)

@@ -177,7 +177,7 @@ def _unknown_kind(resource: Resource) -> Problem:
     """Return the problem of an unknown kind: an error if the kind seems to be misspelled, otherwise a warning."""
     position = resource.position("kind")
     if not resource.kind:
-        return Problem("missing-field", "kind is required", position)
+        return Problem("missing-field", "kind is required", position, "use Release, Context or Config")
     hint = nearest("did you mean '{}'?", resource.kind.capitalize(), KUBOCD_KINDS)
     if hint and resource.kind not in LATER_KINDS:
         return Problem("unknown-kind", f"unknown kind {quoted(resource.kind)}", position, hint)

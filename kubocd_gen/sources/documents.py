@@ -163,7 +163,7 @@ def _skipped_templates(chart: Path, root: Path, files: CheckoutFiles, budget: Bu
             except ProblemsError:
                 continue
             if mentioned:
-                message = "the templates of this Helm chart are not read, because they are no manifests"
+                message = "the templates of this Helm chart are not read, because they are not manifests"
                 hint = "to compile them, pipe the output of 'helm template' to '--source -'; otherwise exclude it"
                 yield Problem("chart-skipped", message, Position(display), hint)
                 return

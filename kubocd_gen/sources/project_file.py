@@ -57,9 +57,10 @@ def read_project(flags: Flags, directory: Path, files: CheckoutFiles | None = No
     """
     if flags.sources:
         if flags.output is None:
-            raise ProblemsError.of("usage", "--source requires --output, the directory to write to")
+            raise ProblemsError.of("usage", "--source requires --output", hint="add --output DIR, where to write to")
         if flags.clusters:
-            raise ProblemsError.of("usage", "--cluster cannot be used with --source, which replaces the project file")
+            hint = "remove one of them: --source replaces the project file and its clusters"
+            raise ProblemsError.of("usage", "--cluster cannot be used with --source", hint=hint)
         cluster = Cluster(ONLY_CLUSTER, flags.sources, flags.output)
         files = files or _files(flags, directory, directory)
         return with_flags(Project(directory, (cluster,), files=files), flags)
@@ -171,7 +172,8 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     display = display_path(path, Path.cwd())
     what = "the project file"
     text = read_own_text(path, display, files, PROJECT, what=what, code="bad-project")
-    admitted = admit_own_text(text, display, what=what, schema_name="project-v1alpha1")
+    hint = "fix the field, or use another file: a project file has 'kind: Project', and 'kcd-gen init' writes one"
+    admitted = admit_own_text(text, display, what=what, schema_name="project-v1alpha1", identity_hint=hint)
     root = path.absolute().parent
     locate = partial(find_position, text, display, 0)
     _check_characters(admitted, locate)

@@ -478,7 +478,8 @@ def test_a_problem_of_each_kind_is_reported(
 def test_every_documented_code_has_a_reviewed_message() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE)
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
-    texts = "".join(path.read_text(encoding="utf-8") for path in (HERE / "__snapshots__").glob("*.ambr"))
+    reviewed = (*(HERE / "__snapshots__").glob("*.ambr"), *(HERE / "mistakes").glob("*.yaml"))
+    texts = "".join(path.read_text(encoding="utf-8") for path in reviewed)
     shown = set(re.findall(r"(?:error|warning|note)\[([a-z-]+)\]: ", texts))
     assert documented == shown | IN_UNIT_TESTS.keys()
     for test in IN_UNIT_TESTS.values():

@@ -35,7 +35,7 @@ def web(workspace: Workspace) -> Workspace:
     ("arguments", "expected"),
     [
         ("build", "no kcd-gen.yaml found in this directory or its parents"),
-        ("build --source sources", "--source requires --output, the directory to write to"),
+        ("build --source sources", "--source requires --output"),
         ("build --source sources --output output --cluster prod", "--cluster cannot be used with --source"),
         ("build --bogus", "--bogus"),
         ("lint --source sources --output output", "--output"),  # it writes nothing

@@ -268,7 +268,7 @@ def test_documents_after_an_invalid_document_are_read() -> None:
         ("a: 1\n b: 2\n", (2, 3), "mapping values are not allowed", "indentation"),
         ("a:\n\tb: 1\n", (2, 1), "a tab cannot be used", "indent with spaces"),
         ("a: @b\n", (1, 4), "cannot start any token", "quote"),
-        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\n", (2, 1), "could not find expected ':'", "merge conflict"),
+        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\n", (2, 1), "conflict marker", "merge conflict"),
         ("a: @x\n", (1, 4), "cannot start any token", "quote"),
         ("a: {{ .x }} y\n", (1, 5), "must be a string", "template"),
         (

@@ -186,12 +186,12 @@ def test_clusters_are_selected_by_name(load: LoadFile) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "message", "hint"),
     [
-        ({"sources": ("a",)}, "usage", "--source requires --output", None),
+        ({"sources": ("a",)}, "usage", "--source requires --output", "add --output DIR"),
         (
             {"sources": ("a",), "output": Path("b"), "clusters": ("prod",)},
             "usage",
             "--cluster cannot be used with --source",
-            None,
+            "remove one of them",
         ),
         ({"clusters": ("prd",)}, "unknown-cluster", "the project has no cluster 'prd'", "did you mean 'prod'?"),
         ({"clusters": ("x",)}, "unknown-cluster", "the project has no cluster 'x'", "prod, test"),
