@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Position, Problem
-from kubocd_gen.files.paths import checkout_root, fixed_part, shown_path
+from kubocd_gen.files.paths import checkout_root, display_path, fixed_part, shown_path
 from kubocd_gen.kustomize.kustomization import (
     Kustomization,
     Kustomizations,
@@ -25,14 +25,8 @@ from kubocd_gen.sources.flux_sync import Sync, lies_below
 
 _CODE = "kustomization-ignored"
 _LISTED = 3  # names in a message
-_HINT = (
-    "compile what kustomize prints, with 'sources: [{kustomize: DIR}]' (or pipe it to '--source -'); "
-    "if this difference is intended, set 'ignoreKustomizations: true' for the cluster"
-)
-_FLUX_HINT = (
-    "compile what Flux applies, with 'sources: [{flux: DIR}]'; "
-    "if this difference is intended, set 'ignoreKustomizations: true' for the cluster"
-)
+_INTENDED = "if this difference is intended, set 'ignoreKustomizations: true' for the cluster"
+_FLUX_HINT = f"compile what Flux applies, with 'sources: [{{flux: DIR}}]'; {_INTENDED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +49,19 @@ def find_ignored(plain: PlainSources, reader: Kustomizations, syncs: Iterable[Sy
     """Yield an error for each kustomization, and each Flux Kustomization, that would change what is compiled."""
     bases = _bases(plain)
     found = _kustomizations(plain, reader, bases)
+    top = checkout_root(plain.root) or Path(os.path.realpath(plain.root))
+    syncs = list(syncs)
+    applied = [one for sync in syncs if (one := reader.at(top / sync.path)) is not None]
     syncs = [sync for sync in syncs if sync.resource is not None and changes_anything(sync.resource.spec)]
-    if not found and not syncs:
+    if not (found or applied or syncs):
         return
     real = {display: Path(os.path.realpath(path)) for display, path in plain.paths.items()}
     resources = [(real[one.file.path], one) for one in plain.resources if one.file.path in real]
-    reached = {one.directory: reader.reached(one) for one in found}
+    reached = {one.directory: reader.reached(one) for one in (*found, *applied)}
     for one in {below.directory: below for _, every in reached.values() for below in every}.values():
         files = reached[one.directory][0] if one.directory in reached else reader.reached(one)[0]
         yield from _changes(one, [resource for path, resource in resources if path in files], plain, reader)
-    yield from _left_out(resources, reached, reader, bases)
+    yield from _left_out(resources, reached, reader, plain)
     known = set(real.values())
     for one in found:
         if any(one.directory.is_relative_to(base) for base in bases):
@@ -102,16 +99,17 @@ def _changes(
             fields.setdefault("components", []).append(resource)
     for field, changed in fields.items():
         message = f"'{field}' would change {_named(changed)}, but kcd-gen reads the files without kustomize"
-        yield Problem(_CODE, message, one.position(field), _HINT)
+        yield Problem(_CODE, message, one.position(field), _hint(one, plain))
 
 
 def _left_out(
     resources: Sequence[tuple[Path, Resource]],
     reached: Mapping[Path, tuple[set[Path], list[Kustomization]]],
     reader: Kustomizations,
-    bases: Sequence[Path],
+    plain: PlainSources,
 ) -> Iterator[Problem]:
     """Yield an error for each kustomization that leaves out resources of its directory."""
+    bases = _bases(plain)
     listed = set[Path]().union(*(files for files, _ in reached.values()))
     left: dict[Path, list[Resource]] = {}
     for path, resource in resources:
@@ -127,7 +125,7 @@ def _left_out(
         if (one := reader.at(directory)) is not None:
             files = sorted({shown_path(resource.file.path) for resource in missing})
             message = f"the list leaves out {_listed(files)} with {_named(missing)}, but kcd-gen reads all files"
-            hint = f"list it, or exclude it from the cluster's sources; or {_HINT}"
+            hint = f"list it, or exclude it from the cluster's sources; or {_hint(one, plain)}"
             yield Problem(_CODE, message, one.position("resources"), hint)
 
 
@@ -142,7 +140,7 @@ def _added(
     if added:
         names = _listed([shown_path(path) for path in added])
         message = f"the list adds {names}, which is not in the cluster's sources"
-        yield Problem(_CODE, message, one.position("resources"), f"add it to the sources; or {_HINT}")
+        yield Problem(_CODE, message, one.position("resources"), f"add it to the sources; or {_hint(one, plain)}")
 
 
 def _flux_changes(
@@ -168,6 +166,14 @@ def _flux_changes(
             "but kcd-gen reads the files without it"
         )
         yield Problem(_CODE, message, _position(sync.resource, field), _FLUX_HINT)
+
+
+def _hint(one: Kustomization, plain: PlainSources) -> str:
+    directory = display_path(one.directory, plain.root)
+    return (
+        f"compile what kustomize prints, with 'sources: [{{kustomize: {directory}}}]' (or pipe it to '--source -'); "
+        f"{_INTENDED}"
+    )
 
 
 def _position(resource: Resource, field: str) -> Position:

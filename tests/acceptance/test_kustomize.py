@@ -109,7 +109,7 @@ def test_a_kustomization_that_changes_sources_is_an_error(workspace: Workspace, 
         f"sources/kustomization.yaml:{2 + CHANGES[field][: CHANGES[field].index(field)].count(chr(10)) + 1}:1"
         in outcome.err
     )
-    assert "{kustomize: DIR}" in outcome.err
+    assert "{kustomize: sources}" in outcome.err
     assert not workspace.output.exists()
     write(workspace, {"kcd-gen.yaml": project("[sources]", "ignoreKustomizations: true\n")})
     assert build(workspace).exit == 0
@@ -437,3 +437,13 @@ def test_a_checkout_that_is_too_large_to_search_is_no_error(workspace: Workspace
     outcome = build(workspace, "--limit", "files=60")
     assert outcome.exit == 0, outcome.text
     assert "warning[flux-not-searched]" in outcome.err
+
+
+def test_an_overlay_that_flux_applies_is_found_outside_of_the_sources(workspace: Workspace) -> None:
+    write(workspace, OVERLAY | {"clusters/prod/apps.yaml": sync("apps", "./overlays/prod")})
+    write(workspace, {"kcd-gen.yaml": project("[base]")})
+    outcome = build(workspace)
+    assert outcome.exit == 1
+    for line, field in ((3, "namespace"),):
+        assert f"overlays/prod/kustomization.yaml:{line}:1: error[kustomization-ignored]: '{field}'" in outcome.err
+    assert "'sources: [{kustomize: overlays/prod}]'" in outcome.err
