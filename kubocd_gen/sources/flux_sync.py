@@ -109,8 +109,9 @@ def survey(
         if directory != root and ".git" in (*subdirectories, *names):
             subdirectories.clear()
             continue
-        if RECORDS in subdirectories:
+        if RECORDS in subdirectories:  # what kcd-gen writes there has no Kustomization
             inventories.append(directory)
+            subdirectories[:] = [name for name in subdirectories if name not in ("flux", "hr")]
         is_unread = str(directory) in in_unread or str(directory) in listed
         subdirectories[:] = sorted(
             name
