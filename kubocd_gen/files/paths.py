@@ -40,12 +40,18 @@ def fixed_part(source: str) -> str:
 class FilePath(str):
     """The name of a file in reports for programs, which also knows where the file is, for people."""
 
-    absolute: Path
+    _directory: Path
+    _below: str
 
-    def __new__(cls, name: str, absolute: Path) -> Self:
+    def __new__(cls, name: str, directory: Path, below: str = "") -> Self:
         made = super().__new__(cls, name)
-        made.absolute = absolute
+        made._directory, made._below = directory, below
         return made
+
+    @property
+    def absolute(self) -> Path:
+        """Where the file is. Only messages need it, so it is not computed for each file that is read."""
+        return self._directory / self._below if self._below else self._directory
 
 
 def display_path(path: Path, root: Path, origin: str = "") -> str:
@@ -63,7 +69,7 @@ def display_path(path: Path, root: Path, origin: str = "") -> str:
 def name_below(directory: str, path: str) -> str:
     """Return the name of the file at `path` below the directory with a name, which can be a FilePath."""
     if isinstance(directory, FilePath):
-        return FilePath(f"{directory}/{path}", directory.absolute / path)
+        return FilePath(f"{directory}/{path}", directory.absolute, path)
     return f"{directory}/{path}"
 
 

@@ -87,21 +87,30 @@ class OpenDirectory:
 
     def open_file(self, path: str) -> BufferedReader:
         """Open a regular file for reading."""
+        return os.fdopen(self._open_regular(path), "rb")
+
+    def _open_regular(self, path: str) -> int:
         with self._above(path) as (above, name):
             descriptor = os.open(name, READ, dir_fd=above)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             mode = os.fstat(descriptor).st_mode
             os.close(descriptor)
             raise not_regular(self._name(path), mode)
-        return os.fdopen(descriptor, "rb")
+        return descriptor
 
     def read(self, path: str, limit: int) -> bytes:
         """Return the content of a regular file of at most `limit` bytes."""
-        with self.open_file(path) as file:
-            size = os.fstat(file.fileno()).st_size
+        descriptor = self._open_regular(path)
+        try:
+            size = os.fstat(descriptor).st_size
             if size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", self._name(path))
-            return file.read(size)  # not more, even if the file is growing
+            data = os.read(descriptor, size)  # not more, even if the file is growing
+            while len(data) < size and (more := os.read(descriptor, size - len(data))):  # a signal can interrupt it
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
 
     def _name(self, path: str) -> str:
         return str(self.path / path) if path else str(self.path)

@@ -155,7 +155,7 @@ def _admitted(value: Any, schema: Schema, path: KeyPath, options: _Options, foun
     elif isinstance(value, list) and "items" in schema:
         items = schema["items"]
         value = [_admitted(item, items, (*path, i), options, found) for i, item in enumerate(value)]
-    if not _CHECKS.keys().isdisjoint(schema):
+    if not _CHECKED.isdisjoint(schema):
         for keyword, check in _CHECKS.items():
             if keyword in schema and (problem := check(value, schema[keyword], options.quote)):
                 found.append(Violation(path, problem[0], "invalid-value", problem[1]))
@@ -240,11 +240,13 @@ def _unknown_field(
 
 
 def _types(schema: Schema) -> tuple[str, ...]:
+    if "type" in schema:
+        return (schema["type"],)
     if schema.get("x-kubernetes-int-or-string"):
         return ("integer", "string")
     if schema.get("x-kcd-gen-string-or-object"):  # kcd-gen's own, for the project file
         return ("string", "object")
-    return (schema["type"],) if "type" in schema else ()
+    return ()
 
 
 _Message = tuple[str, str | None] | None
@@ -303,6 +305,8 @@ _CHECKS: Mapping[str, Check] = {
     "minItems": _bound(operator.ge, at_least, "item"),
     "maxItems": _bound(operator.le, at_most, "item"),
 }
+
+_CHECKED = frozenset(_CHECKS)
 
 Rule = tuple[Callable[[Mapping[str, Any]], bool], str]
 

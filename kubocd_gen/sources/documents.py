@@ -117,7 +117,8 @@ def read_resources(
         if STDIN in sources:
             readers[_STDIN_NAME] = partial(_read_stdin, budget)
         for display, read in readers.items():
-            _log.debug("read %s", shown_path(display))
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("read %s", shown_path(display))
             errors: list[ProblemsError] = []
             try:
                 if file := read():
