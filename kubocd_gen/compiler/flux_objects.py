@@ -13,6 +13,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
+from kubocd_gen.kustomize.substitution import has_variable
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.resources import Release
 from kubocd_gen.package_data import schema
@@ -121,15 +122,6 @@ def keeping_variables(document: Mapping[str, Any]) -> Mapping[str, Any]:
     metadata = document["metadata"]
     annotations = {**metadata["annotations"], SUBSTITUTE: "disabled"}
     return {**document, "metadata": {**metadata, "annotations": annotations}}
-
-
-def has_variable(value: Any) -> bool:
-    """Return whether a string in `value` contains `${`."""
-    if isinstance(value, str):
-        return "${" in value
-    if isinstance(value, Mapping):
-        return any(has_variable(key) or has_variable(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(has_variable, value))
 
 
 def _source(release: Release, kind: str, spec: Mapping[str, Any], protected: bool) -> dict[str, Any]:

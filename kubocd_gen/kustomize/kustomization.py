@@ -5,7 +5,9 @@ The fields are those of kustomize v5, https://kubectl.docs.kubernetes.io/referen
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import read_document, read_documents
+from kubocd_gen.kustomize.substitution import has_variable
 from kubocd_gen.schema.go_formats import PatternError, compile_pattern
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -28,6 +31,8 @@ LISTS = ("resources", "bases", "components")
 
 _ADDS = ("generators", "transformers", "helmCharts", "helmChartInflationGenerator")
 _NAMES_OF_ALL = ("namePrefix", "nameSuffix")
+# The parts of a HelmRelease from which kcd-gen reads the Config; most patches change others, such as the interval.
+_COMPILED = re.compile("values|chart|targetNamespace")
 _MOST = 1000  # kustomizations that one refers to, directly and indirectly
 
 
@@ -44,6 +49,8 @@ class Affected(Protocol):
     def name(self) -> str: ...
     @property
     def namespace(self) -> str: ...
+    @property
+    def value(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class Kustomizations:
     def __init__(self, root: Path, files: CheckoutFiles, budget: Budget, origin: str = "") -> None:
         self._root, self._files, self._budget, self._origin = root, files, budget, origin
         self._read: dict[Path, Kustomization | None] = {}
+        self._texts: dict[Path, str | None] = {}
 
     def at(self, directory: Path) -> Kustomization | None:
         """Return the kustomization in a directory; None if it has none, or none that can be read."""
@@ -98,10 +106,13 @@ class Kustomizations:
 
     def text(self, path: Path) -> str | None:
         """Return the content of a file of the checkout; None if it can't be read."""
-        try:
-            return self._files.read(path, display_path(path, self._root), CONFIGURATION).decode("utf-8", "replace")
-        except (OSError, ProblemsError):
-            return None
+        if path not in self._texts:
+            try:
+                data = self._files.read(path, display_path(path, self._root), CONFIGURATION)
+                self._texts[path] = data.decode("utf-8", "replace")
+            except (OSError, ProblemsError):
+                self._texts[path] = None
+        return self._texts[path]
 
     def reached(self, start: Kustomization) -> tuple[set[Path], list[Kustomization]]:
         """Return the files that kustomize reads resources from, and all kustomizations on the way, `start` first."""
@@ -158,8 +169,8 @@ def changing_field(
     return next((name for name in _ADDS if fields.get(name)), None)
 
 
-def changing_flux_field(spec: Mapping[str, Any], resource: Affected, text: str, default_namespace: str) -> str | None:
-    """Return a field of a Flux Kustomization with which Flux changes the resource, whose file has `text`; or None."""
+def changing_flux_field(spec: Mapping[str, Any], resource: Affected, default_namespace: str) -> str | None:
+    """Return a field of a Flux Kustomization with which Flux changes the resource; None if there is none."""
     if (field := _identity_field(spec, "targetNamespace", resource, default_namespace)) is not None:
         return field
     for patch in mappings(spec.get("patches")):
@@ -167,7 +178,7 @@ def changing_flux_field(spec: Mapping[str, Any], resource: Affected, text: str, 
             return "patches"
     if spec.get("components"):
         return "components"
-    return "postBuild" if "${" in text and substitutes(spec) else None
+    return "postBuild" if substitutes(spec) and has_variable(resource.value) else None
 
 
 def changes_anything(spec: Mapping[str, Any]) -> bool:
@@ -201,29 +212,34 @@ def _with_text(patch: Mapping[str, Any], directory: Path, text_of: Callable[[Pat
 
 
 def _patches(patch: Mapping[str, Any], resource: Affected) -> bool:
-    target = patch.get("target")
-    if isinstance(target, Mapping):
-        return selects(target, resource)
-    text = patch.get("patch")
-    return _is_patch_of(text if isinstance(text, str) else None, resource)
+    target, text = patch.get("target"), patch.get("patch")
+    text = text if isinstance(text, str) else None
+    if resource.kind == "HelmRelease" and text is not None and not _COMPILED.search(text):
+        return False
+    return selects(target, resource) if isinstance(target, Mapping) else _is_patch_of(text, resource)
 
 
 def _is_patch_of(text: str | None, resource: Affected) -> bool:
     """Return whether a strategic merge patch is for the resource; True if this is unknown."""
     if text is None:
         return True
+    patched = _patched(text)
+    return patched is None or any(kind == resource.kind and name in (resource.name, None) for kind, name in patched)
+
+
+@functools.lru_cache(maxsize=256)  # for each of a thousand resources
+def _patched(text: str) -> tuple[tuple[Any, Any], ...] | None:
+    """Return the kind and name of each document of a patch; None if it is not valid YAML."""
     try:
         values = [document.value for document in read_documents(text, "patch")]
     except ProblemsError:
-        return True
+        return None
+    found = []
     for value in values:
-        if not isinstance(value, Mapping):
-            continue
-        metadata = value.get("metadata")
-        name = metadata.get("name") if isinstance(metadata, Mapping) else None
-        if value.get("kind") == resource.kind and name in (resource.name, None):
-            return True
-    return False
+        if isinstance(value, Mapping):
+            metadata = value.get("metadata")
+            found.append((value.get("kind"), metadata.get("name") if isinstance(metadata, Mapping) else None))
+    return tuple(found)
 
 
 def selects(target: Mapping[str, Any], resource: Affected) -> bool:

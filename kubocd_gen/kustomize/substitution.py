@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SLICE = re.compile(r":\s*(-?[0-9]{1,9})(?::\s*([0-9]{1,9}))?")
@@ -25,6 +26,15 @@ _CASES: Mapping[str, Callable[[str], str]] = {
 
 class SubstitutionError(ValueError):
     """A `${…}` that Flux rejects or that is not supported. The message is a clause without a subject."""
+
+
+def has_variable(value: Any) -> bool:
+    """Return whether a string in `value` contains `${`."""
+    if isinstance(value, str):
+        return "${" in value
+    if isinstance(value, Mapping):
+        return any(has_variable(key) or has_variable(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(has_variable, value))
 
 
 def substitute(text: str, values: Mapping[str, str], _depth: int = 0) -> str:

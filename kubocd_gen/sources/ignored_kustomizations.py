@@ -157,7 +157,7 @@ def _flux_changes(
         inside = path.relative_to(top).as_posix() if path.is_relative_to(top) else None
         if inside is None or (path not in files if files is not None else not lies_below(inside, sync.path)):
             continue
-        field = changing_flux_field(sync.resource.spec, resource, resource.file.text, plain.default_namespace)
+        field = changing_flux_field(sync.resource.spec, resource, plain.default_namespace)
         if field:
             fields.setdefault(field, []).append(resource)
     for field, changed in fields.items():

@@ -447,3 +447,41 @@ def test_an_overlay_that_flux_applies_is_found_outside_of_the_sources(workspace:
     for line, field in ((3, "namespace"),):
         assert f"overlays/prod/kustomization.yaml:{line}:1: error[kustomization-ignored]: '{field}'" in outcome.err
     assert "'sources: [{kustomize: overlays/prod}]'" in outcome.err
+
+
+CHART = """\
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: kubocd-ctrl, namespace: kubocd}
+spec:
+  interval: 1h
+  chart: {spec: {chart: kubocd-ctrl, version: 0.3.1, sourceRef: {kind: HelmRepository, name: kubocd}}}
+  values: {config: {content: {clusterRoles: [ROLE]}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "role", "post_build", "code"),
+    [
+        ("- {op: replace, path: /spec/interval, value: 5m}", "x", "", 0),
+        ("- {op: add, path: /spec/values/a, value: 5}", "x", "", 1),
+        ("- {op: replace, path: /spec/interval, value: 5m}", "x", "postBuild: {substitute: {a: b}}", 0),
+        ("- {op: replace, path: /spec/interval, value: 5m}", "'${a}'", "postBuild: {substitute: {a: b}}", 1),
+    ],
+)
+def test_only_changes_of_the_config_in_a_chart_matter(
+    workspace: Workspace, patch: str, role: str, post_build: str, code: int
+) -> None:
+    write(
+        workspace,
+        PLAIN
+        | {
+            "sources/chart.yaml": CHART.replace("ROLE", role),
+            "sources/kustomization.yaml": KUSTOMIZATION + "resources: [web.yaml, chart.yaml]\npatches:\n"
+            f"- target: {{kind: HelmRelease}}\n  patch: |-\n    {patch}\n",
+            "flux-system/sync.yaml": sync("apps", "./sources", post_build),
+        },
+    )
+    outcome = build(workspace)
+    assert outcome.exit == code, outcome.text
+    assert ("kustomization-ignored" in outcome.err) is bool(code)
