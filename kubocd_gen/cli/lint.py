@@ -19,6 +19,7 @@ from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.lint import RULES
 from kubocd_gen.pipeline.lint import lint as run_lint
 from kubocd_gen.pipeline.report import build_report
+from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.project_file import load_project, messages_root
 
 _FAILING: tuple[Severity, ...] = ("error", "warning")
@@ -74,6 +75,8 @@ def _lint(options: LintOptions) -> Outcome:
                 project, tool.packages, tool.helm, lock=tool.lock, jobs=options.job_count, ignore=options.ignore
             )
         version = tool.version()
+    for note in unknown_hosts_note(one.compilation for one in built):
+        problems.note(note)
     return Outcome(built, [*problems, *(one for cluster in built for one in cluster.diagnostics)], version)
 
 

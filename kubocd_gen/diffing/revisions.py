@@ -24,6 +24,7 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
+from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.documents import WRITTEN
 
 _X = Path("output")  # a placeholder if no output is given by flags; it is neither read nor written
@@ -85,6 +86,8 @@ def compare(
     problems = Problems()
     for warning in dict.fromkeys([*packages.warnings(), *others.warnings()]):
         problems.warning(warning)
+    for note in unknown_hosts_note(one for _, one in results.values() if one):
+        problems.note(note)
     if releases:
         keys = ({key for one in pair if one for key in one.keys} for pair in results.values())
         chosen = selected(releases, keys)

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import yaml
 
+from tests.support.charts import commit_all, git
 from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, kcd_gen
 
 OTHER = "registry.example.com/demo/other:2.0.0"
@@ -108,3 +109,13 @@ def test_another_address_is_a_difference(fleet: Workspace) -> None:
     assert (outcome.exit, outcome.err) == (0, "")
     assert "10.0.0.3" in outcome.out
     assert "default/again" not in outcome.out
+
+
+@pytest.mark.parametrize("command", ["lint", "diff"])
+def test_other_commands_report_all_unknown_hosts_too(fleet: Workspace, command: str) -> None:
+    git(fleet.root, "init", "--quiet")
+    commit_all(fleet.root)
+    fleet.source("prod/new.yaml", (fleet.root / "sources/prod/web.yaml").read_text().replace("web}", "new}"))
+    outcome = kcd_gen(command, "--offline", directory=fleet.root)
+    assert outcome.exit == 1
+    assert "note[unknown-host]: templates resolve 5 hosts without a known address: a.example.com" in outcome.text
