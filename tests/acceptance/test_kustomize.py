@@ -485,3 +485,29 @@ def test_only_changes_of_the_config_in_a_chart_matter(
     outcome = build(workspace)
     assert outcome.exit == code, outcome.text
     assert ("kustomization-ignored" in outcome.err) is bool(code)
+
+
+def test_diff_compares_what_flux_applies_in_the_revision(workspace: Workspace) -> None:
+    write(workspace, FLUX)
+    git(workspace.root, "init", "--quiet")
+    commit_all(workspace.root)
+    settings = FLUX["clusters/prod/settings.yaml"].replace("paris", "rome")
+    write(workspace, {"clusters/prod/settings.yaml": settings})
+    outcome = kcd_gen("diff", "--offline", directory=workspace.root)
+    assert outcome.exit == 0, outcome.text
+    assert "- spec.values.host: paris.example.org.rest" in outcome.out
+    assert "+ spec.values.host: rome.example.org.rest" in outcome.out
+    (workspace.root / "clusters/prod/settings.yaml").unlink()
+    commit_all(workspace.root)
+    outcome = kcd_gen("diff", "--offline", "--ref", "HEAD", directory=workspace.root)
+    assert "HEAD:apps/web.yaml" in outcome.err, outcome.err
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [("lock", "Locked registry.example.com/demo/web:1.0.0"), ("lint", "1 Release checked")]
+)
+def test_other_commands_read_rendered_sources(workspace: Workspace, command: str, expected: str) -> None:
+    write(workspace, OVERLAY)
+    outcome = kcd_gen(command, "--offline", directory=workspace.root)
+    assert expected in outcome.out, outcome.text
+    assert "no-releases" not in outcome.err
