@@ -121,7 +121,7 @@ def test_a_build_that_completes_another_reports_it(
     assert "note[interrupted-output]: a build was interrupted" in build(root, "--check").err
     (root / "kcd-gen.yaml").write_text(PROJECT)
     elsewhere = kcd_gen("build", "--check", "--offline", "--project", "killed/kcd-gen.yaml", directory=tmp_path)
-    assert "\nout: note[interrupted-output]" in f"\n{elsewhere.err}"  # by its path in the project
+    assert "\nkilled/out: note[interrupted-output]" in f"\n{elsewhere.err}"
     (root / "kcd-gen.yaml").unlink()
     assert "note[interrupted-output]: an earlier build was interrupted while writing" in build(root).err
     assert "interrupted" not in build(root).err

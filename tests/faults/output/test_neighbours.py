@@ -178,7 +178,7 @@ def test_a_release_and_a_namespace_have_no_capital_letters(workspace: Workspace)
         workspace.release(name, namespace=namespace)
     outcome = workspace.build()
     assert outcome.exit == 1
-    assert "must be a name, not 'Web'" in outcome.err
+    assert "must be an RFC 1123 subdomain, not 'Web'" in outcome.err
     assert "not 'Shop'" in outcome.err
 
 

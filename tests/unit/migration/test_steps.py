@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.migration.dump import read_dump
 from tests.support import cluster
 from tests.support.cluster import Object
@@ -90,7 +91,9 @@ def test_resources_flux_has_not_applied_are_waited_for(scene: Scene) -> None:
     checked = scene.check(objects)
     assert (checked.step.name, checked.applied, checked.compiled) == ("apply", 8, 9)
     lines = checked.step.lines
-    assert lines[:2] == ("kcd-gen build", f"git add {scene.compilation.cluster.output}"), "it may not be committed yet"
+    assert lines[:2] == ("kcd-gen build", f"git add {shown_path(scene.compilation.cluster.output)}"), (
+        "it may not be committed yet"
+    )
     assert "lastAppliedRevision" in lines[5]
     assert "lastHandledReconcileAt" in lines[-2]
 
@@ -237,7 +240,9 @@ def test_releases_applied_by_flux_are_first_excluded_from_it(scene: Scene) -> No
 
 def test_only_the_output_is_committed(scene: Scene) -> None:
     lines = scene.check(scene.stopped()).step.lines
-    assert [line for line in lines if line.startswith("git add")] == [f"git add {scene.compilation.cluster.output}"]
+    assert [line for line in lines if line.startswith("git add")] == [
+        f"git add {shown_path(scene.compilation.cluster.output)}"
+    ]
 
 
 def test_an_object_without_managers_does_not_stop_the_transfer_of_the_others(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.oci.descriptors import INDEX_TYPE, MANIFEST_TYPE, REF_NAME, Descriptor, sha256
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import parse_reference
@@ -145,7 +146,7 @@ def test_an_index_over_its_limit_is_not_read(write_one: WriteOne) -> None:
     directory = write_one()
     (directory / "index.json").write_text(" " * (4 << 20) + "{}")
     error = refusal(lambda: resolve(directory), "package-limit")
-    assert error.message == f"{directory}/index.json is larger than the limit of 4 MiB"
+    assert error.message == f"{shown_path(directory / 'index.json')} is larger than the limit of 4 MiB"
     assert error.hint == "if you trust the package, raise the limit: --limit manifest=8MiB"
     with pytest.raises(ProblemsError, match="has no list of manifests"):
         OciLayout(directory, limits=Limits(manifest=8 << 20)).resolve(WANTED)
@@ -154,7 +155,10 @@ def test_an_index_over_its_limit_is_not_read(write_one: WriteOne) -> None:
 def test_an_error_in_json_has_its_line_and_column(write_one: WriteOne) -> None:
     directory = write_one()
     (directory / "index.json").write_text('{\n  "manifests": oops}\n')
-    assert str(refusal(lambda: resolve(directory), "bad-layout").position) == f"{directory}/index.json:2:16"
+    assert (
+        str(refusal(lambda: resolve(directory), "bad-layout").position)
+        == f"{shown_path(directory / 'index.json')}:2:16"
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +216,7 @@ def test_a_changed_blob_is_an_error_that_names_the_file_and_its_digest(tmp_path:
     path = only_blob(tmp_path, descriptor)
     path.write_bytes(b"jello")
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
-    assert str(error.position) == str(path)
+    assert str(error.position) == shown_path(path)
     assert sha256(b"jello") in error.message
     assert error.hint is not None
     assert error.hint.startswith("delete the file, then vendor the package again")
@@ -229,7 +233,7 @@ def test_a_missing_blob_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     descriptor = Descriptor("text/plain", "sha256:" + "0" * 64, 5)
     error = refusal(lambda: OciLayout(tmp_path).read_blob(descriptor), "corrupt-blob")
     assert error.message == "the blob is missing"
-    assert str(error.position) == str(only_blob(tmp_path, descriptor))
+    assert str(error.position) == shown_path(only_blob(tmp_path, descriptor))
 
 
 def test_a_blob_over_its_limit_is_not_read(tmp_path: Path) -> None:
@@ -267,7 +271,7 @@ def test_a_blob_or_index_that_is_a_git_lfs_pointer_is_called_so(write_one: Write
         directory = write_one()
         (directory / name).write_text(POINTER.format("0" * 64, 5))
         error = refusal(lambda directory=directory: resolve(directory), "bad-layout")  # type: ignore[misc]
-        assert (str(error.position), error.hint) == (str(directory / name), "run 'git lfs pull'")
+        assert (str(error.position), error.hint) == (shown_path(directory / name), "run 'git lfs pull'")
 
 
 def test_messages_call_a_layout_by_its_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.output import moves
 from tests.support.attackers import Attacker, state
 from tests.support.output_faults import NEW, OLD, build_new
@@ -93,7 +94,7 @@ def test_a_staging_directory_of_a_checkout_is_never_replayed(
     with pytest.raises(ProblemsError) as caught:
         build(root, *(OLD if is_current else NEW))
     assert caught.value.problem.code == "foreign-staging"
-    assert str(caught.value.problem.position) == str(root / moves.STAGING)
+    assert str(caught.value.problem.position) == shown_path(root / moves.STAGING)
     assert (contents(root.parent), contents(home)) == before
 
 

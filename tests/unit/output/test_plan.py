@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from tests.support.outputs import build, codes, contents, failed, kustomization, planned, release, times
 
@@ -114,7 +115,7 @@ def test_a_file_that_kcd_gen_did_not_write_is_never_replaced(tmp_path: Path, pat
         planned(tmp_path, release("web"))
     assert (caught.value.problem.code, str(caught.value.problem.position)) == (
         "foreign-file",
-        (tmp_path / path).as_posix(),
+        shown_path(tmp_path / path),
     )
 
 
@@ -127,7 +128,7 @@ def test_without_inventories_only_files_that_differ_are_refused(tmp_path: Path, 
     index.write_bytes(bytes(len(index.read_bytes())) if long else b"")
     with pytest.raises(ProblemsError) as caught:
         planned(tmp_path, release("web"), release("db"))
-    assert (caught.value.problem.code, str(caught.value.problem.position)) == ("foreign-file", str(index))
+    assert (caught.value.problem.code, str(caught.value.problem.position)) == ("foreign-file", shown_path(index))
     assert caught.value.problem.hint is not None
     assert "restore .kcd-gen/" in caught.value.problem.hint
 
@@ -155,7 +156,7 @@ def test_a_directory_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError, match=r"web\.yaml'") as caught:
         planned(tmp_path, release("web"))
     assert codes(caught.value) == {"foreign-file"}
-    assert str(caught.value.problem.position) == f"{tmp_path}/flux/default/web.yaml"
+    assert str(caught.value.problem.position) == shown_path(tmp_path / "flux/default/web.yaml")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError, match="deploy'") as caught:
         planned(tmp_path / "deploy", release("web"))
     assert codes(caught.value) == {"foreign-file"}
-    assert str(caught.value.problem.position) == f"{tmp_path}/deploy"
+    assert str(caught.value.problem.position) == shown_path(tmp_path / "deploy")
 
 
 def test_positions_in_the_output_are_relative_to_the_current_directory(

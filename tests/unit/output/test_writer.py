@@ -16,6 +16,7 @@ import pytest
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files import directory
 from kubocd_gen.files.directory import exchange
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.output import moves
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
 from kubocd_gen.output.writer import write
@@ -329,7 +330,7 @@ def test_an_output_that_cannot_be_created_is_an_error_that_names_it(tmp_path: Pa
     with pytest.raises(ProblemsError, match="Not a directory") as caught:
         build(tmp_path / "a/deploy", *OLD)
     assert caught.value.problem.code == "unreadable-output"
-    assert str(caught.value.problem.position) == f"{tmp_path}/a/deploy"
+    assert str(caught.value.problem.position) == shown_path(tmp_path / "a/deploy")
 
 
 def test_an_output_of_only_a_shared_file_is_written(tmp_path: Path) -> None:
