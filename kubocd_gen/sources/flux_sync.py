@@ -60,7 +60,7 @@ class Sync:
     file: str
     is_root: bool
     service_account: str | None = None
-    resource: Resource | None = field(default=None, compare=False, repr=False)  # the document that declares it
+    resource: Resource | None = field(default=None, compare=False, repr=False)  # if it is a Kustomization
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,8 @@ def sync_of(resource: Resource, file: str) -> Sync | None:
     names = (name, namespace, source.name, source.namespace, *([account] if account else []))
     if source.kind not in KINDS or not all(map(is_subdomain, names)):
         return None
-    return Sync(name, namespace, path, source, file, is_root, account or None, resource)
+    kustomization = resource if kind == "Kustomization" else None
+    return Sync(name, namespace, path, source, file, is_root, account or None, kustomization)
 
 
 def _applied(path: str) -> str:

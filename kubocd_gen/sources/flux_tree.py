@@ -25,7 +25,7 @@ from kubocd_gen.kustomize.staging import Stage
 from kubocd_gen.kustomize.substitution import SubstitutionError, substitute
 from kubocd_gen.model.resources import Resource
 from kubocd_gen.sources.built_resources import built_resources
-from kubocd_gen.sources.flux_sync import Sync, sync_of
+from kubocd_gen.sources.flux_sync import KUSTOMIZE_GROUP, Sync, sync_of
 
 _SUFFIXES = (".yaml", ".yml")
 # Files that source-controller leaves out of an artifact by default, as far as they have one of the suffixes.
@@ -96,7 +96,7 @@ class FluxTree:
             found += below
             self._learn(below)
             waiting += _syncs(below)
-        return found
+        return _without_repeats(found)
 
     def _directory(self, sync: Sync) -> Path:
         return Path(os.path.normpath(self.stage.top / sync.path))
@@ -217,7 +217,7 @@ class FluxTree:
             except (SubstitutionError, ProblemsError) as error:
                 if isinstance(error, BudgetExceededError):
                     raise
-                if one.is_kubocd:
+                if one.is_kubocd or one.group == KUSTOMIZE_GROUP:
                     self.complete = False
                     message = f"the variables of this {one.kind} cannot be substituted: {error}"
                     hint = "write '$${' for a literal '${'"
@@ -225,6 +225,18 @@ class FluxTree:
                 continue
             found.append(replace(one, value=value if isinstance(value, Mapping) else one.value))
         return found
+
+
+def _without_repeats(resources: Sequence[Resource]) -> list[Resource]:
+    """Return the resources without those that several Kustomizations apply from the same document, unchanged."""
+    found: dict[tuple[str, int], list[Resource]] = {}
+    kept = []
+    for one in resources:
+        same = found.setdefault((one.file.path, one.document), [])
+        if not any(other.value == one.value for other in same):
+            same.append(one)
+            kept.append(one)
+    return kept
 
 
 def _build(sync: Sync) -> Mapping[str, Any]:

@@ -511,3 +511,33 @@ def test_other_commands_read_rendered_sources(workspace: Workspace, command: str
     outcome = kcd_gen(command, "--offline", directory=workspace.root)
     assert expected in outcome.out, outcome.text
     assert "no-releases" not in outcome.err
+
+
+def test_a_directory_that_two_kustomizations_apply_is_read_once(workspace: Workspace) -> None:
+    write(
+        workspace,
+        {
+            "clusters/prod/sync.yaml": sync("flux-system", "./clusters/prod")
+            + "---\n"
+            + sync("apps", "./clusters/prod/apps"),
+            "clusters/prod/apps/web.yaml": release("web"),
+            "kcd-gen.yaml": project("[{flux: clusters/prod}]"),
+        },
+    )
+    outcome = build(workspace)
+    assert outcome.exit == 0, outcome.text
+    assert hosts(workspace) == {"default/web-main": "web.example.com"}
+
+
+def test_the_components_of_a_flux_instance_are_not_those_of_kustomize(workspace: Workspace) -> None:
+    instance = (
+        "apiVersion: fluxcd.controlplane.io/v1\nkind: FluxInstance\nmetadata: {name: flux, namespace: flux-system}\n"
+        "spec:\n  components: [source-controller, kustomize-controller]\n"
+        "  sync: {kind: GitRepository, url: 'https://git.example.com/x', ref: refs/heads/main, path: sources}\n"
+    )
+    write(workspace, PLAIN | {"sources/instance.yaml": instance})
+    assert build(workspace).exit == 0
+    write(workspace, {"kcd-gen.yaml": project("[{flux: sources}]")})
+    outcome = build(workspace)
+    assert outcome.exit == 0, outcome.text
+    assert hosts(workspace) == {"default/web-main": "web.example.com"}
