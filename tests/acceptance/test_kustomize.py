@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.charts import commit_all, git
+from tests.support.registry import skip_without_servers
 from tests.support.workspace import Outcome, Workspace, kcd_gen
 
 KUSTOMIZATION = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
@@ -53,6 +55,8 @@ def project(sources: str, extra: str = "") -> str:
 
 @pytest.fixture
 def workspace(workspace: Workspace) -> Workspace:
+    if not (shutil.which("kustomize") or shutil.which("kubectl")):
+        skip_without_servers("needs kustomize or kubectl")
     workspace.package()
     return workspace
 
