@@ -8,11 +8,13 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from kubocd_gen.files.directory import Directory, made_directory
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.directory import Directory, made_directory, open_directory
 from kubocd_gen.output import journal
 from kubocd_gen.output.moves import NEW, Step
-from kubocd_gen.output.plan import FileChange, Plan, plan_output
+from kubocd_gen.output.plan import FileChange, Plan, ReleaseOutput, SharedFiles, plan_output
 from kubocd_gen.output.tree import output_error
 from kubocd_gen.processes.timing import counted, timed
 
@@ -28,6 +30,31 @@ class Written:
 
     plan: Plan
     completed_earlier: bool = False
+
+
+def plan_at_rest(
+    root: Path,
+    releases: Sequence[ReleaseOutput],
+    shared: SharedFiles,
+    *,
+    complete: bool,
+    waiting: Callable[[], None] | None = None,
+) -> Plan:
+    """Return the plan of `plan_output`. While another process writes, its files seem to belong to nobody.
+
+    Therefore, an output with such files is planned again when no process writes to it. If one does, `waiting` is called
+    before waiting for it. Raises what `plan_output` raises.
+    """
+    try:
+        return plan_output(root, releases, shared, complete=complete)
+    except ProblemsError as error:
+        if error.problem.code != "foreign-file":
+            raise
+        try:
+            with open_directory(root) as directory, directory.locked(waiting):
+                return plan_output(root, releases, shared, complete=complete)
+        except OSError:
+            raise error from None
 
 
 def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:

@@ -19,9 +19,9 @@ from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.drift import drift
 from kubocd_gen.output.inventory import SHARED_RECORD, is_record, read_records, release_of
 from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
-from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput, plan_output
+from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput
 from kubocd_gen.output.tree import Tree
-from kubocd_gen.output.writer import write
+from kubocd_gen.output.writer import plan_at_rest, write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.packages import closing_on_error
@@ -181,7 +181,7 @@ def _plan(
     # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
-    plan = plan_output(root, outputs, _kustomization, complete=complete)
+    plan = plan_at_rest(root, outputs, _kustomization, complete=complete)
     refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
     before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0

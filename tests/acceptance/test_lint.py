@@ -84,7 +84,7 @@ def test_a_problem_that_is_an_error_is_reported_only_once(workspace: Workspace) 
     for text in ("{{ readFile `a` }}", "{{ resolveDNS `ldap.example.com` }}"):
         with_template(workspace, text)
         outcome = lint(workspace)
-        assert [one.partition("[")[0] for one in codes(outcome)] == ["error"]
+        assert [one.partition("[")[0] for one in codes(outcome) if not one.startswith("note")] == ["error"]
         assert outcome.exit == 1
 
 

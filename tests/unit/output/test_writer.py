@@ -19,7 +19,7 @@ from kubocd_gen.files.directory import exchange
 from kubocd_gen.files.paths import shown_path
 from kubocd_gen.output import moves
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput, plan_output
-from kubocd_gen.output.writer import write
+from kubocd_gen.output.writer import plan_at_rest, write
 from tests.support.output_faults import EXCHANGE, NEW, OLD, build_new
 from tests.support.outputs import build, contents, planned, times
 from tests.support.thorough import count
@@ -337,3 +337,33 @@ def test_an_output_of_only_a_shared_file_is_written(tmp_path: Path) -> None:
     shared = [OutputFile("flux/kustomization.yaml", b"resources: []\n")]
     write(plan_output(tmp_path, [], lambda _: shared, complete=True))
     assert set(contents_of_files(tmp_path)) == {".kcd-gen/shared.list", "flux/kustomization.yaml"}
+
+
+def test_a_plan_waits_for_the_process_that_writes_what_seems_to_belong_to_nobody(tmp_path: Path) -> None:
+    root, records = tmp_path / "out", tmp_path / "records"
+    build(root, *OLD)
+    index = root / "hr/default/web/index.yaml"
+    index.write_text("of the other process")
+    (root / ".kcd-gen").rename(records)
+    lock = os.open(root, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def finish() -> None:
+        records.rename(root / ".kcd-gen")
+        os.close(lock)
+
+    plan = plan_at_rest(root, OLD, no_shared_files, complete=True, waiting=finish)
+    assert "hr/default/web/index.yaml" in {change.path for change in plan.pending}
+
+
+def test_a_foreign_file_is_an_error_if_no_process_writes(tmp_path: Path) -> None:
+    build(tmp_path, *OLD)
+    (tmp_path / "hr/default/web/index.yaml").write_text("mine")
+    (tmp_path / ".kcd-gen").rename(tmp_path / "gone")
+    with pytest.raises(ProblemsError) as caught:
+        plan_at_rest(tmp_path, OLD, no_shared_files, complete=True)
+    assert caught.value.problem.code == "foreign-file"
+
+
+def no_shared_files(_paths: Any) -> tuple[OutputFile, ...]:
+    return ()
