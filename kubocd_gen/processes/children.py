@@ -35,6 +35,8 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
 _scratch: set[Path] = set()
 _interrupted = threading.Event()
+_postponing: list[bool] = []  # not empty while the main thread starts a program
+_postponed_errors: list[BaseException] = []
 _making = threading.Lock()  # held while a scratch directory is created
 
 
@@ -53,21 +55,42 @@ def running(
     """
     if _interrupted.is_set():
         raise KeyboardInterrupt
-    with subprocess.Popen(
-        command,
-        cwd=directory,
-        env=None if environment is None else dict(environment),
-        stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        _running.add(process)
-        try:
-            yield process
-        finally:
-            _running.discard(process)
+    process = None
+    try:
+        with _postponed():  # otherwise a signal could come between the start of the program and its registration
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env=None if environment is None else dict(environment),
+                stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            _running.add(process)
+        if _interrupted.is_set():  # the program may have been started after all others were killed
+            raise KeyboardInterrupt
+        yield process
+    finally:
+        if process is not None:
             _kill(process)
+            with process:  # closes its pipes and waits for it
+                _running.discard(process)
+
+
+@contextlib.contextmanager
+def _postponed() -> Iterator[None]:
+    """Postpone the exception of a signal to the end of the block. Only the main thread gets one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _postponing.append(True)
+    try:
+        yield
+    finally:
+        _postponing.clear()
+        if _postponed_errors:
+            raise _postponed_errors.pop()
 
 
 def outputs(
@@ -206,9 +229,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     _interrupted.set()
     for process in list(_running):
         _kill(process)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(code)
+    error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(code)
+    if not _postponing:
+        raise error
+    _postponed_errors.append(error)
 
 
 def _end_late(reader: int, numbers: Collection[int], over: threading.Event) -> None:

@@ -86,3 +86,28 @@ def test_programs_in_the_working_directory_are_not_found(tmp_path: Path, monkeyp
     drop_relative_entries()
     assert shutil.which("cosign") is None or Path(str(shutil.which("cosign"))).is_absolute()
     assert Path(str(shutil.which("git"))).is_absolute()
+
+
+SIGNALED_WHILE_STARTING = """
+import os, signal, subprocess
+from kubocd_gen.processes import children
+real = subprocess.Popen
+def start(*arguments, **options):
+    process = real(*arguments, **options)
+    print(process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return process
+subprocess.Popen = start
+with children.interruptible(), children.running(["sleep", "60"]):
+    print("not reached")
+"""
+
+
+def test_a_signal_while_a_program_starts_ends_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALED_WHILE_STARTING], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 143
+    (pid,) = done.stdout.split()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
