@@ -46,7 +46,8 @@ demo: $(runs) ## Compile fixtures/quickstart into .demo/output and show what was
 	@rm -rf $(DEMO)
 	@PATH="$(abspath $(bin)):$$PATH" $(bin)/python fixtures/quickstart/tour.py $(DEMO)/output
 
-# Tests marked `slow` install packages, run containers, or repeat what others test on a larger scale. Those that need
+# Tests marked `slow` install packages, run containers or servers for a while, inject faults again and again, or repeat
+# what others test on a larger scale. Those that need
 # servers are left out where there are none and none can be installed.
 test: $(installed) ## Run the tests that are not slow; ALL=1 runs every test and searches further, as CI does
 	@tests/servers.sh || { echo "the tests that need them are left out" >&2; export WITHOUT_SERVERS=1; }; \

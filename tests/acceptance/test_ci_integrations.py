@@ -36,6 +36,8 @@ from tests.support.ci_systems import (
 from tests.support.fault_server import FaultServer, reply
 from tests.support.registry import program
 
+pytestmark = pytest.mark.slow
+
 OURS = "<OWNER>/kcd-gen@<COMMIT>"
 HOSTILE = "::warning::$(touch pwned)`touch pwned`;touch pwned##[error].yaml"
 

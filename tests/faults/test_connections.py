@@ -24,6 +24,8 @@ from tests.faults.conftest import PLAIN, Client, NewClient, named
 from tests.support.fault_server import FaultServer, Handler, Request, endless, hang_up, raw, reply, silent
 from tests.support.registry import CertificateAuthority, make_authority
 
+pytestmark = pytest.mark.slow
+
 # Without a deadline, a response that drips would not end. On a busy machine, a pause can be as long as silence.
 GIVEN_UP = re.compile("did not finish its response in time|sent no data")
 

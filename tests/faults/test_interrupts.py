@@ -19,6 +19,8 @@ from tests.support.fault_server import FaultServer, silent
 from tests.support.processes import children, gone
 from tests.support.workspace import WEB_MANIFEST, Workspace, files_below
 
+pytestmark = pytest.mark.slow
+
 # A host, and a function that tells whether a client is waiting for it.
 Server = Callable[[], AbstractContextManager[tuple[str, Callable[[], bool]]]]
 # kcd-gen with time limits of an hour: if it doesn't end at once, the test doesn't end either.

@@ -22,6 +22,8 @@ from kubocd_gen.helm.process import find_helm
 from tests.support.requests import Answer, ask
 from tests.support.workspace import Workspace, kcd_gen
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 30.0  # seconds for anything that takes a second
 

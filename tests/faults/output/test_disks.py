@@ -18,6 +18,8 @@ from tests.faults.output.conftest import BUILD, Platform, build, run
 from tests.faults.output.driver import Driver
 from tests.support.workspace import files_below
 
+pytestmark = pytest.mark.slow
+
 # Root can write anywhere; without these capabilities it is an ordinary user who owns the files.
 _UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner") if os.geteuid() == 0 else ()
 

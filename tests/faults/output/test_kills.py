@@ -15,6 +15,8 @@ from tests.faults.output.driver import STAGING, Driver
 from tests.support.thorough import count
 from tests.support.workspace import files_below, kcd_gen
 
+pytestmark = pytest.mark.slow
+
 _POINTS = count(4, 36)  # of the disk changes of a build, and
 _MOMENTS = count(2, 12)  # in time
 

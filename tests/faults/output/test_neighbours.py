@@ -20,6 +20,8 @@ from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.thorough import count
 from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, files_below, kcd_gen
 
+pytestmark = pytest.mark.slow
+
 _CLOCKS = {"1970": 0, "before 1970": -86_400 * 365, "2038": 2**31 + 5, "2106": 2**32 + 5, "2400": 13_569_465_600}
 
 

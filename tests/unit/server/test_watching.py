@@ -11,6 +11,8 @@ from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.server import watch
 from kubocd_gen.server.watch import Snapshot, Watched, changed, look, wait_for_change
 
+pytestmark = pytest.mark.slow
+
 
 def tree(root: Path) -> None:
     for name in ("src/a/one.yaml", "src/b/two.yml", "src/b/notes.txt", "src/out/flux/three.yaml", "lock"):
