@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ _SECONDS = 60  # of one run; a thousand Releases take one second
 _MEMORY = GIB
 _OUTPUT = 64 * MIB
 _MESSAGES = 64 << 10
+_LOGGED = re.compile(r'^[A-Z]\d{4} .*\] "command failed" err="(.*)"$')
 _INSTALL = "install kustomize 5 (https://kubectl.docs.kubernetes.io/installation/kustomize/) or kubectl"
 
 
@@ -107,6 +109,8 @@ def _run(command: Sequence[str], stage: Stage, directory: Path) -> str:
 def _reason(message: str, stage: Stage, status: int) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("# Warning")]
     text = lines[-1] if lines else f"it was stopped by a limit or ended with exit code {status}"
+    if logged := _LOGGED.search(text):  # kubectl logs the message with the time and its process ID
+        text = logged[1].replace('\\"', '"')
     real = os.path.realpath(stage.root)
     for directory in (str(stage.root), real):
         text = text.replace(f"{directory}/", "").replace(directory, ".")

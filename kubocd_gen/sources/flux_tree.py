@@ -57,7 +57,7 @@ class FluxTree:
         found = self._of(directory, None)
         syncs = _syncs(found)
         own = next((one for one in syncs if self._directory(one) == directory), None)
-        if own is not None and own.resource is not None and _changes(own.resource.spec):
+        if own is not None and own.resource is not None and (_changes(own.resource.spec) or _build(own)):
             self._learn(found)
             found = self._of(directory, own)
             syncs = _syncs(found)

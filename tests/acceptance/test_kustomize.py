@@ -545,3 +545,100 @@ def test_the_components_of_a_flux_instance_are_not_those_of_kustomize(workspace:
     outcome = build(workspace)
     assert outcome.exit == 0, outcome.text
     assert hosts(workspace) == {"default/web-main": "web.example.com"}
+
+
+TREE = {
+    "clusters/prod/flux-system/kustomization.yaml": KUSTOMIZATION + "resources: [sync.yaml]\n",
+    "clusters/prod/flux-system/sync.yaml": sync("flux-system", "./clusters/prod", "postBuild: {substitute: {a: prod}}"),
+    "clusters/prod/apps/apps.yaml": sync(
+        "apps",
+        "./apps/${a}",
+        """\
+        namePrefix: x-
+        components: [../../part]
+        patches:
+        - target: {kind: Release}
+          patch: |-
+            - {op: add, path: /spec/parameters/replicas, value: 3}
+        postBuild: {substitute: {host: example.com}}
+        """,
+    ),
+    "apps/prod/web.yaml": release("web").replace("web.example.com", "'${host}'"),
+    "apps/prod/raw.yaml": release("raw")
+    .replace("default}", "default, labels: {kustomize.toolkit.fluxcd.io/substitute: disabled}}")
+    .replace("raw.example.com", "'$${host}'"),
+    "apps/prod/nested/kustomization.yaml": KUSTOMIZATION + "resources: [db.yaml]\n",
+    "apps/prod/nested/db.yaml": release("db"),
+    "apps/prod/.gitlab-ci.yml": "not: [a manifest",
+    "apps/prod/.git/config.yaml": "not: [a manifest",
+    "part/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nnamespace: shop\n",
+    "kcd-gen.yaml": project("[{flux: clusters/prod}]"),
+}
+
+
+def test_flux_kustomizations_are_followed_with_all_their_changes(workspace: Workspace) -> None:
+    write(workspace, TREE)
+    outcome = build(workspace)
+    assert outcome.exit == 0, outcome.text
+    assert hosts(workspace) == {
+        "shop/x-web-main": "example.com",
+        "shop/x-raw-main": "$${host}",
+        "shop/x-db-main": "db.example.com",
+    }
+    text = (workspace.output / "flux/shop/x-web.yaml").read_text()
+    assert "replicas: 3" in text
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"clusters/prod/apps/apps.yaml": sync("apps", "./gone")}, "apps.yaml:7:3: error[missing-source]"),
+        ({"apps/prod/bad.yaml": "a: ["}, "error["),
+        (
+            {"apps/prod/web.yaml": release("web").replace("web.example.com", "'${host#*.}'")},
+            "error[unknown-substitution]",
+        ),
+        ({"clusters/prod/apps/apps.yaml": sync("apps", "./apps/${a!}")}, "error[unknown-substitution]"),
+        ({"clusters/prod/broken.yaml": "kind: Release # kubocd.kubotal.io\na: ["}, "error["),
+        ({"clusters/prod/flux-system/kustomization.yaml": "- a list\n"}, "error[kustomize-failed]"),
+        (
+            {"apps/prod/web.yaml": release("web").replace("web.example.com", "'ENC[AES256_GCM,data:x]'")},
+            "error[encrypted-source]",
+        ),
+    ],
+)
+def test_what_flux_cannot_apply_is_an_error(workspace: Workspace, files: Mapping[str, str], expected: str) -> None:
+    write(workspace, TREE | files)
+    outcome = build(workspace)
+    assert outcome.exit == 1, outcome.text
+    assert expected in outcome.err, outcome.err
+    assert not workspace.output.exists()
+
+
+def test_environment_variables_are_expanded_in_what_kustomize_prints(workspace: Workspace) -> None:
+    variable = OVERLAY["overlays/prod/patch.yaml"].replace("shop.example.com", "'${DOMAIN}'")
+    write(workspace, OVERLAY | {"overlays/prod/patch.yaml": variable})
+    environment = {"DOMAIN": "env.example.com", "KCD_GEN_EXPAND_ENV": "DOMAIN"}
+    outcome = kcd_gen("build", "--offline", directory=workspace.root, environment=environment)
+    assert outcome.exit == 0, outcome.text
+    assert hosts(workspace) == {"shop/prod-web-main": "env.example.com"}
+
+
+def test_a_list_with_an_encrypted_release_is_an_error(workspace: Workspace) -> None:
+    text = release("web").replace("host: web.example.com", "host: ['ENC[AES256_GCM,data:x]']")
+    items = "".join(f"  {line}\n" if index else f"- {line}\n" for index, line in enumerate(text.splitlines()))
+    write(workspace, PLAIN | {"sources/web.yaml": f"apiVersion: v1\nkind: List\nitems:\n{items}"})
+    assert "error[encrypted-source]: the value of 'spec.parameters.host[0]' is encrypted" in build(workspace).err
+
+
+def test_standard_input_that_is_a_terminal_is_an_error(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        closed = False
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    outcome = build(workspace, "--source", "-", "--output", "output", "--vendor", "packages")
+    assert outcome.exit == 1
+    assert "<stdin>: error[unreadable-source]" in outcome.err
