@@ -608,7 +608,7 @@ def test_flux_kustomizations_are_followed_with_all_their_changes(workspace: Work
     ],
 )
 def test_what_flux_cannot_apply_is_an_error(workspace: Workspace, files: Mapping[str, str], expected: str) -> None:
-    write(workspace, TREE | files)
+    write(workspace, {**TREE, **files})
     outcome = build(workspace)
     assert outcome.exit == 1, outcome.text
     assert expected in outcome.err, outcome.err
