@@ -10,10 +10,11 @@ from typing import Annotated, Literal, TypeVar
 
 from kubocd_gen.cli.command import Flag, command, group, option_group, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint_difference, print_json, print_problems
-from kubocd_gen.cli.option_values import parse_namespace
+from kubocd_gen.cli.option_values import parse_flux_source, parse_namespace
 from kubocd_gen.cli.options import ClusterOptions, JsonOptions, OutputOptions, PathOptions, QuietOptions
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import envelope
+from kubocd_gen.model.delivery import FLUX_NAMESPACE, FluxSource
 from kubocd_gen.scaffolding.ci import InstallSource, install_source
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import (
@@ -29,8 +30,6 @@ from kubocd_gen.scaffolding.report import (
 from kubocd_gen.scaffolding.repository import RepositoryPlan, RepositoryRequest, plan_repository
 from kubocd_gen.scaffolding.server import ServerPlan, ServerRequest, plan_server
 from kubocd_gen.server.flux_roots import name_of
-from kubocd_gen.server.placement import parse_source
-from kubocd_gen.sources.flux_sync import FLUX_NAMESPACE, Source
 from kubocd_gen.sources.project_file import load_project
 
 AnyPlan = TypeVar("AnyPlan", RepositoryPlan, ServerPlan)
@@ -51,14 +50,6 @@ def _cluster_name(word: str) -> str:
         hint = "use at most 40 lowercase letters, digits, and '-' between them"
         raise ValueError(f"'{word}' is not a valid cluster name; {hint}")
     return word
-
-
-def _flux_source(word: str) -> Source:
-    """Parse `--flux-source`. Raises ValueError."""
-    if (source := parse_source(word)) is None:
-        hint = "use KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
-        raise ValueError(f"'{word}' is not a Flux source; {hint}")
-    return source
 
 
 @option_group
@@ -192,12 +183,12 @@ class ServerOptions(OutputOptions, ClusterOptions, ScaffoldOptions):
         ),
     ] = None
     flux_source: Annotated[
-        Source | None,
+        FluxSource | None,
         Flag(
             "The Flux source of the checkout, such as GitRepository/flux-system. "
             "[default: detected from the Flux Kustomizations]",
             metavar="KIND/NAME",
-            parse=_flux_source,
+            parse=parse_flux_source,
         ),
     ] = None
     flux_namespace: Annotated[

@@ -16,8 +16,11 @@ import click
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete
 from kubocd_gen.cli.help_format import suggestion
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.model.delivery import FluxSource, parse_source
 from kubocd_gen.model.project import PROJECT_FILE, host_key, is_address, is_host_name
 from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
+from kubocd_gen.sources.delivery_settings import CHART_REPOSITORY, registry_path
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
 if TYPE_CHECKING:
@@ -104,6 +107,22 @@ def parse_url(word: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]\S*", word):
         raise ValueError(f"'{word}' does not start with http:// or https:// and a host")
     return word
+
+
+def parse_flux_source(word: str) -> FluxSource:
+    """Parse `--flux-source`. Raises ValueError."""
+    if (source := parse_source(word)) is None:
+        hint = "use KIND/NAME or KIND/NAMESPACE/NAME, such as GitRepository/flux-system"
+        raise ValueError(f"'{word}' is not a Flux source; {hint}")
+    return source
+
+
+def parse_chart_repository(word: str) -> str:
+    """Parse `--chart-repository`, and return it without the scheme. Raises ValueError."""
+    try:
+        return registry_path(word, None)
+    except ProblemsError as error:
+        raise ValueError(f"'{word}' is not oci://REGISTRY/PATH, such as {CHART_REPOSITORY}") from error
 
 
 def parse_removals(word: str) -> int:

@@ -78,7 +78,7 @@ def oci_repository(
         "url": f"oci://{source.repository}",
         **{field: source.fields[field] for field in _PASSED_ON if field in source.fields},
     }
-    return _source(release, "OCIRepository", spec, protected)
+    return source_document(release, "OCIRepository", spec, protected=protected)
 
 
 def helm_repository(
@@ -90,14 +90,19 @@ def helm_repository(
     or immediately if that annotation changes.
     """
     spec = {"interval": interval, "url": f"{repository_url.rstrip('/')}/hr/{release.namespace}/{release.name}"}
-    document = _source(release, "HelmRepository", spec, protected)
-    document["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"] = index_digest
-    return document
+    return requesting(source_document(release, "HelmRepository", spec, protected=protected), index_digest)
+
+
+def requesting(document: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    """Return the source with the annotation that makes Flux fetch it at once whenever `digest` changes."""
+    metadata = document["metadata"]
+    annotations = {**metadata["annotations"], "reconcile.fluxcd.io/requestedAt": digest}
+    return {**document, "metadata": {**metadata, "annotations": annotations}}
 
 
 def helm_release(release: Release, name: str, spec: Mapping[str, Any], *, protected: bool) -> dict[str, Any]:
     """Return the HelmRelease `name` with a spec that is already validated."""
-    return _document(release, "helm.toolkit.fluxcd.io/v2", "HelmRelease", name, spec, protected)
+    return flux_document(release, "helm.toolkit.fluxcd.io/v2", "HelmRelease", name, spec, protected=protected)
 
 
 def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -124,8 +129,14 @@ def keeping_variables(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**document, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _source(release: Release, kind: str, spec: Mapping[str, Any], protected: bool) -> dict[str, Any]:
-    name = f"kcd-{release.name}"
+def source_document(
+    release: Release, kind: str, spec: Mapping[str, Any], *, protected: bool, name: str | None = None
+) -> dict[str, Any]:
+    """Return an OCIRepository or HelmRepository with a validated spec; its default name is `kcd-<release>`.
+
+    Raises ProblemsError with everything for which Flux rejects the spec.
+    """
+    name = name or f"kcd-{release.name}"
     typed, violations = typed_spec(f"{kind.lower()}-v1", spec)
     if violations:
         raise ProblemsError(
@@ -137,12 +148,13 @@ def _source(release: Release, kind: str, spec: Mapping[str, Any], protected: boo
                 for violation in violations
             )
         )
-    return _document(release, "source.toolkit.fluxcd.io/v1", kind, name, typed, protected)
+    return flux_document(release, "source.toolkit.fluxcd.io/v1", kind, name, typed, protected=protected)
 
 
-def _document(
-    release: Release, api_version: str, kind: str, name: str, spec: Mapping[str, Any], protected: bool
+def flux_document(
+    release: Release, api_version: str, kind: str, name: str, spec: Mapping[str, Any], *, protected: bool
 ) -> dict[str, Any]:
+    """Return a resource of the Release with the labels and annotations of everything that kcd-gen compiles."""
     annotations = {"kcd-gen.kubocd.io/release": release.key}
     if protected:
         annotations["kustomize.toolkit.fluxcd.io/prune"] = "disabled"

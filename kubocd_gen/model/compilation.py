@@ -10,6 +10,7 @@ from typing import Any
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
+from kubocd_gen.model.delivery import Delivery
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Cluster
 from kubocd_gen.model.resources import ContextRef, Release
@@ -95,9 +96,11 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRelease:
-    """A Release with its Flux resources, in the order OCIRepository, HelmRepository, HelmReleases.
+    """A Release with its Flux resources: the sources of its charts, OCIRepository first, and then the HelmReleases.
 
-    Roles and dependencies are those of the package and of the Release, sorted, without duplicates.
+    Roles and dependencies are those of the package and of the Release, sorted, without duplicates. `chart_files` are
+    the files of the package through which Flux gets the charts, sorted: the whole Helm repository if a server serves
+    it, otherwise the archives that the HelmReleases install.
     """
 
     rendered: Rendered
@@ -105,6 +108,8 @@ class CompiledRelease:
     dependencies: tuple[str, ...]
     protected: bool
     documents: tuple[Mapping[str, Any], ...]
+    delivery: Delivery
+    chart_files: tuple[str, ...]
 
     @property
     def release(self) -> Release:
@@ -117,10 +122,10 @@ class CompiledRelease:
         return tuple(document for document in self.documents if document["kind"] == "HelmRelease")
 
     def charts(self) -> dict[str, bytes]:
-        """Return the files of its Helm repository by `hr/<namespace>/<release>/<file>`: index and archives, sorted."""
+        """Return the charts in the output by `hr/<namespace>/<release>/<file>`, sorted."""
         files = self.rendered.resolved.package.files
         directory = f"hr/{self.release.namespace}/{self.release.name}"
-        names = [name for name in sorted(files) if name == "index.yaml" or name.endswith(".tgz")]
+        names = self.chart_files if self.delivery.writes_charts else ()
         return {f"{directory}/{name}": files[name] for name in names}
 
 

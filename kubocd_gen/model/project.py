@@ -14,6 +14,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.discovery import Places
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position
+from kubocd_gen.model.delivery import SERVER, Delivery, FluxSource, Mode
 from kubocd_gen.processes.single_flight import SingleFlight
 
 LOCK_FILE = "kcd-gen.lock"
@@ -78,6 +79,7 @@ class Cluster:
     namespace: str = "default"
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
+    delivery: Delivery = SERVER
     rendered: tuple[RenderedSource, ...] = ()
     exclude: tuple[str, ...] = ()
     ignore_kustomizations: bool = False
@@ -85,6 +87,7 @@ class Cluster:
     places: Places = field(default_factory=dict, compare=False)  # positions of the sources in the project file
     url_place: Place = field(default=None, compare=False)  # position of repositoryURL in the project file
     output_place: Place = field(default=None, compare=False)
+    delivery_place: Place = field(default=None, compare=False)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -106,7 +109,7 @@ class Project:
     limits: Limits = LIMITS
     dependencies: Dependencies = "order"
     charts: Literal["output", "separate"] = "output"
-    emit_oci_repository: bool = True
+    emit_oci_repository: bool | None = None  # None: if the delivery of charts needs it
     pin_digest: bool = False
     offline: bool = False
     locked: bool = False
@@ -148,6 +151,9 @@ class Flags:
     namespace: str | None = None
     kubocd_namespace: str | None = None
     repository_url: str | None = None
+    delivery: Mode | None = None
+    flux_source: FluxSource | None = None
+    chart_repository: str | None = None  # without the scheme
     exclude: tuple[str, ...] = ()
     ignore_kustomizations: bool = False
     dependencies: Dependencies | None = None

@@ -226,6 +226,18 @@ def indexed_charts(files: Mapping[str, bytes]) -> tuple[IndexedChart, ...]:
     return tuple(sorted(found))
 
 
+def chart_files(files: Mapping[str, bytes]) -> dict[tuple[str, str], str]:
+    """Return the file that Flux downloads for each chart in the index of `files`, by the chart's name and version.
+
+    The files must have passed `check_charts`.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for key, entry in _entries(_load(files["index.yaml"])):
+        for url in _urls(key[0], entry)[:1]:
+            found.setdefault(key, url.removeprefix("./"))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class OfferedChart:
     """A chart version as listed in an `index.yaml`, unverified; "" for missing fields."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository
+from kubocd_gen.compiler.delivery import deliver
+from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository, requesting
 from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Absence, Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings, package_interval
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
 from kubocd_gen.diagnostics.wording import quoted
-from kubocd_gen.files.paths import FilePath
+from kubocd_gen.files.paths import FilePath, checkout_root, shown_path
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
+from kubocd_gen.oci.descriptors import sha256
 from kubocd_gen.schema.names import LABEL, SUBDOMAIN, is_label, is_subdomain
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
@@ -34,11 +37,17 @@ def assemble(
 ) -> Compilation:
     """Assemble the Flux resources of all Releases. Releases that failed in an earlier step are in `failed`."""
     configs = sorted(resources.configs, key=lambda config: config.name)
+    charts_path = path_in_source(cluster, project)
+    if charts_path is None:
+        if cluster.delivery.mode == "git":
+            problems.error(_outside_git(cluster))
+            rendered = ()
+        charts_path = ""
     compiled: list[CompiledRelease] = []
     for one in rendered:
         _warn_of_unknown_overrides(one, problems)
         with collecting(problems, one.resolved.release):
-            compiled.append(_compile(one, settings, configs, cluster, project))
+            compiled.append(_compile(one, settings, configs, cluster, project, charts_path))
     _warn_of_names(compiled, problems)
     compiled = _without_clashes(compiled, problems)
     if project.dependencies == "order":
@@ -57,19 +66,45 @@ def assemble(
 
 
 def _compile(
-    one: Rendered, settings: Settings, configs: Sequence[Config], cluster: Cluster, project: Project
+    one: Rendered,
+    settings: Settings,
+    configs: Sequence[Config],
+    cluster: Cluster,
+    project: Project,
+    charts_path: str,
 ) -> CompiledRelease:
-    release, package = one.resolved.release, one.resolved.package
+    release, package, delivery = one.resolved.release, one.resolved.package, cluster.delivery
     protected = release.protected if release.protected is not None else package.protected
     interval = package_interval(release, settings)
-    digest = f"sha256:{hashlib.sha256(package.files['index.yaml']).hexdigest()}"
-    documents = []
-    if project.emit_oci_repository:
-        pinned = package.digest if project.pin_digest else None
-        documents.append(oci_repository(release, one.resolved.source, interval, protected=protected, digest=pinned))
-    documents.append(helm_repository(release, cluster.repository_url, interval, digest, protected=protected))
     # The HelmReleases of a suspended Release are neither created nor changed, so their errors do not matter.
-    specs = [] if release.suspended else helm_release_specs(release, package, one.package, settings, configs, interval)
+    specs: Sequence[tuple[str, Mapping[str, Any]]] = (
+        [] if release.suspended else helm_release_specs(release, package, one.package, settings, configs, interval)
+    )
+    documents = list[Mapping[str, Any]]()
+    # A suspended Release keeps the sources of its HelmReleases, unless these sources are for all versions of a chart.
+    is_kept = release.suspended and delivery.mode in ("oci", "artifact")
+    emitted = delivery.needs_package_image if project.emit_oci_repository is None else project.emit_oci_repository
+    if emitted and not is_kept:
+        pinned = package.digest if project.pin_digest else None
+        image = oci_repository(release, one.resolved.source, interval, protected=protected, digest=pinned)
+        # A change of the annotation makes Flux look the tag up at once, if it was moved.
+        documents.append(requesting(image, package.digest) if delivery.mode == "artifact" else image)
+    if delivery.has_server:
+        digest = sha256(package.files["index.yaml"])
+        documents.append(helm_repository(release, cluster.repository_url, interval, digest, protected=protected))
+        files = [name for name in sorted(package.files) if name == "index.yaml" or name.endswith(".tgz")]
+    else:
+        delivered = deliver(
+            release,
+            package,
+            delivery,
+            specs,
+            interval=interval,
+            charts_path=f"{charts_path}/hr/{release.namespace}/{release.name}",
+            protected=protected,
+        )
+        documents += delivered.sources
+        specs, files = delivered.specs, list(delivered.files)
     documents += [helm_release(release, name, spec, protected=protected) for name, spec in specs]
     return CompiledRelease(
         rendered=one,
@@ -77,7 +112,30 @@ def _compile(
         dependencies=tuple(sorted({*one.package.dependencies, *release.dependencies})),
         protected=protected,
         documents=tuple(documents),
+        delivery=delivery,
+        chart_files=tuple(files),
     )
+
+
+def path_in_source(cluster: Cluster, project: Project) -> str | None:
+    """Return the path of the cluster's output in Flux's source: `./deploy/prod`, relative to the repository's root.
+
+    Returns None if no repository contains the output. A revision's files are in a temporary directory without Git,
+    which is the root of its checkout.
+    """
+    output = Path(os.path.realpath(cluster.output))
+    top = checkout_root(output) or project.files.root
+    return f"./{os.path.relpath(output, top)}".removesuffix("/.") if output.is_relative_to(top) else None
+
+
+def _outside_git(cluster: Cluster) -> Problem:
+    position = cluster.delivery_place() if cluster.delivery_place else None
+    message = (
+        f"cluster '{cluster.name}': 'delivery: git' needs an output in a Git repository, whose root is that of Flux's "
+        f"source, but '{shown_path(cluster.output)}' is in none"
+    )
+    hint = "run 'git init' where the root of the repository is, or choose an output in a repository"
+    return Problem("no-repository", message, position, hint)
 
 
 def _warn_of_unknown_overrides(one: Rendered, problems: Problems) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from kubocd_gen.diagnostics.problems import Problems, has_errors
 from kubocd_gen.files.paths import checkout_root
+from kubocd_gen.model.delivery import FluxSource
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.patterns import (
@@ -24,7 +25,7 @@ from kubocd_gen.server.container import MANIFESTS, configuration, containerfile
 from kubocd_gen.server.manifests import KUSTOMIZATION, flux_kustomizations, image_entry, server_manifests
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
-from kubocd_gen.sources.flux_sync import Source, find_applications, find_syncs
+from kubocd_gen.sources.flux_sync import find_applications, find_syncs
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class ServerRequest:
 
     image: str | None = None
     directory: Path | None = None
-    source: Source | None = None
+    source: FluxSource | None = None
     flux_namespace: str = "flux-system"
     with_containerfile: bool = False
     without_server: frozenset[str] = frozenset()

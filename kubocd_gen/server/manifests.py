@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
+from kubocd_gen.model.delivery import FluxSource
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.container import IMAGE_NAME, PORT, SCRATCH, USER
 from kubocd_gen.server.service import Service
-from kubocd_gen.sources.flux_sync import Source
 
 KUSTOMIZATION = "kustomization.yaml"
 MANIFESTS = (
@@ -47,7 +47,7 @@ def flux_kustomizations(
     charts: str | None,
     releases: str,
     namespace: str,
-    source: Source,
+    source: FluxSource,
     server_path: str,
     releases_path: str,
     service_account: str | None = None,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import ProblemsError, shown
-from kubocd_gen.schema.names import is_label, is_subdomain
+from kubocd_gen.model.delivery import FLUX_NAMESPACE, FluxSource
 from kubocd_gen.server.flux_roots import cluster_roots, roots_named
-from kubocd_gen.sources.flux_sync import FLUX_NAMESPACE, KINDS, Source, Sync, lies_below, list_name
+from kubocd_gen.sources.flux_sync import Sync, lies_below, list_name
 
 _DIRECTORY = "cluster"  # in the output, if no directory that Flux applies is known
 _FILE = "kcd-gen-kustomizations"
-_DEFAULT = Source("GitRepository", FLUX_NAMESPACE, FLUX_NAMESPACE)
+_DEFAULT = FluxSource("GitRepository", FLUX_NAMESPACE, FLUX_NAMESPACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Placement:
     charts: str
     releases: str
     namespace: str
-    source: Source
+    source: FluxSource
     sync: Sync | None
     list_file: str | None
 
@@ -41,7 +41,7 @@ def place(
     *,
     alone: bool,
     directory: str | None = None,
-    source: Source | None = None,
+    source: FluxSource | None = None,
 ) -> dict[str, Placement]:
     """Return the placement for each cluster of `outputs`, which are directories relative to the checkout at `root`.
 
@@ -60,21 +60,13 @@ def place(
     return {name: _placement(name, directories, found[name], syncs, root, source, alone=alone) for name in outputs}
 
 
-def parse_source(text: str) -> Source | None:
-    """Parse `GitRepository/NAME` or `GitRepository/NAMESPACE/NAME`, or another kind of source; None if invalid."""
-    kind, _, rest = text.partition("/")
-    namespace, _, name = rest.rpartition("/")
-    namespace = namespace or FLUX_NAMESPACE
-    return Source(kind, name, namespace) if kind in KINDS and is_subdomain(name) and is_label(namespace) else None
-
-
 def _placement(
     cluster: str,
     directories: Mapping[str, str],
     sync: Sync | None,
     syncs: Sequence[Sync],
     root: Path,
-    source: Source | None,
+    source: FluxSource | None,
     *,
     alone: bool,
 ) -> Placement:

@@ -16,12 +16,12 @@ from kubocd_gen.checkout.walk import real_directories
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.model.delivery import FLUX_NAMESPACE, SOURCE_KINDS, FluxSource
 from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import Resource
 from kubocd_gen.schema.names import is_subdomain
 from kubocd_gen.sources.yaml_files import find_documents, maps_in
 
-FLUX_NAMESPACE = "flux-system"
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
 INSTANCE_GROUP = "fluxcd.controlplane.io"
 _MENTIONS = (KUSTOMIZE_GROUP.encode(), INSTANCE_GROUP.encode())
@@ -29,20 +29,7 @@ _SUFFIXES = (".yaml", ".yml")
 _ARGO_GROUP = "argoproj.io"
 _ARGO_KINDS = ("Application", "ApplicationSet")
 RECORDS = ".kcd-gen"  # the directory of an output's inventory
-KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
 _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The source object of a Kustomization."""
-
-    kind: str
-    name: str
-    namespace: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +43,7 @@ class Sync:
     name: str
     namespace: str
     path: str
-    source: Source
+    source: FluxSource
     file: str
     is_root: bool
     service_account: str | None = None
@@ -172,19 +159,20 @@ def sync_of(resource: Resource, file: str) -> Sync | None:
     namespace = _text(metadata, "namespace") or FLUX_NAMESPACE
     if (group, kind) == (KUSTOMIZE_GROUP, "Kustomization"):
         reference, name = _map(spec, "sourceRef"), _text(metadata, "name")
-        source = Source(_text(reference, "kind"), _text(reference, "name"), _text(reference, "namespace") or namespace)
+        where = _text(reference, "namespace") or namespace
+        source = FluxSource(_text(reference, "kind"), _text(reference, "name"), where)
         path, account = _applied(_text(spec, "path")), _text(spec, "serviceAccountName")
         is_root = lies_below(file, path)
     elif (group, kind) == (INSTANCE_GROUP, "FluxInstance") and (sync := _map(spec, "sync")):
         # The Flux Operator creates a source and a Kustomization from it, both with this name.
         name = _text(sync, "name") or namespace
-        source = Source(_text(sync, "kind"), name, namespace)
+        source = FluxSource(_text(sync, "kind"), name, namespace)
         path, is_root = _applied(_text(sync, "path")), True
         account = "kustomize-controller" if _map(spec, "cluster").get("multitenant") is True else ""
     else:
         return None
     names = (name, namespace, source.name, source.namespace, *([account] if account else []))
-    if source.kind not in KINDS or not all(map(is_subdomain, names)):
+    if source.kind not in SOURCE_KINDS or not all(map(is_subdomain, names)):
         return None
     kustomization = resource if kind == "Kustomization" else None
     return Sync(name, namespace, path, source, file, is_root, account or None, kustomization)

@@ -17,6 +17,7 @@ from kubocd_gen.checkout.files import PROJECT, CheckoutFiles
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part, shown_path
 from kubocd_gen.kube_yaml.locations import find_position
+from kubocd_gen.model.delivery import Delivery
 from kubocd_gen.model.project import (
     ONLY_CLUSTER,
     PROJECT_FILE,
@@ -31,6 +32,7 @@ from kubocd_gen.model.project import (
 )
 from kubocd_gen.oci.mirrors import mirror_defects
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
+from kubocd_gen.sources.delivery_settings import delivery_of, refuse_contradictions, with_delivery_flags
 from kubocd_gen.sources.project_paths import DisjointDirectories, check_paths
 
 Locate: TypeAlias = Callable[
@@ -113,12 +115,13 @@ def with_flags(project: Project, flags: Flags) -> Project:
     if flags.ignore_kustomizations:
         changes["ignore_kustomizations"] = True
     limits = moved(project.limits, flags.limits)
-    return replace(
+    changed = replace(
         project,
         clusters=tuple(
             replace(
                 cluster,
                 **changes,
+                delivery=with_delivery_flags(cluster.delivery, flags),
                 hosts=_merged(cluster.hosts, flags.hosts),
                 exclude=(*cluster.exclude, *flags.exclude),
             )
@@ -136,6 +139,8 @@ def with_flags(project: Project, flags: Flags) -> Project:
         expand_env=flags.expand_env,
         clear_text_hosts=flags.clear_text_hosts,
     )
+    refuse_contradictions(changed)
+    return changed
 
 
 def only_cluster(project: Project, message: str) -> Cluster:
@@ -180,7 +185,8 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     _check_hosts(admitted, locate)
     hosts = admitted.get("hosts", {})
     clusters = tuple(
-        _cluster(item, index, root, hosts, locate) for index, item in enumerate(admitted.get("clusters", ()))
+        _cluster(item, index, root, hosts, delivery_of(admitted, item, index, locate), locate)
+        for index, item in enumerate(admitted.get("clusters", ()))
     )
     _check_clusters(clusters, locate)
     packages = admitted.get("packages", {})
@@ -194,7 +200,7 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
         limits=_limits(packages.get("limits", {}), flags.limits, locate),
         dependencies=admitted["dependencies"],
         charts=admitted["charts"],
-        emit_oci_repository=admitted["emitOCIRepository"],
+        emit_oci_repository=admitted.get("emitOCIRepository"),
         pin_digest=admitted["pinDigest"],
         files=files,
         vendor_place=partial(locate, ("packages", "vendor")),
@@ -281,7 +287,9 @@ def _merged(hosts: Mapping[str, str], others: Mapping[str, str]) -> Mapping[str,
     return {host_key(name): address for name, address in (*hosts.items(), *others.items())}
 
 
-def _cluster(item: Mapping[str, Any], index: int, root: Path, hosts: Mapping[str, str], locate: Locate) -> Cluster:
+def _cluster(
+    item: Mapping[str, Any], index: int, root: Path, hosts: Mapping[str, str], delivery: Delivery, locate: Locate
+) -> Cluster:
     path = ("clusters", index)
     plain = {number: source for number, source in enumerate(item["sources"]) if isinstance(source, str)}
     return Cluster(
@@ -292,6 +300,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, hosts: Mapping[str
         namespace=item["namespace"],
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
+        delivery=delivery,
         hosts=_merged(hosts, item.get("hosts", {})),
         exclude=tuple(item.get("exclude", ())),
         ignore_kustomizations=item["ignoreKustomizations"],
@@ -303,6 +312,7 @@ def _cluster(item: Mapping[str, Any], index: int, root: Path, hosts: Mapping[str
         },
         url_place=partial(locate, (*path, "repositoryURL")),
         output_place=partial(locate, (*path, "output")),
+        delivery_place=partial(locate, (*path, "delivery") if "delivery" in item else ("delivery",)),
     )
 
 

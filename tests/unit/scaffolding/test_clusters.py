@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubocd_gen.model.delivery import FluxSource
 from kubocd_gen.scaffolding.clusters import find_clusters, sources_of
 from kubocd_gen.server.flux_roots import name_of
-from kubocd_gen.sources.flux_sync import Source, Sync, lies_below
+from kubocd_gen.sources.flux_sync import Sync, lies_below
 
-SOURCE = Source("GitRepository", "flux-system", "flux-system")
+SOURCE = FluxSource("GitRepository", "flux-system", "flux-system")
 
 
 def sync(path: str, file: str | None = None) -> Sync:

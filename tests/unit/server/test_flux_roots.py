@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from kubocd_gen.model.delivery import FluxSource
 from kubocd_gen.server.flux_roots import cluster_names, cluster_roots, home_of, roots_named
-from kubocd_gen.sources.flux_sync import Source, Sync
+from kubocd_gen.sources.flux_sync import Sync
 
-SOURCE = Source("GitRepository", "flux-system", "flux-system")
+SOURCE = FluxSource("GitRepository", "flux-system", "flux-system")
 
 
 def root(path: str, name: str = "flux-system") -> Sync:

@@ -1,0 +1,92 @@
+"""Read how the charts of each cluster are delivered, and refuse settings that contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
+from kubocd_gen.model.delivery import SERVER, ChartRepository, Delivery, parse_source
+from kubocd_gen.model.project import Flags, Project
+from kubocd_gen.oci.reference import parse_reference
+
+CHART_REPOSITORY = "oci://registry.example.com/platform/charts"  # an example, for messages
+SCHEME = "oci://"
+GIT_KINDS = ("GitRepository", "Bucket")
+"""The source kinds from which a HelmRelease can take a chart as a file."""
+
+
+def delivery_of(
+    project: Mapping[str, Any],
+    cluster: Mapping[str, Any],
+    index: int,
+    locate: Callable[[tuple[str | int, ...]], Position],
+) -> Delivery:
+    """Return the delivery of a cluster of the project file. Raises ProblemsError `invalid-value`."""
+
+    def given(field: str) -> tuple[Any, Position | None]:
+        if field in cluster:
+            return cluster[field], locate(("clusters", index, field))
+        return project.get(field), locate((field,)) if field in project else None
+
+    mode, _ = given("delivery")
+    word, position = given("fluxSource")
+    source = SERVER.source
+    if word is not None:
+        found = parse_source(word)
+        if found is None:
+            hint = "write KIND/NAMESPACE/NAME, such as GitRepository/flux-system/flux-system"
+            raise ProblemsError.of("invalid-value", "fluxSource is not a source object of Flux", position, hint)
+        source = found
+    value, position = given("chartRepository")
+    repository = None
+    if value is not None:
+        fields = {key: item for key, item in value.items() if key != "url"}
+        repository = ChartRepository(registry_path(value["url"], position), fields)
+    return Delivery(mode or SERVER.mode, source, repository)
+
+
+def with_delivery_flags(delivery: Delivery, flags: Flags) -> Delivery:
+    """Return the delivery with the overrides of the flags."""
+    if flags.chart_repository is not None:
+        fields = delivery.repository.fields if delivery.repository else {}
+        delivery = replace(delivery, repository=ChartRepository(flags.chart_repository, fields))
+    return replace(delivery, mode=flags.delivery or delivery.mode, source=flags.flux_source or delivery.source)
+
+
+def refuse_contradictions(project: Project) -> None:
+    """Raise ProblemsError for a cluster whose delivery can't work with the other settings."""
+    errors = []
+    for cluster in project.clusters:
+        delivery, place = cluster.delivery, cluster.delivery_place
+        position = place() if place is not None else None
+        start = f"cluster '{cluster.name}': 'delivery: {delivery.mode}'"
+        if delivery.mode == "oci" and delivery.repository is None:
+            hint = f"add 'chartRepository: {{url: {CHART_REPOSITORY}}}', or --chart-repository"
+            errors.append(Problem("missing-field", f"{start} needs the registry of the charts", position, hint))
+        if delivery.mode == "git" and delivery.source.kind not in GIT_KINDS:
+            message = f"{start} needs a GitRepository or Bucket; Flux can't take a chart from {delivery.source}"
+            hint = "set fluxSource to a GitRepository, or use 'delivery: oci'"
+            errors.append(Problem("invalid-value", message, position, hint))
+        if delivery.mode == "git" and project.charts == "separate":
+            message = f"{start} needs the charts in Git, and 'charts: separate' keeps them out"
+            errors.append(Problem("invalid-value", message, position, "remove 'charts: separate'"))
+        if delivery.mode == "artifact" and project.emit_oci_repository is False:
+            message = f"{start} needs the OCIRepositories, and 'emitOCIRepository: false' leaves them out"
+            errors.append(Problem("invalid-value", message, position, "remove 'emitOCIRepository: false'"))
+    if errors:
+        raise ProblemsError(*errors)
+
+
+def registry_path(url: str, position: Position | None) -> str:
+    """Return `url` without its scheme. Raises ProblemsError `invalid-value`, without quoting the value."""
+    path = url.removeprefix(SCHEME).rstrip("/")
+    try:
+        if not url.startswith(SCHEME):
+            raise ProblemsError.of("bad-reference", "no scheme")
+        parse_reference(f"{path}/chart:1.0.0")
+    except ProblemsError:
+        message = f"the chart repository is not a registry and a path, such as {CHART_REPOSITORY}"
+        raise ProblemsError.of("invalid-value", message, position, "write it in lower case, without a tag") from None
+    return path
