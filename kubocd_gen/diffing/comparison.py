@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
+from kubocd_gen.compiler.delivery import installed_chart
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
@@ -18,7 +19,8 @@ from kubocd_gen.helm.manifests import Installation, template
 from kubocd_gen.helm.process import HelmPool
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
-from kubocd_gen.pipeline.suspended import Written
+from kubocd_gen.pipeline.kept_sources import keeps_sources
+from kubocd_gen.pipeline.suspended import Suspended, Written
 
 Document = Mapping[str, Any]
 Documents = Sequence[Document]
@@ -26,7 +28,7 @@ Identity = tuple[str, str, str]  # kind, namespace, name
 Manifests = Mapping[tuple[str, Identity, int], Document]  # by API group, identity, and number if there are several
 # The digest of the package's index: it differs whenever the package does, so it is not worth showing.
 _DERIVED = ("metadata", "annotations", "reconcile.fluxcd.io/requestedAt")
-_ORDER = ("OCIRepository", "HelmRepository", "HelmRelease")
+_ORDER = ("OCIRepository", "HelmRepository", "ArtifactGenerator", "HelmRelease")
 
 
 def compare_clusters(
@@ -89,14 +91,22 @@ def _compare(
             continue
         resources.append(difference)
         if after is not None and after.suspended and kind == "HelmRelease":
-            dangers += kept_dangers(name, difference.status, first or second or {})
+            dangers += kept_dangers(name, difference.status, _spec(second, new) or _spec(first, old))
         if first is not None and second is not None and kind == "HelmRelease":
-            dangers += helm_release_dangers(name, namespace, first["spec"], second["spec"], difference.changes)
+            dangers += helm_release_dangers(name, namespace, _spec(first, old), _spec(second, new), difference.changes)
     if before == after and not resources and not manifests:
         return None
     namespace, _, name = key.partition("/")
     found = tuple(Danger(code, message, cluster, key) for code, message in dict.fromkeys(dangers))
     return ReleaseDifference(cluster, namespace, name, before, after, (*resources, *manifests), found)
+
+
+def _spec(document: Document | None, one: CompiledRelease | None) -> Document:
+    """Return the spec of a HelmRelease with name and version of its chart, however it refers to the chart."""
+    if document is None or one is None:
+        return {}
+    chart = installed_chart(document, one.documents)
+    return {**document["spec"], "chart": {"spec": {"chart": chart.name, "version": chart.version}}}
 
 
 def _resources(one: CompiledRelease | None) -> dict[Identity, Document]:
@@ -122,8 +132,8 @@ def _side(one: CompiledRelease | None) -> ReleaseSide | None:
         return None
     charts = {}
     for document in one.helm_releases:
-        chart = document["spec"].get("chart", {}).get("spec", {})
-        charts[document["metadata"]["name"]] = f"{chart.get('chart', '')} {chart.get('version', '')}".strip()
+        chart = installed_chart(document, one.documents)
+        charts[document["metadata"]["name"]] = f"{chart.name} {chart.version}".strip()
     package = one.rendered.resolved.package
     return ReleaseSide(one.release.image, package.digest, one.protected, one.release.suspended, charts)
 
@@ -176,19 +186,19 @@ def with_written(
 def _old(one: CompiledRelease, output: Written | None) -> Documents | None:
     """Return the HelmReleases that the old side has written; none if its file is invalid; None if not known."""
     try:
-        written = output.helm_releases(one.release) if output else None
+        written = output.documents(Suspended.of(one)) if output else None
     except ProblemsError as error:
         if error.problem.code != "suspended-output":
             raise
         return ()
     if written is None and not one.release.suspended:
-        return one.helm_releases
+        return one.documents if keeps_sources(one.delivery) else one.helm_releases
     return () if written is None and output else written
 
 
 def _new(one: CompiledRelease, output: Written | None, problems: Problems) -> Documents | None:
     try:
-        return output.helm_releases(one.release) if output else None
+        return output.documents(Suspended.of(one)) if output else None
     except ProblemsError as error:
         problems.error(error, release=one.release.key)
         return None
@@ -204,7 +214,9 @@ def _with(compilation: Compilation | None, written: Mapping[str, Documents]) -> 
 def _keeping(one: CompiledRelease, written: Mapping[str, Documents]) -> CompiledRelease:
     if one.release.key not in written:
         return one
-    sources = (document for document in one.documents if document["kind"] != "HelmRelease")
+    sources = [document for document in one.documents if document["kind"] != "HelmRelease"]
+    if keeps_sources(one.delivery):
+        sources = []
     return replace(one, documents=(*sources, *written[one.release.key]))
 
 
@@ -253,10 +265,10 @@ def _installation(one: CompiledRelease | None, name: str) -> Installation | None
     if one is None or not documents:
         return None
     spec = documents[0]["spec"]
-    chart = spec["chart"]["spec"]
+    chart = installed_chart(documents[0], one.documents)
     install = spec.get("install") or {}
     return Installation(
-        archive=one.rendered.resolved.package.files.get(f"{chart['chart']}-{chart.get('version')}.tgz", b""),
+        archive=one.rendered.resolved.package.files.get(chart.file, b""),
         release_name=spec.get("releaseName") or name,
         namespace=spec.get("targetNamespace") or documents[0]["metadata"]["namespace"],
         values=spec.get("values") or {},

@@ -80,12 +80,12 @@ def helm_release_dangers(
         yield from _storage_dangers(subject, change)
 
 
-def kept_dangers(name: str, status: Status, document: Mapping[str, Any]) -> Iterator[Found]:
+def kept_dangers(name: str, status: Status, spec: Mapping[str, Any]) -> Iterator[Found]:
     """Yield the danger of a HelmRelease of a suspended Release that differs.
 
     A build keeps these HelmReleases, so the output itself was edited.
     """
-    chart = " ".join(_chart(document["spec"])).strip()
+    chart = " ".join(_chart(spec)).strip()
     message = f"HelmRelease {name} (chart {chart}) was {status} in the output, although its Release is suspended"
     yield "suspended-output-changed", message
 

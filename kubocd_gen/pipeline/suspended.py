@@ -29,12 +29,14 @@ from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
-from kubocd_gen.model.compilation import Compilation, collecting
+from kubocd_gen.model.compilation import Compilation, CompiledRelease, PackageSourceSpec, collecting
+from kubocd_gen.model.delivery import SERVER, Delivery
 from kubocd_gen.model.project import Project
 from kubocd_gen.model.resources import Release
 from kubocd_gen.output.inventory import parse_record, record_path
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree
+from kubocd_gen.pipeline.kept_sources import SOURCE_KINDS, RefusedError, check_chart, check_references, kept_source
 
 MAX_BYTES = 16 << 20
 """The limit of a written file, as of source files; a cluster accepts HelmReleases of at most 1.5 MiB."""
@@ -46,23 +48,28 @@ Document = Mapping[str, Any]
 
 _API_VERSION = "helm.toolkit.fluxcd.io/v2"
 _FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec"})
-_SOURCE_KINDS = ("OCIRepository", "HelmRepository")
-_SOURCE_GROUP = "source.toolkit.fluxcd.io/"
+_SOURCE_GROUPS = ("source.toolkit.fluxcd.io/", "source.extensions.fluxcd.io/")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PRUNE = "kustomize.toolkit.fluxcd.io/prune"
 _NO_BASE = ("git-missing", "no-repository", "unknown-revision")  # without these, only the inventory is compared
 KUSTOMIZATION = "flux/kustomization.yaml"
 
 Kept = tuple[Document, ...] | None
-"""The HelmReleases of a suspended Release; None if they cannot be kept, which is an error."""
+"""The HelmReleases of a suspended Release, after the sources that are kept; None if they cannot be, an error."""
 
 
-class _RefusedError(Exception):
-    """An invalid document, with the keys that lead to the error."""
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """A suspended Release, how its charts are delivered, and the image of its package."""
 
-    def __init__(self, message: str, *keys: str | int) -> None:
-        super().__init__(message)
-        self.keys = keys
+    release: Release
+    delivery: Delivery = SERVER
+    package: PackageSourceSpec | None = None
+
+    @classmethod
+    def of(cls, one: CompiledRelease) -> Suspended:
+        """Return what is known of a compiled Release."""
+        return cls(one.release, one.delivery, one.rendered.resolved.source)
 
 
 def written_path(release: Release) -> str:
@@ -70,12 +77,13 @@ def written_path(release: Release) -> str:
     return f"flux/{release.namespace}/{release.name}.yaml"
 
 
-def kept_helm_releases(data: bytes, path: str, release: Release, budget: Budget | None = None) -> tuple[Document, ...]:
-    """Return the HelmReleases in `data`, the written file of a suspended Release.
+def kept_documents(data: bytes, path: str, suspended: Suspended, budget: Budget | None = None) -> tuple[Document, ...]:
+    """Return the HelmReleases in `data`, the written file of a suspended Release, and the sources that are kept.
 
-    The Release's OCIRepository and HelmRepository are skipped because they are compiled. Raises ProblemsError
-    `suspended-output` for a document that kcd-gen does not write for this Release, and for invalid YAML.
+    Other sources of the Release are skipped because they are compiled. Raises ProblemsError `suspended-output` for a
+    document that kcd-gen does not write for this Release, and for invalid YAML.
     """
+    release = suspended.release
     if len(data) > MAX_BYTES:
         raise _refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path))
     try:
@@ -90,19 +98,24 @@ def kept_helm_releases(data: bytes, path: str, release: Release, budget: Budget 
                 raise _refused(release, problem.problem.message, problem.problem.position)
             try:
                 if number >= MAX_DOCUMENTS:
-                    raise _RefusedError(f"the file contains more than {MAX_DOCUMENTS} documents")
-                one = _checked(document.value, release)
+                    raise RefusedError(f"the file contains more than {MAX_DOCUMENTS} documents")
+                one = _checked(document.value, suspended)
                 identity = (one["kind"], one["metadata"]["name"])
                 if identity in found:
-                    raise _RefusedError(f"{identity[0]} {quoted(identity[1])} is duplicated", "metadata", "name")
-            except _RefusedError as error:
+                    raise RefusedError(f"{identity[0]} {quoted(identity[1])} is duplicated", "metadata", "name")
+            except RefusedError as error:
                 keys = error.keys
                 position = find_position(text, path, number, keys) if keys else Position(path, document.line)
-                raise _refused(release, str(error), position) from None
+                raise _refused(release, str(error), position, error.hint) from None
             found[identity] = one
     except YamlError as error:
         raise _refused(release, error.problem.message, error.problem.position) from error
-    return tuple(one for (kind, _), one in found.items() if kind == "HelmRelease")
+    kept = tuple(one for one in found.values() if "spec" in one)
+    try:
+        check_references(kept)
+    except RefusedError as error:
+        raise _refused(release, str(error), Position(path), error.hint) from None
+    return kept
 
 
 def check_record(data: bytes | None, digest: str | None, path: str, release: Release) -> None:
@@ -120,15 +133,16 @@ def check_record(data: bytes | None, digest: str | None, path: str, release: Rel
 
 
 def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[str]:
-    """Yield a clause for each HelmRelease that differs: `HelmRelease 'web-main' was changed`."""
-    before, after = ({one["metadata"]["name"]: one for one in side} for side in (old, new))
-    for name in sorted({*before, *after}):
-        if name not in before:
-            yield f"HelmRelease {quoted(name)} was added"
-        elif name not in after:
-            yield f"HelmRelease {quoted(name)} was removed"
-        elif not same(before[name], after[name]):
-            yield f"HelmRelease {quoted(name)} was changed"
+    """Yield a clause for each document that differs: `HelmRelease 'web-main' was changed`."""
+    before, after = ({(one["kind"], one["metadata"]["name"]): one for one in side} for side in (old, new))
+    for identity in sorted({*before, *after}):
+        kind, name = identity
+        if identity not in before:
+            yield f"{kind} {quoted(name)} was added"
+        elif identity not in after:
+            yield f"{kind} {quoted(name)} was removed"
+        elif not same(before[identity], after[identity]):
+            yield f"{kind} {quoted(name)} was changed"
 
 
 def _refused(release: Release, message: str, position: Position | None, hint: str | None = None) -> ProblemsError:
@@ -141,28 +155,27 @@ def _refused(release: Release, message: str, position: Position | None, hint: st
     )
 
 
-def _checked(value: Any, release: Release) -> Document:
-    """Return the document as kcd-gen writes it: a complete HelmRelease, or only the identity of a source."""
+def _checked(value: Any, suspended: Suspended) -> Document:
+    """Return the document as kcd-gen writes it, or only the identity of a source that is compiled."""
+    release = suspended.release
     if not isinstance(value, dict):
-        raise _RefusedError("a document is not a map")
+        raise RefusedError("a document is not a map")
     api_version, kind = value.get("apiVersion"), value.get("kind")
     metadata = value.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(name := metadata.get("name"), str):
-        raise _RefusedError("a document has no name in its metadata", "metadata")
-    if kind in _SOURCE_KINDS and str(api_version).startswith(_SOURCE_GROUP):
-        if (metadata.get("namespace"), name) != (release.namespace, f"kcd-{release.name}"):
-            raise _RefusedError(f"the {kind} {quoted(name)} does not belong to this Release", "metadata", "name")
-        return {"kind": kind, "metadata": {"name": name}}
+        raise RefusedError("a document has no name in its metadata", "metadata")
+    if kind in SOURCE_KINDS and str(api_version).startswith(_SOURCE_GROUPS):
+        return kept_source(value, release, suspended.delivery, suspended.package)
     if (api_version, kind) != (_API_VERSION, "HelmRelease"):
-        raise _RefusedError(
+        raise RefusedError(
             f"expected a HelmRelease of {_API_VERSION}, not {quoted(kind)} of {quoted(api_version)}", "kind"
         )
     if unknown := sorted(value.keys() - _FIELDS):
-        raise _RefusedError(f"unexpected field {quoted(unknown[0])}", unknown[0])
+        raise RefusedError(f"unexpected field {quoted(unknown[0])}", unknown[0])
     if not _belongs(name, release):
         message = f"the name {quoted(name)} is neither '{release.name}' nor '{release.name}-MODULE'"
-        raise _RefusedError(message, "metadata", "name")
-    spec = _spec(value.get("spec"), release)
+        raise RefusedError(message, "metadata", "name")
+    spec = _spec(value.get("spec"), suspended)
     annotations = metadata.get("annotations")
     protected = isinstance(annotations, dict) and annotations.get(_PRUNE) == "disabled"
     expected = helm_release(release, name, spec, protected=protected)
@@ -170,7 +183,7 @@ def _checked(value: Any, release: Release) -> Document:
         expected = dict(keeping_variables(expected))
     for key in sorted({*metadata, *expected["metadata"]}):
         if metadata.get(key) != expected["metadata"].get(key):
-            raise _RefusedError(f"metadata.{key} is not what kcd-gen writes for {release.key}", "metadata", key)
+            raise RefusedError(f"metadata.{key} is not what kcd-gen writes for {release.key}", "metadata", key)
     return expected
 
 
@@ -180,16 +193,13 @@ def _belongs(name: str, release: Release) -> bool:
     return of_release and len(name) <= 253 and _NAME.fullmatch(name) is not None
 
 
-def _spec(spec: Any, release: Release) -> dict[str, Any]:
+def _spec(spec: Any, suspended: Suspended) -> dict[str, Any]:
     if not isinstance(spec, dict):
-        raise _RefusedError("a HelmRelease has no spec", "spec")
+        raise RefusedError("a HelmRelease has no spec", "spec")
     typed, violations = typed_spec("helmrelease-v2", spec)
     for violation in violations:
-        raise _RefusedError(f"{dotted(('spec', *violation.path))} {violation.message}", "spec", *violation.path)
-    source = {"kind": "HelmRepository", "name": f"kcd-{release.name}", "namespace": release.namespace}
-    if "chart" not in typed or typed["chart"]["spec"]["sourceRef"] != source:
-        message = f"the chart does not come from the Release's HelmRepository 'kcd-{release.name}'"
-        raise _RefusedError(message, "spec", "chart", "spec", "sourceRef")
+        raise RefusedError(f"{dotted(('spec', *violation.path))} {violation.message}", "spec", *violation.path)
+    check_chart(typed, suspended.release, suspended.delivery)
     return typed
 
 
@@ -212,17 +222,18 @@ class Written:
         """Get the files of these Releases, if they have to be fetched."""
         self.fetch(path for one in releases for path in (written_path(one), record_path(one.namespace, one.name)))
 
-    def helm_releases(self, release: Release) -> tuple[Document, ...] | None:
-        """Return the written HelmReleases, None if there is no file. Raises ProblemsError `suspended-output`."""
-        path = written_path(release)
+    def documents(self, suspended: Suspended) -> tuple[Document, ...] | None:
+        """Return the written documents to keep, None if there is no file. Raises ProblemsError `suspended-output`."""
+        path = written_path(suspended.release)
         data = self.read(path)
-        return None if data is None else kept_helm_releases(data, self.name(path), release, self.budget)
+        return None if data is None else kept_documents(data, self.name(path), suspended, self.budget)
 
-    def recorded_helm_releases(self, release: Release) -> tuple[Document, ...]:
-        """Return the written HelmReleases after verifying the file's digest; nothing if there is no file."""
+    def recorded_documents(self, suspended: Suspended) -> tuple[Document, ...]:
+        """Return the written documents to keep after verifying the file's digest; nothing if there is no file."""
+        release = suspended.release
         record, path = record_path(release.namespace, release.name), written_path(release)
         data = self.read(path)  # once, because the file that is verified must be the one that is kept
-        found = () if data is None else kept_helm_releases(data, self.name(path), release, self.budget)
+        found = () if data is None else kept_documents(data, self.name(path), suspended, self.budget)
         if path not in self.moving:
             digest = parse_record(record, self.read(record) or b"").get(path)
             check_record(data, digest, self.name(path), release)
@@ -267,7 +278,7 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
 
     With `compare`, the HelmReleases must be those of the revision where the branch started.
     """
-    suspended = [one.release for one in compilation.releases if one.release.suspended]
+    suspended = [Suspended.of(one) for one in compilation.releases if one.release.suspended]
     if not suspended:
         return {}
     root = compilation.cluster.output
@@ -281,14 +292,15 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
     with ExitStack() as close:
         base = _at_base(root, project, problems, close) if compare else None
         if base is not None:
-            base.prepare(suspended)
-        for release in suspended:
+            base.prepare(one.release for one in suspended)
+        for one in suspended:
+            release = one.release
             kept[release.key] = None
             with collecting(problems, release):
-                found = written.recorded_helm_releases(release)
+                found = written.recorded_documents(one)
                 _refuse_taken(found, release, taken, written)
                 if base is not None:
-                    _refuse_changed(found, release, base, written)
+                    _refuse_changed(found, one, base, written)
                 kept[release.key] = found
     return kept
 
@@ -324,18 +336,18 @@ def _refuse_taken(
     found: tuple[Document, ...], release: Release, taken: dict[tuple[str, str], Release], written: Written
 ) -> None:
     """Raise ProblemsError if another Release has a HelmRelease of the same name; add the names to `taken`."""
-    for document in found:
-        name = document["metadata"]["name"]
+    for name in (one["metadata"]["name"] for one in found if one["kind"] == "HelmRelease"):
         other = taken.setdefault((release.namespace, name), release)
         if other is not release:
             message = f"the HelmRelease '{name}' belongs to {other.key}"
             raise _refused(release, message, Position(written.name(written_path(release))))
 
 
-def _refuse_changed(found: tuple[Document, ...], release: Release, base: Written, written: Written) -> None:
-    """Raise ProblemsError if the HelmReleases are not those of the base revision."""
+def _refuse_changed(found: tuple[Document, ...], suspended: Suspended, base: Written, written: Written) -> None:
+    """Raise ProblemsError if the documents are not those of the base revision."""
+    release = suspended.release
     path = written_path(release)
-    for difference in differences(base.recorded_helm_releases(release), found):
+    for difference in differences(base.recorded_documents(suspended), found):
         revision = base.name(path).partition(":")[0]
         hint = (
             f"restore the file: git checkout {revision} -- {shown_path(written.name(path))}; "

@@ -21,10 +21,11 @@ from kubocd_gen.output.inventory import record_content, record_path
 from kubocd_gen.pipeline.suspended import (
     MAX_BYTES,
     MAX_DOCUMENTS,
+    Suspended,
     Written,
     check_record,
     differences,
-    kept_helm_releases,
+    kept_documents,
     written_path,
 )
 from tests.support.records import release
@@ -56,7 +57,7 @@ def source(kind: str = "HelmRepository", name: str = "kcd-web", namespace: str =
 
 
 def kept(text: str | bytes) -> tuple[Any, ...]:
-    return kept_helm_releases(text.encode() if isinstance(text, str) else text, PATH, WEB)
+    return kept_documents(text.encode() if isinstance(text, str) else text, PATH, Suspended(WEB))
 
 
 def refusal(text: str | bytes) -> Problem:
@@ -83,7 +84,7 @@ def test_every_golden_output_can_be_kept(path: Path) -> None:
     text = path.read_text()
     documents = [document.value for document in read_documents(text, "")]
     written = [document for document in documents if document["kind"] == "HelmRelease"]
-    found = kept_helm_releases(text.encode(), PATH, one)
+    found = kept_documents(text.encode(), PATH, Suspended(one))
     assert emit_documents(found) == emit_documents(written)
     assert emit_documents([*documents[: len(documents) - len(written)], *found]) == text
 
@@ -247,7 +248,7 @@ def test_the_verified_content_is_the_one_that_is_kept() -> None:
     contents = iter([GOOD.replace("replicas: 2", "replicas: 3").encode(), good])  # replaced while it is read
     written = Written(lambda one: listed if one == record else next(contents), "deploy/{}".format)
     with pytest.raises(ProblemsError, match="after kcd-gen wrote it"):
-        written.recorded_helm_releases(WEB)
+        written.recorded_documents(Suspended(WEB))
 
 
 def test_values_of_written_files_are_counted_in_the_budget_of_the_run() -> None:
@@ -255,7 +256,7 @@ def test_values_of_written_files_are_counted_in_the_budget_of_the_run() -> None:
     written = Written(lambda _path: GOOD.encode(), "deploy/{}".format, budget=budget)
     with pytest.raises(BudgetExceededError):
         for _ in range(100):
-            written.helm_releases(WEB)
+            written.documents(Suspended(WEB))
 
 
 def test_differences_between_two_versions_are_listed() -> None:
