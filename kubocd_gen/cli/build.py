@@ -16,9 +16,10 @@ from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference
 from kubocd_gen.cli.option_values import Report, complete_names
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.tools import Outcome, tools
-from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors, printable
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import checkout_root, shown_path
+from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
@@ -30,6 +31,7 @@ from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.project_file import load_project, messages_root
 
 if TYPE_CHECKING:
+    from kubocd_gen.pipeline.chart_push import PushedChart
     from kubocd_gen.pipeline.uncommitted import UncommittedFiles
 
 
@@ -53,6 +55,9 @@ class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
             complete=complete_names("releases"),
         ),
     ] = ()
+    push_charts: Annotated[
+        bool, Flag("With 'delivery: oci': push the charts that the registry lacks, and record them in kcd-gen.lock.")
+    ] = False
     prune_outputs: Annotated[bool, Flag("Remove outputs to which no cluster of the project writes any more.")] = False
 
     @property
@@ -77,11 +82,17 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --check --report junit=report.xml          # also write a JUnit report
     kcd-gen build --check --report sarif=- | upload          # print a report; the text goes to standard error
     kcd-gen build --dry-run                                  # show what would change
+    kcd-gen build --push-charts                              # with 'delivery: oci': push the charts, then write
     kcd-gen build --release redis1                           # write one Release; the others stay as they are
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
     if options.prints_report and options.format != "text":
         message = f"only one report can be written to standard output: --format {options.format} or --report FORMAT=-"
+        return print_problems([Problem("usage", message)])
+    if options.push_charts and options.only_plan:
+        message = (
+            f"--push-charts cannot be used with {'--check' if options.check else '--dry-run'}, which writes nothing"
+        )
         return print_problems([Problem("usage", message)])
     refused = _refused_reports(options)
     outcome = Outcome((), list(refused.values()), None) if refused else _built(options)
@@ -114,6 +125,7 @@ def _built(options: BuildOptions) -> Outcome:
         report_version=options.format == "json",
         prune_outputs=None if options.releases else options.prune_outputs,
         releases=options.releases,
+        push_charts=options.push_charts,
     )
 
 
@@ -148,7 +160,7 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str
     """Yield the lines of standard output."""
     built, problems = outcome.built, outcome.problems
     if options.format == "json":
-        yield json_text(build_report(built, outcome.helm_version, problems))
+        yield json_text(build_report(built, outcome.helm_version, problems, pushed=outcome.pushed))
     elif options.format != "text":
         from kubocd_gen.cli.ci_formats import ci_report
 
@@ -156,6 +168,9 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str
     elif options.check and not has_errors(problems):
         yield from _drift(built, full=options.full_diff, quiet=options.quiet)
     elif not options.quiet:
+        for one in outcome.pushed:
+            if one.change == "pushed" or options.verbose:
+                yield printable(f"{'Pushed' if one.change == 'pushed' else 'Unchanged'} {one.reference}")
         yield from text_report(built, verbose=options.verbose > 0, written=not options.only_plan)
 
 
@@ -217,18 +232,20 @@ def run_pipeline(
     report_version: bool = False,
     prune_outputs: bool | None = None,
     releases: Collection[str] = (),
+    push_charts: bool = False,
 ) -> Outcome:
     """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
 
     More than `allow_removals` removed Releases are an error if they are all or most. With `only_plan`, nothing is
     written. With `compare_kept`, the HelmReleases of suspended Releases are compared with the base revision. With
     `report_version`, helm's version is determined even if the lock file does not need it. `prune_outputs` tells whether
-    outputs that no cluster writes to are removed, or only reported; None ignores them. With
-    `releases`, only these are written.
+    outputs that no cluster writes to are removed, or only reported; None ignores them. With `releases`, only these are
+    written. With `push_charts`, charts are pushed before anything is written.
     """
     problems = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
     version = None
+    pushed: list[PushedChart] = []
     with problems.collect():
         project = load()
         with tools(options, project, problems, report_version=report_version) as tool:
@@ -238,6 +255,20 @@ def run_pipeline(
                 if not options.quiet:
                     path = shown_path(output)
                     click.echo(printable(f"waiting for another kcd-gen process that writes to {path}"), err=True)
+
+            def before_writing(compilations: Sequence[Compilation]) -> None:
+                if all(one.cluster.delivery.mode != "oci" for one in compilations):
+                    if push_charts:
+                        hint = "set 'delivery: oci' and 'chartRepository' in the project file"
+                        raise ProblemsError.of("usage", "--push-charts: no cluster delivers charts by OCI", hint=hint)
+                    return
+                from kubocd_gen.pipeline.chart_push import check_pushed, push_and_record  # few projects push charts
+
+                if push_charts:
+                    jobs = options.job_count
+                    pushed.extend(push_and_record(project, compilations, tool.lock, tool.line, problems, jobs=jobs))
+                else:
+                    check_pushed(project, compilations, tool.lock, problems)
 
             compiled = run_build(
                 project,
@@ -250,6 +281,7 @@ def run_pipeline(
                 releases=releases,
                 only_plan=only_plan,
                 compare_kept=compare_kept,
+                before_writing=before_writing,
                 waiting=waiting,
             )
         if prune_outputs is not None and all(one.plan is not None for one in compiled):
@@ -268,4 +300,6 @@ def run_pipeline(
         for note in unknown_hosts_note(one.compilation for one in compiled):
             problems.note(note)
         built, version = compiled, tool.version()
-    return Outcome(built, [*problems, *(diagnostic for one in built for diagnostic in one.diagnostics)], version)
+    return Outcome(
+        built, [*problems, *(diagnostic for one in built for diagnostic in one.diagnostics)], version, pushed
+    )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from kubocd_gen.checkout.files import LOCK
 from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint_signed, print_json, print_problems
 from kubocd_gen.cli.option_values import complete_names
@@ -22,12 +21,11 @@ from kubocd_gen.cli.options import (
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import packages_report
-from kubocd_gen.files.directory import write_whole
-from kubocd_gen.files.paths import display_path, hint_of, shown_path
+from kubocd_gen.files.paths import shown_path
 from kubocd_gen.helm.process import find_helm, helm_version
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign
-from kubocd_gen.packages.lock import Lock, Pin, changed_charts, lock_text
+from kubocd_gen.packages.lock import Lock, Pin, changed_charts
 from kubocd_gen.pipeline.lock import (
     Move,
     Wanted,
@@ -39,7 +37,7 @@ from kubocd_gen.pipeline.lock import (
     verify_packages,
     wanted_by,
 )
-from kubocd_gen.pipeline.packages import network, package_sources, project_lock
+from kubocd_gen.pipeline.packages import holds_lock, network, package_sources, project_lock, write_lock
 from kubocd_gen.sources.project_file import load_project
 
 
@@ -135,10 +133,10 @@ def _lock(options: LockOptions, problems: Problems) -> Outcome:
             problems.warning(warning)
         _verify(wanted, pins, project, options, problems)
     refuse_mass_removal(old.packages, pins, options.allow_removals, "this command")
-    text = lock_text(Lock(pins, helm)).encode()
-    changed = not _holds(project, text)
+    new = Lock(pins, helm, old.charts)
+    changed = not holds_lock(project, new)
     if changed and not options.check and not has_errors(problems):
-        _write(project, text)
+        write_lock(project, new)
     return Outcome(project.lock_path, moves, old.helm, helm, changed)
 
 
@@ -152,21 +150,6 @@ def _verify(
     if options.verify and not has_errors(problems):
         cosign = Cosign(options.cosign, options.cosign_key, network(project, lambda _line: None))
         verify_packages(wanted, pins, cosign, problems, jobs=options.job_count)
-
-
-def _holds(project: Project, text: bytes) -> bool:
-    try:
-        return project.files.read(project.lock_path, display_path(project.lock_path, project.root), LOCK) == text
-    except OSError:
-        return False
-
-
-def _write(project: Project, text: bytes) -> None:
-    try:
-        write_whole(project.lock_path, text)
-    except OSError as error:
-        message = f"cannot write {shown_path(project.lock_path)}: {error.strerror}"
-        raise ProblemsError.of("unwritable-lock", message, hint=hint_of(error)) from error
 
 
 def _lines(outcome: Outcome, *, check: bool, command: str) -> Iterator[str]:

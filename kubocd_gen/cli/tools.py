@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # `--help` needs none of them
     from kubocd_gen.packages.lock import Lock
     from kubocd_gen.packages.source import PackageSources
     from kubocd_gen.pipeline.build import Built
+    from kubocd_gen.pipeline.chart_push import PushedChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,12 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The compiled clusters, all problems, and helm's version if it was requested."""
+    """The compiled clusters, all problems, helm's version if it was requested, and the charts that were pushed."""
 
     built: Sequence[Built]
     problems: Sequence[Problem]
     helm_version: str | None
+    pushed: Sequence[PushedChart] = ()
 
 
 def helm_of(options: CompilingOptions, budget: Budget) -> Helm:

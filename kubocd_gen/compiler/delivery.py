@@ -79,8 +79,9 @@ def deliver(
     """Return the sources and specs of a Release's HelmReleases for a mode other than `server`.
 
     `specs` are pairs of name and spec, as for KuboCD. `interval` is that of the package. `charts_path` is the path of
-    the Release's charts in Flux's source, which only the mode `git` uses. Raises ProblemsError for a chart that is not in
-    the package (`chart-not-in-package`), and for fields of `chart` that the mode can't express (`undeliverable-field`).
+    the Release's charts in Flux's source, which only the mode `git` uses. Raises ProblemsError for a chart that is not
+    in the package (`chart-not-in-package`), and for fields of `chart` that the mode can't express
+    (`undeliverable-field`).
     """
     archives: dict[str, _Archive] = {}
     errors: list[Problem] = []

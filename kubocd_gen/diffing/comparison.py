@@ -87,13 +87,15 @@ def _compare(
             continue
         first, second = (side.get(identity) for side in sides)
         difference = _difference(identity, first, second, masks)
+        if first is not None and second is not None and kind == "HelmRelease":
+            # Even if it is the same: its chart can be another one, in the source that it refers to.
+            changed = difference.changes if difference else ()
+            dangers += helm_release_dangers(name, namespace, _spec(first, old), _spec(second, new), changed)
         if difference is None:
             continue
         resources.append(difference)
         if after is not None and after.suspended and kind == "HelmRelease":
             dangers += kept_dangers(name, difference.status, _spec(second, new) or _spec(first, old))
-        if first is not None and second is not None and kind == "HelmRelease":
-            dangers += helm_release_dangers(name, namespace, _spec(first, old), _spec(second, new), difference.changes)
     if before == after and not resources and not manifests:
         return None
     namespace, _, name = key.partition("/")

@@ -1,7 +1,7 @@
 """`kcd-gen.lock`: the image digest of each package when it was locked.
 
 The file has one block per package, sorted, so branches that lock different packages merge without conflict. Only
-`kcd-gen lock` writes it; all other commands read it.
+`kcd-gen lock` and `kcd-gen build --push-charts` write it; all other commands read it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,14 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The pins by reference (`registry/repository:tag`); `helm` is the minor version of helm, such as `3.17`."""
+    """The pins by reference (`registry/repository:tag`); `helm` is the minor version of helm, such as `3.17`.
+
+    `charts` are the digests of the charts that were pushed for `delivery: oci`, by reference.
+    """
 
     packages: Mapping[str, Pin] = field(default_factory=dict)
     helm: str | None = None
+    charts: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_lock(path: Path, display: str, files: CheckoutFiles | None = None) -> Lock:
@@ -54,16 +58,18 @@ def read_lock(path: Path, display: str, files: CheckoutFiles | None = None) -> L
     except ProblemsError as errors:
         raise ProblemsError(*(replace(one, hint=one.hint or _repair_hint(path)) for one in errors.problems)) from None
     problems = []
-    for name in admitted["packages"]:
+    names = [(section, name) for section in ("packages", "charts") for name in admitted.get(section, ())]
+    for section, name in names:
         try:
             parse_reference(name)
         except ProblemsError as error:
-            position = find_position(text, display, 0, ("packages", name))
-            message = "a key of 'packages' is not an image reference such as registry.example.com/redis:1.0.0"
+            position = find_position(text, display, 0, (section, name))
+            message = f"a key of '{section}' is not an image reference such as registry.example.com/redis:1.0.0"
             problems.append(Problem(error.problem.code, message, position=position, hint=_repair_hint(path)))
     if problems:
         raise ProblemsError(*problems)
-    return Lock({name: _pin(block) for name, block in admitted["packages"].items()}, admitted.get("helm"))
+    pins = {name: _pin(block) for name, block in admitted["packages"].items()}
+    return Lock(pins, admitted.get("helm"), admitted.get("charts", {}))
 
 
 def lock_text(lock: Lock) -> str:
@@ -72,6 +78,8 @@ def lock_text(lock: Lock) -> str:
     if lock.helm is not None:
         document["helm"] = lock.helm
     document["packages"] = {name: _block(pin) for name, pin in sorted(lock.packages.items())}
+    if lock.charts:
+        document["charts"] = dict(sorted(lock.charts.items()))
     return _HEAD + emit_documents([document]).removeprefix("---\n")
 
 

@@ -61,6 +61,7 @@ def build(
     releases: Collection[str] = (),
     only_plan: bool = False,
     compare_kept: bool = False,
+    before_writing: Callable[[Sequence[Compilation]], None] | None = None,
     waiting: Callable[[Path], None] | None = None,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
@@ -69,6 +70,7 @@ def build(
     than `allow_removals` removals of Releases are an error if they are all or most of a cluster's (`removals.py`).
     The output of a cluster with errors is not changed; without `keep_going`, neither are all others. With
     `compare_kept`, the HelmReleases of suspended Releases must be the same as in the revision where the branch started.
+    `before_writing` is called with all compilations if they can be written; if it raises ProblemsError, nothing is.
     `waiting` is called with the path of an output that another process is writing, before waiting for that process.
     """
 
@@ -108,6 +110,8 @@ def build(
             prepared = list(pool.map(lambda cluster: prepare(compiled(cluster)), project.clusters))
     if not keep_going and any(has_errors(built.diagnostics) for built in prepared):
         return [Built(built.compilation, None, built.diagnostics) for built in prepared]
+    if before_writing is not None:
+        before_writing([built.compilation for built in prepared])
     return prepared if only_plan else [_written(built, project, waiting) for built in prepared]
 
 
@@ -244,7 +248,7 @@ def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOu
         if written is None:
             return _kept_output(release.key)
         documents = (*documents, *written)
-    files = [OutputFile(written_path(release), emit_documents(documents).encode())]
+    files = [OutputFile(written_path(release), emit_documents(documents).encode())] if documents else []
     files += [OutputFile(name, data) for name, data in one.charts().items()]
     return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
 

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kubocd_gen.files.paths import display_path
+from kubocd_gen.checkout.files import LOCK
+from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.files.directory import write_whole
+from kubocd_gen.files.paths import display_path, hint_of, shown_path
 from kubocd_gen.model.project import Project
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.packages.cache import Cache, cache_directory
-from kubocd_gen.packages.lock import Lock, read_lock
+from kubocd_gen.packages.lock import Lock, lock_text, read_lock
 from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import PackageSources
 
@@ -40,6 +43,24 @@ def project_lock(project: Project) -> Lock | None:
     if os.path.lexists(path):
         project.files.require(path, display)  # also a dangling symlink, which `lock` would write through
     return read_lock(path, display, project.files) if path.exists() else None
+
+
+def holds_lock(project: Project, lock: Lock) -> bool:
+    """Return whether the project's lock file has exactly this content."""
+    path = project.lock_path
+    try:
+        return project.files.read(path, display_path(path, project.root), LOCK) == lock_text(lock).encode()
+    except OSError:
+        return False
+
+
+def write_lock(project: Project, lock: Lock) -> None:
+    """Replace the project's lock file. Raises ProblemsError `unwritable-lock`."""
+    try:
+        write_whole(project.lock_path, lock_text(lock).encode())
+    except OSError as error:
+        message = f"cannot write {shown_path(project.lock_path)}: {error.strerror}"
+        raise ProblemsError.of("unwritable-lock", message, hint=hint_of(error)) from error
 
 
 def vendor_layout(project: Project) -> OciLayout | None:

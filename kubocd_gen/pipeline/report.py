@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubocd_gen import __version__
 from kubocd_gen.diagnostics.problems import Problem, printable
@@ -14,11 +14,19 @@ from kubocd_gen.model.resources import Release
 from kubocd_gen.output.plan import ResourceChange
 from kubocd_gen.pipeline.build import Built
 
+if TYPE_CHECKING:
+    from kubocd_gen.pipeline.chart_push import PushedChart
+
 _VERBS = {"created": "Created", "updated": "Updated", "removed": "Removed", "unchanged": "Unchanged"}
 
 
 def build_report(
-    built: Sequence[Built], helm_version: str | None, diagnostics: Sequence[Problem], *, command: str = "build"
+    built: Sequence[Built],
+    helm_version: str | None,
+    diagnostics: Sequence[Problem],
+    *,
+    command: str = "build",
+    pushed: Sequence[PushedChart] = (),
 ) -> dict[str, Any]:
     """Return the JSON report of a command that compiles. `diagnostics` are those of all clusters."""
     releases = [entry for one in built for entry in _releases(one)]
@@ -35,6 +43,7 @@ def build_report(
             "removed": counts["removed"],
         },
         "releases": releases,
+        **({"charts": [asdict(one) for one in pushed]} if pushed else {}),
     }
     return envelope("Report", body, diagnostics)
 

@@ -42,7 +42,7 @@ def test_omitted_fields_of_a_project_file_have_defaults(load: LoadFile, tmp_path
     assert project == Project(
         tmp_path, (Cluster("prod", ("clusters/prod",), tmp_path / "deploy/prod", "default", None, REPOSITORY_URL),)
     )
-    assert (project.dependencies, project.charts, project.emit_oci_repository) == ("order", "output", True)
+    assert (project.dependencies, project.charts, project.emit_oci_repository) == ("order", "output", None)
     assert (project.vendor, project.mirrors, project.clusters[0].hosts) == (None, {}, {})
 
 

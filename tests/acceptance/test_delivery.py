@@ -1,0 +1,416 @@
+"""How charts reach Flux in each mode of `delivery`, with a real registry, git and helm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubocd_gen.helm.process import find_helm
+from tests.support.images import chart_archive, package_layer, write_layout
+from tests.support.registry import Running, run_registry, skopeo
+from tests.support.workspace import WEB, WEB_MANIFEST, Workspace, files_below, kcd_gen
+
+REPOSITORY = "oci://registry.example.com/charts"
+GIT, ARTIFACT = ("--delivery", "git"), ("--delivery", "artifact")
+OCI = ("--delivery", "oci", "--chart-repository", REPOSITORY)
+SOURCE = {"kind": "GitRepository", "name": "flux-system", "namespace": "flux-system"}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with run_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+def written(workspace: Workspace, name: str = "web") -> list[dict[str, Any]]:
+    text = (workspace.output / f"flux/default/{name}.yaml").read_text()
+    return list(yaml.safe_load_all(text))
+
+
+def built(workspace: Workspace, *flags: str) -> list[dict[str, Any]]:
+    outcome = workspace.build(*flags)
+    assert outcome.exit == 0, outcome.err
+    return written(workspace)
+
+
+def kinds(documents: list[dict[str, Any]]) -> list[str]:
+    return [f"{one['kind']}/{one['metadata']['name']}" for one in documents]
+
+
+def git(directory: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True)
+
+
+def with_charts(workspace: Workspace, manifest: str, charts: dict[str, tuple[str, str, bytes]]) -> None:
+    """Make the package `WEB` of a manifest with the chart (name, version, an arbitrary file) of each module."""
+    status: dict[str, Any] = {"apiVersion": "v1alpha1", "chartByModule": {}}
+    archives = {}
+    for module, (name, version, content) in charts.items():
+        status["chartByModule"][module] = {"name": name, "version": version}
+        meta = f"apiVersion: v2\nname: {name}\nversion: {version}\n".encode()
+        archives[f"{name}-{version}.tgz"] = chart_archive({f"{name}/Chart.yaml": meta, f"{name}/README.md": content})
+    workspace.layers[WEB] = package_layer(manifest, yaml.safe_dump(status), archives)
+    write_layout(workspace.root / "packages", workspace.layers)
+
+
+def modules(*names: str) -> str:
+    lines = "".join(f"  - name: {name}\n    source: {{local: {{path: x}}}}\n" for name in names)
+    return f"apiVersion: v1alpha1\nname: web\ntag: 1.0.0\nmodules:\n{lines}"
+
+
+# git
+
+
+def test_with_git_a_helm_release_takes_the_archive_from_the_git_repository(workspace: Workspace) -> None:
+    workspace.release("web")
+    (release,) = built(workspace, *GIT)
+    path = "./output/hr/default/web/main-1.0.0.tgz"
+    assert release["spec"]["chart"]["spec"] == {"chart": path, "interval": "5m0s", "sourceRef": SOURCE}
+    assert "chartRef" not in release["spec"]
+    assert set(files_below(workspace.output)) == {
+        ".kcd-gen/default/web.list",
+        ".kcd-gen/shared.list",
+        "flux/default/web.yaml",
+        "flux/kustomization.yaml",
+        "hr/default/web/main-1.0.0.tgz",
+    }
+
+
+def test_the_path_begins_at_the_root_of_the_git_repository_in_a_subdirectory_and_in_revisions(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "platform/team")
+    workspace.package()
+    workspace.release("web")
+    git(tmp_path, "init", "-q", "-b", "main")
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\ndelivery: git\npackages: {vendor: packages}\n"
+        "clusters: [{name: prod, sources: [sources], output: output}]\n"
+    )
+    assert kcd_gen("build", "--offline", directory=workspace.root).exit == 0
+    (release,) = written(workspace)
+    path = "./platform/team/output/hr/default/web/main-1.0.0.tgz"
+    assert release["spec"]["chart"]["spec"]["chart"] == path
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "first")
+    outcome = kcd_gen("diff", "--ref", "HEAD", "--offline", "--exit-code", directory=workspace.root)
+    assert (outcome.exit, outcome.err) == (0, "")
+
+
+def test_an_output_outside_of_any_repository_is_an_error_with_git(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.release("web")
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    where = ("--source", "sources", "--output", str(elsewhere), "--vendor", "packages", "--offline")
+    outcome = kcd_gen("build", *where, *GIT, directory=workspace.root)
+    assert outcome.exit == 1
+    assert "error[no-repository]" in outcome.err
+    assert not elsewhere.exists()
+
+
+def test_another_flux_source_can_be_set(workspace: Workspace) -> None:
+    workspace.release("web")
+    (release,) = built(workspace, *GIT, "--flux-source", "Bucket/apps/fleet")
+    assert release["spec"]["chart"]["spec"]["sourceRef"] == {"kind": "Bucket", "name": "fleet", "namespace": "apps"}
+
+
+# oci
+
+
+def test_with_oci_each_chart_is_an_oci_repository_pinned_by_digest(workspace: Workspace) -> None:
+    workspace.release("web")
+    repository, release = built(workspace, *OCI)
+    assert kinds([repository, release]) == ["OCIRepository/kcd-web-main", "HelmRelease/web-main"]
+    spec = repository["spec"]
+    assert spec["url"] == "oci://registry.example.com/charts/main"
+    assert spec["layerSelector"] == {
+        "mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+        "operation": "copy",
+    }
+    assert set(spec["ref"]) == {"tag", "digest"}
+    assert release["spec"]["chartRef"] == {"kind": "OCIRepository", "name": "kcd-web-main"}
+    assert "chart" not in release["spec"]
+    assert not (workspace.output / "hr").exists()
+
+
+def test_modules_share_a_chart_and_versions_of_a_chart_have_their_own_names(workspace: Workspace) -> None:
+    workspace.release("web")
+    with_charts(
+        workspace,
+        modules("a", "b", "c"),
+        {"a": ("x", "1.0.0", b""), "b": ("x", "1.0.0", b""), "c": ("z", "2.0.0", b"")},
+    )
+    assert kinds(built(workspace, *OCI))[:2] == ["OCIRepository/kcd-web-x", "OCIRepository/kcd-web-z"]
+    with_charts(workspace, modules("a", "b"), {"a": ("x", "1.0.0", b""), "b": ("x", "2.0.0", b"")})
+    documents = built(workspace, *OCI)
+    assert kinds(documents)[:2] == ["OCIRepository/kcd-web-x-1-0-0", "OCIRepository/kcd-web-x-2-0-0"]
+    assert [one["spec"]["chartRef"]["name"] for one in documents[2:]] == ["kcd-web-x-1-0-0", "kcd-web-x-2-0-0"]
+
+
+@pytest.fixture
+def plain(registry: Running, workspace: Workspace) -> Workspace:
+    """A project whose charts go to the registry, which speaks plain HTTP."""
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\ndelivery: oci\npackages: {vendor: packages}\n"
+        f"chartRepository: {{url: 'oci://{registry.host}/{workspace.root.name}/charts', insecure: true}}\n"
+        "clusters: [{name: prod, sources: [sources], output: output}]\n"
+    )
+    workspace.release("web")
+    return workspace
+
+
+def test_pushed_charts_are_what_helm_pulls_and_a_second_push_sends_nothing(
+    registry: Running, plain: Workspace, tmp_path: Path
+) -> None:
+    outcome = kcd_gen("build", "--push-charts", directory=plain.root)
+    assert outcome.exit == 0, outcome.err
+    repository, _ = written(plain)
+    tag, digest = repository["spec"]["ref"]["tag"], repository["spec"]["ref"]["digest"]
+    name = repository["spec"]["url"].removeprefix("oci://")
+    assert f"Pushed {name}:{tag}" in outcome.out
+    manifest = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{name}:{tag}", home=tmp_path)
+    assert f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}" == digest
+    (tmp_path / "pulled").mkdir()
+    pull = ("pull", f"oci://{name}", "--version", tag, "--plain-http", "-d", str(tmp_path / "pulled"))
+    subprocess.run([find_helm(None), *pull], check=True, capture_output=True)
+    (archive,) = (tmp_path / "pulled").iterdir()
+    assert kcd_gen("build", "--delivery", "git", "--output", "served", directory=plain.root).exit == 0
+    assert archive.read_bytes() == (plain.root / "served/hr/default/web/main-1.0.0.tgz").read_bytes()
+    lock = yaml.safe_load((plain.root / "kcd-gen.lock").read_text())
+    assert lock["charts"] == {f"{name}:{tag}": digest}
+    before = len(registry.requests())
+    again = kcd_gen("build", "--push-charts", "--format", "json", directory=plain.root)
+    assert {request.split()[0] for request in registry.requests()[before:]} == {"HEAD"}
+    assert json.loads(again.out)["charts"] == [{"reference": f"{name}:{tag}", "digest": digest, "change": "unchanged"}]
+
+
+def test_charts_that_were_not_pushed_are_a_warning_and_an_error_with_locked(plain: Workspace) -> None:
+    outcome = kcd_gen("build", "--offline", directory=plain.root)
+    assert outcome.exit == 0
+    assert "warning[charts-not-pushed]" in outcome.err
+    locked = kcd_gen("lock", "--offline", directory=plain.root)
+    assert locked.exit == 0, locked.err
+    outcome = kcd_gen("build", "--offline", "--locked", "--check", directory=plain.root)
+    assert (outcome.exit, "error[charts-not-pushed]" in outcome.err) == (1, True)
+    assert kcd_gen("build", "--push-charts", directory=plain.root).exit == 0
+    assert kcd_gen("build", "--offline", "--locked", "--check", directory=plain.root).exit == 0
+    before = (plain.root / "kcd-gen.lock").read_bytes()
+    assert kcd_gen("lock", "--offline", directory=plain.root).exit == 0
+    assert (plain.root / "kcd-gen.lock").read_bytes() == before
+
+
+def test_other_bytes_of_the_same_version_are_pushed_next_to_the_first(plain: Workspace) -> None:
+    tags = []
+    for content in (b"one", b"two"):
+        with_charts(plain, modules("main"), {"main": ("main", "1.0.0", content)})
+        assert kcd_gen("build", "--push-charts", directory=plain.root).exit == 0
+        tags.append(written(plain)[0]["spec"]["ref"]["tag"])
+    name = written(plain)[0]["spec"]["url"].removeprefix("oci://")
+    listed = json.loads(skopeo("list-tags", "--tls-verify=false", f"docker://{name}", home=plain.root))["Tags"]
+    assert sorted(listed) == sorted(tags)
+    assert len(set(tags)) == 2
+    lock = yaml.safe_load((plain.root / "kcd-gen.lock").read_text())
+    assert list(lock["charts"]) == [f"{name}:{tags[1]}"]
+
+
+def test_a_failed_push_writes_nothing(plain: Workspace) -> None:
+    text = (plain.root / "kcd-gen.yaml").read_text()
+    (plain.root / "kcd-gen.yaml").write_text(text.replace("insecure: true", "insecure: false"))
+    outcome = kcd_gen("build", "--push-charts", directory=plain.root)
+    assert outcome.exit == 4
+    assert not plain.output.exists()
+    assert not (plain.root / "kcd-gen.lock").exists()
+
+
+def test_pushing_needs_a_cluster_with_oci_and_a_build_that_writes(plain: Workspace, workspace: Workspace) -> None:
+    assert kcd_gen("build", "--push-charts", "--check", directory=plain.root).exit == 2
+    outcome = kcd_gen("build", "--push-charts", "--delivery", "server", directory=plain.root)
+    assert (outcome.exit, "no cluster delivers charts" in outcome.err) == (2, True)
+
+
+# artifact
+
+
+def test_with_artifact_a_generator_extracts_the_charts_from_the_package(workspace: Workspace) -> None:
+    workspace.release("web")
+    with_charts(workspace, modules("a", "b"), {"a": ("x", "1.0.0", b""), "b": ("Y_z", "2.0.0+1", b"")})
+    documents = built(workspace, *ARTIFACT)
+    image, generator, *releases = documents
+    assert kinds(documents) == [
+        "OCIRepository/kcd-web",
+        "ArtifactGenerator/kcd-web",
+        "HelmRelease/web-a",
+        "HelmRelease/web-b",
+    ]
+    assert image["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"].startswith("sha256:")
+    assert generator["apiVersion"] == "source.extensions.fluxcd.io/v1beta1"
+    copies = {one["name"]: one["copy"] for one in generator["spec"]["artifacts"]}
+    assert copies["kcd-web-x-1-0-0"] == [{"from": "@package/x-1.0.0.tgz", "to": "@artifact/", "strategy": "Extract"}]
+    assert sorted(copies) == ["kcd-web-x-1-0-0", "kcd-web-y-z-2-0-0-1"]
+    assert [one["spec"]["chartRef"] for one in releases] == [
+        {"kind": "ExternalArtifact", "name": "kcd-web-x-1-0-0"},
+        {"kind": "ExternalArtifact", "name": "kcd-web-y-z-2-0-0-1"},
+    ]
+
+
+# Patches
+
+
+@pytest.mark.parametrize("flags", [GIT, OCI, ARTIFACT], ids=["git", "oci", "artifact"])
+def test_fields_of_the_chart_that_a_mode_cannot_express_are_errors(
+    workspace: Workspace, flags: tuple[str, ...]
+) -> None:
+    patch = """
+        moduleOverrides:
+        - module: main
+          specPatch: {chart: {spec: %s}}
+        """
+    workspace.release("web", patch % "{valuesFiles: [values-prod.yaml]}")
+    outcome = workspace.build(*flags)
+    assert (outcome.exit, "error[undeliverable-field]" in outcome.err) == (1, True)
+    workspace.release("web", patch % "{version: '>=1.0.0'}")
+    outcome = workspace.build(*flags)
+    assert (outcome.exit, "error[chart-not-in-package]" in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize("flags", [GIT, OCI, ARTIFACT], ids=["git", "oci", "artifact"])
+def test_a_chart_from_elsewhere_is_left_alone(workspace: Workspace, flags: tuple[str, ...]) -> None:
+    workspace.release(
+        "web",
+        """
+        moduleOverrides:
+        - module: main
+          specPatch: {chart: {spec: {chart: other, version: 1.x, sourceRef: {name: bitnami, namespace: apps}}}}
+        """,
+    )
+    release = built(workspace, *flags)[-1]
+    assert release["spec"]["chart"]["spec"]["chart"] == "other"
+    assert release["spec"]["chart"]["spec"]["sourceRef"]["name"] == "bitnami"
+
+
+# Suspended Releases
+
+
+@pytest.mark.parametrize("flags", [GIT, OCI, ARTIFACT], ids=["git", "oci", "artifact"])
+def test_a_suspended_release_keeps_its_charts_through_a_new_package(
+    workspace: Workspace, flags: tuple[str, ...]
+) -> None:
+    workspace.release("web")
+    before = built(workspace, *flags)
+    charts = files_below(workspace.output / "hr")
+    workspace.release("web", "suspended: true\n")
+    with_charts(workspace, WEB_MANIFEST, {"main": ("main", "2.0.0", b"")})
+    assert built(workspace, *flags) == before
+    assert files_below(workspace.output / "hr") == charts
+    workspace.release("web")
+    after = built(workspace, *flags)
+    assert after != before
+
+
+def test_a_changed_source_of_a_suspended_release_is_refused(workspace: Workspace) -> None:
+    workspace.release("web")
+    built(workspace, *OCI)
+    workspace.release("web", "suspended: true\n")
+    path = workspace.output / "flux/default/web.yaml"
+    (workspace.output / ".kcd-gen/default/web.list").unlink()
+    text = path.read_text()
+    for old, new in (
+        ("registry.example.com/charts/main", "evil.example.com/charts/main"),
+        ("operation: copy", "operation: extract"),
+        ("name: kcd-web-main\n  namespace", "name: kcd-other-main\n  namespace"),
+        ("    name: kcd-web-main\n", "    name: kcd-web-none\n"),
+        ("  url:", "  insecure: true\n  url:"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        outcome = workspace.build(*OCI)
+        assert (outcome.exit, "error[suspended-output]" in outcome.err) == (1, True), (old, outcome.err)
+
+
+def test_changing_the_delivery_of_a_suspended_release_is_refused(workspace: Workspace) -> None:
+    workspace.release("web")
+    ways = [(), GIT, OCI, ARTIFACT]
+    for old in ways:
+        for new in ways:
+            if old == new:
+                continue
+            workspace.release("web")
+            assert workspace.build(*old).exit == 0
+            workspace.release("web", "suspended: true\n")
+            outcome = workspace.build(*new)
+            assert (outcome.exit, "error[suspended-output]" in outcome.err) == (1, True), (old, new)
+
+
+# The project file
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ("delivery: oci", "missing-field"),
+        ("delivery: git\ncharts: separate", "invalid-value"),
+        ("delivery: git\nfluxSource: OCIRepository/flux-system/flux-system", "invalid-value"),
+        ("delivery: artifact\nemitOCIRepository: false", "invalid-value"),
+        ("delivery: helm", "invalid-value"),
+        ("fluxSource: flux-system", "invalid-value"),
+        ("chartRepository: {url: 'https://registry.example.com/charts'}", "invalid-value"),
+        ("chartRepository: {url: 'oci://registry.example.com/Charts'}", "invalid-value"),
+        ("chartRepository: {url: 'oci://registry.example.com/charts:1'}", "invalid-value"),
+        ("chartRepository: {url: 'oci://registry.example.com/charts', password: x}", "unknown-field"),
+    ],
+)
+def test_contradictions_in_the_project_file_are_errors(workspace: Workspace, lines: str, code: str) -> None:
+    workspace.release("web")
+    (workspace.root / "kcd-gen.yaml").write_text(
+        f"apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {{vendor: packages}}\n{lines}\n"
+        "clusters: [{name: prod, sources: [sources], output: output}]\n"
+    )
+    outcome = kcd_gen("build", "--offline", directory=workspace.root)
+    assert outcome.exit == 1
+    assert f"error[{code}]" in outcome.err
+    assert "kcd-gen.yaml:" in outcome.err
+
+
+def test_a_cluster_overrides_the_delivery_of_the_project(workspace: Workspace) -> None:
+    workspace.release("web")
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\ndelivery: git\nclusters:\n"
+        "- {name: prod, sources: [sources], output: output}\n"
+        "- {name: edge, sources: [sources], output: edge, delivery: oci, chartRepository: {url: 'oci://r.example.com/c'}}\n"
+        "- {name: old, sources: [sources], output: old, delivery: server}\n"
+    )
+    assert kcd_gen("build", "--offline", directory=workspace.root).exit == 0
+    found = [
+        sorted({one["kind"] for one in yaml.safe_load_all((workspace.root / path).read_text())})
+        for path in ("output/flux/default/web.yaml", "edge/flux/default/web.yaml", "old/flux/default/web.yaml")
+    ]
+    assert found == [
+        ["HelmRelease"],
+        ["HelmRelease", "OCIRepository"],
+        ["HelmRelease", "HelmRepository", "OCIRepository"],
+    ]
+
+
+def test_a_new_chart_version_is_shown_by_diff_in_every_mode(workspace: Workspace) -> None:
+    git(workspace.root, "init", "-q", "-b", "main")
+    (workspace.root / ".gitignore").write_text(".cache\n")
+    for number, flags in enumerate(("git", "oci", "artifact")):
+        text = (
+            "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
+            f"delivery: {flags}\nchartRepository: {{url: '{REPOSITORY}'}}\n"
+            "clusters: [{name: prod, sources: [sources], output: output}]\n"
+        )
+        (workspace.root / "kcd-gen.yaml").write_text(text)
+        workspace.release("web")
+        workspace.package()
+        git(workspace.root, "add", "-A")
+        git(workspace.root, "commit", "-qm", f"one {number}", "--allow-empty")
+        with_charts(workspace, WEB_MANIFEST, {"main": ("main", "3.0.0", b"")})
+        outcome = kcd_gen("diff", "--ref", "HEAD", "--offline", directory=workspace.root)
+        assert outcome.exit == 0, outcome.err
+        assert "the major version of the chart 'main' changes, from 1.0.0 to 3.0.0" in outcome.out, outcome.out
