@@ -116,6 +116,7 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
     from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
     from kubocd_gen.server.image import Recipe
     from kubocd_gen.server.image_build import make_image, plan_pin, publish, write_pin
+    from kubocd_gen.sources.delivery_settings import no_server
     from kubocd_gen.sources.project_file import load_project, only_cluster
 
     if bool(options.push) == bool(options.output):
@@ -125,6 +126,8 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
     # Sources given by flags need an output, which is neither read nor written here.
     project = load_project(options.flags_without_output(Path.cwd() / "output"), Path.cwd())
     cluster = only_cluster(project, "an image is built for one cluster, but the project has several")
+    if not cluster.delivery.has_server:
+        raise ProblemsError(no_server(cluster))
     outcome.cluster, outcome.base = cluster.name, str(base_name)
     with tools(options, project, problems) as tool:
         registry = tool.packages.registry

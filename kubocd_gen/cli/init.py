@@ -10,11 +10,11 @@ from typing import Annotated, Literal, TypeVar
 
 from kubocd_gen.cli.command import Flag, command, group, option_group, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint_difference, print_json, print_problems
-from kubocd_gen.cli.option_values import parse_flux_source, parse_namespace
+from kubocd_gen.cli.option_values import parse_chart_repository, parse_flux_source, parse_namespace
 from kubocd_gen.cli.options import ClusterOptions, JsonOptions, OutputOptions, PathOptions, QuietOptions
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import envelope
-from kubocd_gen.model.delivery import FLUX_NAMESPACE, FluxSource
+from kubocd_gen.model.delivery import FLUX_NAMESPACE, FluxSource, Mode
 from kubocd_gen.scaffolding.ci import InstallSource, install_source
 from kubocd_gen.scaffolding.files import write
 from kubocd_gen.scaffolding.report import (
@@ -123,6 +123,14 @@ class InitOptions(ScaffoldOptions, PathOptions):
             parse=install_source,
         ),
     ] = None
+    delivery: Annotated[
+        Mode | None,
+        Flag("How charts reach Flux, for a new project file: a server (default), Git, a registry, or packages."),
+    ] = None
+    chart_repository: Annotated[
+        str | None,
+        Flag("The registry of the charts, for --delivery oci.", metavar="oci://URL", parse=parse_chart_repository),
+    ] = None
     no_server: Annotated[bool, Flag("Do not write the chart server's manifests.")] = False
     cluster_name: Annotated[
         str | None,
@@ -145,13 +153,22 @@ def init(options: InitOptions) -> int:
 
     \b
     kcd-gen init --dry-run
+    kcd-gen init --delivery git                                  # without a chart server
     kcd-gen init --image registry.example.com/platform/charts
     kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with a hook and a CI file
     """
 
     def plan(problems: Problems) -> RepositoryPlan | None:
         with_server = not options.no_server
-        request = RepositoryRequest(options.ci, options.image, with_server, options.cluster_name, options.install_from)
+        request = RepositoryRequest(
+            options.ci,
+            options.image,
+            with_server,
+            options.cluster_name,
+            options.delivery,
+            options.chart_repository,
+            options.install_from,
+        )
         return plan_repository(Path.cwd(), request, problems, options.allow_outside)
 
     return _run(
@@ -243,7 +260,7 @@ def _server_steps(planned: ServerPlan, options: ServerOptions) -> list[str]:
     return [
         *steps,
         *application_steps(planned.applications),
-        "kcd-gen build",
-        image_step(options.image, one_cluster=planned.one_cluster),
+        f"kcd-gen build{' --push-charts' if planned.pushes else ''}",
+        *([image_step(options.image, one_cluster=planned.one_cluster)] if planned.has_server else ()),
         "git add -A, git commit, git push",
     ]

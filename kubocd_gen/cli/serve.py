@@ -19,8 +19,9 @@ from kubocd_gen.cli.help_format import NumberRange
 from kubocd_gen.cli.options import CommonBuildOptions
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path, shown_path
-from kubocd_gen.model.project import STDIN, Project
+from kubocd_gen.model.project import STDIN, Cluster, Project
 from kubocd_gen.server.container import PORT
+from kubocd_gen.sources.delivery_settings import no_server
 from kubocd_gen.sources.project_file import load_project, only_cluster, project_path
 
 if TYPE_CHECKING:
@@ -103,13 +104,13 @@ def _output(options: ServeOptions) -> Path:
     if STDIN in flags.sources:
         raise ProblemsError.of("usage", "--source - can't be watched", hint="pass files or directories as sources")
     if options.watch:
-        return only_cluster(load_project(flags, Path.cwd()), _SEVERAL).output
+        return _served(load_project(flags, Path.cwd())).output
     if flags.sources:
         hint = "add --watch, or use only --output"
         raise ProblemsError.of("usage", "--source requires --watch", hint=hint)
     if flags.output is not None:
         CheckoutFiles.of_named(flags.output, flags.allow_outside)
-    output = flags.output or only_cluster(load_project(flags, Path.cwd()), _SEVERAL).output
+    output = flags.output or _served(load_project(flags, Path.cwd())).output
     if not output.is_dir():
         raise ProblemsError.of(
             "missing-output",
@@ -118,6 +119,14 @@ def _output(options: ServeOptions) -> Path:
             hint="run 'kcd-gen build' first, or add --watch",
         )
     return output
+
+
+def _served(project: Project) -> Cluster:
+    """Return the only cluster. Raises ProblemsError if there are several, or if nothing has to serve its charts."""
+    cluster = only_cluster(project, _SEVERAL)
+    if not cluster.delivery.has_server:
+        raise ProblemsError(no_server(cluster))
+    return cluster
 
 
 def _server(host: str, port: int) -> Server:
@@ -163,7 +172,7 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
         nonlocal what, seen
         file = look(Watched((project_file,), Path.cwd())) if project_file else {}
         project = load_project(flags, Path.cwd())
-        site.output = only_cluster(project, _SEVERAL).output
+        site.output = _served(project).output
         what = watched(project, project_file)
         seen = {**look(what), **file}
         return project

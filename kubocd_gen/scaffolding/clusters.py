@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubocd_gen.model.delivery import SERVER, Delivery
 from kubocd_gen.model.project import PROJECT_FILE, Cluster, Project
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding.checkout import Contents
@@ -20,7 +21,9 @@ _OUTPUTS = ("deploy", "compiled", "kcd-gen")  # the first that is not in use
 _SOURCES = (CLUSTERS, "kubocd")  # likewise, for a cluster without resources
 
 
-def found_project(root: Path, contents: Contents, syncs: Sequence[Sync], default: str) -> Project:
+def found_project(
+    root: Path, contents: Contents, syncs: Sequence[Sync], default: str, delivery: Delivery = SERVER
+) -> Project:
     """Return the project for the checkout at `root`. A cluster without a name is called `default`."""
     releases = [file for file, kinds in contents.kinds.items() if kinds["Release"]]
     clusters = find_clusters(contents.kinds, syncs, default, releases=releases, same=contents.same)
@@ -33,6 +36,7 @@ def found_project(root: Path, contents: Contents, syncs: Sequence[Sync], default
                 sources=tuple(_sources(one, root, contents, syncs)),
                 output=root / _output(one.name, root, contents, alone=alone),
                 kubocd_namespace=contents.namespace(one.files),
+                delivery=delivery,
             )
             for one in clusters
         ),
@@ -52,8 +56,9 @@ def project_text(project: Project, modeline: str) -> str:
         for one in project.clusters
     ]
     vendor = project.vendor.relative_to(project.root).as_posix() if project.vendor else None
+    delivery = project.clusters[0].delivery
     template = scaffolds("init").get_template(f"{PROJECT_FILE}.j2")
-    return template.render(modeline=modeline, clusters=clusters, vendor=vendor)
+    return template.render(modeline=modeline, clusters=clusters, vendor=vendor, delivery=delivery, default=SERVER)
 
 
 def _sources(cluster: ClusterFiles, root: Path, contents: Contents, syncs: Sequence[Sync]) -> list[str]:

@@ -22,6 +22,7 @@ SOURCE_IGNORE = ".sourceignore"
 SOURCE_IGNORE_HEADING = (
     "# Charts, which are in the image of the chart server, and kcd-gen's inventory, which the cluster does not need."
 )
+SOURCE_IGNORE_INVENTORY = "# kcd-gen's inventory, which the cluster does not need."
 _SPECIAL = re.compile(r"[\\*?\[\]]")
 
 

@@ -43,7 +43,9 @@ def found_lines(planned: RepositoryPlan) -> Iterator[str]:
         yield from _other_contents(contents)
     yield from _applied_lines(planned)
     for cluster in () if planned.has_only_packages else project.clusters:
-        if not is_service(cluster.repository_url):
+        if not cluster.delivery.has_server:
+            yield f"{cluster.name}: charts reach Flux by 'delivery: {cluster.delivery.mode}', without a server"
+        elif not is_service(cluster.repository_url):
             yield f"{cluster.name}: charts are served at {cluster.repository_url}, which is not a Service"
     if hosting.ci:
         yield f"CI system {_NAMES[hosting.ci]}, from {hosting.reason}"
@@ -151,7 +153,8 @@ def next_lines(planned: RepositoryPlan, *, image: str | None) -> Iterator[str]:
         yield f"write your first Release; see the example in {shown_path(example)}"
     if not (planned.project.root / LOCK_FILE).exists():
         yield "kcd-gen lock   # pin every package tag to a digest"
-    yield "kcd-gen build"
+    pushes = any(one.delivery.mode == "oci" for one in planned.project.clusters)
+    yield f"kcd-gen build{' --push-charts' if pushes else ''}"
     schema = shlex.quote(shown_path(planned.project.root / SCHEMA_FILE))
     yield f"kcd-gen schema sources --output {schema}   # for editors"
     if planned.served:

@@ -13,6 +13,7 @@ from kubocd_gen.checkout.files import PROJECT
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, shown
 from kubocd_gen.editors.settings import SCHEMA_FILE, VSCODE_EXTENSION, modeline, vscode_extensions, vscode_settings
 from kubocd_gen.files.paths import checkout_root, display_path
+from kubocd_gen.model.delivery import SERVER, ChartRepository, Delivery, Mode
 from kubocd_gen.model.project import ONLY_CLUSTER, PROJECT_FILE, Cluster, Flags, Project
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.scaffolding.checkout import Contents, find_contents
@@ -40,6 +41,7 @@ from kubocd_gen.scaffolding.patterns import (
 from kubocd_gen.scaffolding.server import ServerRequest, plan_server
 from kubocd_gen.server.placement import Placement, place
 from kubocd_gen.server.service import service_of
+from kubocd_gen.sources.delivery_settings import contradiction
 from kubocd_gen.sources.flux_sync import Sync, find_applications, find_syncs
 from kubocd_gen.sources.project_file import load_project, project_path
 
@@ -52,13 +54,15 @@ class RepositoryRequest:
     """The options of `kcd-gen init`. `cluster_name` is used for a cluster without a name of its own.
 
     With `cluster_name`, a repository with nothing but packages is set up for a cluster, too. Without `install_from`,
-    neither the hook nor the CI file is written.
+    neither the hook nor the CI file is written. `delivery` and `chart_repository` are for a new project file.
     """
 
     ci: CiSystem | Literal["none"] | None = None
     image: str | None = None
     with_server: bool = True
     cluster_name: str | None = None
+    delivery: Mode | None = None
+    chart_repository: str | None = None
     install_from: InstallSource | None = None
 
 
@@ -115,7 +119,7 @@ def plan_repository(
     if root is None:
         hint = "run 'git init' first, because Flux applies the files from a Git repository"
         raise ProblemsError.of("no-repository", f"'{directory}' is not in a Git working tree", hint=hint)
-    project, contents = _project(directory, root, request.cluster_name or ONLY_CLUSTER, allow_outside)
+    project, contents = _project(directory, root, request, allow_outside)
     outside = [cluster.output for cluster in project.clusters]
     syncs, argo_cd = tuple(find_syncs(root, outside)), tuple(find_applications(root, outside))
     hosting = find_hosting(root)
@@ -139,7 +143,11 @@ def plan_repository(
             parts += _editor_files(root, project_directory, sources)
     for output in outputs.values():
         _warn_of_ignored(hosting, output, problems)
-    served = frozenset(one.name for one in project.clusters if request.with_server and is_service(one.repository_url))
+    served = frozenset(
+        one.name
+        for one in project.clusters
+        if request.with_server and one.delivery.has_server and is_service(one.repository_url)
+    )
     placed = _placed(project, outputs, syncs, root, problems)
     flux = None
     if placed:
@@ -173,14 +181,37 @@ def _runs_kcd_gen(parts: Sequence[ScaffoldFile | Addition], root: Path, ci: CiSy
 
 
 def _project(
-    directory: Path, root: Path, cluster_name: str, allow_outside: tuple[Path, ...]
+    directory: Path, root: Path, request: RepositoryRequest, allow_outside: tuple[Path, ...]
 ) -> tuple[Project, Contents | None]:
-    """Return the existing project and None, or a new project and the contents of the checkout that it is based on."""
+    """Return the existing project and None, or a new project and the contents of the checkout that it is based on.
+
+    Raises ProblemsError `usage` if an existing project has another delivery than the one in the request.
+    """
     if _project_file(directory, root):
-        return load_project(Flags(allow_outside=allow_outside), directory), None
+        project = load_project(Flags(allow_outside=allow_outside), directory)
+        other = [one.name for one in project.clusters if request.delivery not in (None, one.delivery.mode)]
+        if other:
+            message = f"--delivery {request.delivery}: the project file exists and has another delivery"
+            hint = f"set 'delivery: {request.delivery}' in {PROJECT_FILE}, then run 'kcd-gen init' without the flag"
+            raise ProblemsError.of("usage", message, hint=hint)
+        return project, None
     contents = find_contents(root)
     syncs = find_syncs(root, [root / output for output in contents.outputs])
-    return found_project(root, contents, syncs, cluster_name), contents
+    cluster_name = request.cluster_name or ONLY_CLUSTER
+    return found_project(root, contents, syncs, cluster_name, _delivery(request, syncs)), contents
+
+
+def _delivery(request: RepositoryRequest, syncs: Sequence[Sync]) -> Delivery:
+    """Return the delivery for a new project file. Raises ProblemsError if it can't work."""
+    repository = ChartRepository(request.chart_repository) if request.chart_repository else None
+    roots = {one.source for one in syncs if one.is_root}
+    source = roots.pop() if len(roots) == 1 else SERVER.source
+    delivery = Delivery(request.delivery or SERVER.mode, source, repository)
+    if repository and delivery.mode != "oci":
+        raise ProblemsError.of("usage", "--chart-repository requires --delivery oci", hint="add --delivery oci")
+    if problem := contradiction(delivery):
+        raise ProblemsError(problem)
+    return delivery
 
 
 def _project_file(directory: Path, root: Path) -> Path | None:

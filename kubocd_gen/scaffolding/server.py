@@ -6,8 +6,8 @@ The user owns them from then on: a file that was changed is shown and not replac
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from kubocd_gen.diagnostics.problems import Problems, has_errors
@@ -18,6 +18,7 @@ from kubocd_gen.scaffolding.files import ScaffoldFile, path_below, present
 from kubocd_gen.scaffolding.patterns import (
     SOURCE_IGNORE,
     SOURCE_IGNORE_HEADING,
+    SOURCE_IGNORE_INVENTORY,
     ignored_directory,
     pattern_file,
 )
@@ -33,7 +34,7 @@ class ServerRequest:
     """The options of `kcd-gen init server`.
 
     `directory` is for Flux's Kustomizations, `image` the repository of the server's image. `without_server`
-    are the clusters whose charts something else serves; Flux applies only their releases.
+    are the clusters whose charts something else serves, or that need no server; Flux applies only their releases.
     """
 
     image: str | None = None
@@ -56,7 +57,23 @@ class ServerPlan:
     files: tuple[ScaffoldFile, ...]
     placements: dict[str, Placement]
     applications: tuple[str, ...] = ()
-    one_cluster: bool = True
+    clusters: tuple[Cluster, ...] = ()
+    without_server: frozenset[str] = frozenset()
+
+    @property
+    def one_cluster(self) -> bool:
+        """Whether one cluster was selected."""
+        return len(self.clusters) == 1
+
+    @property
+    def has_server(self) -> bool:
+        """Whether a selected cluster has a chart server."""
+        return any(one.name not in self.without_server for one in self.clusters)
+
+    @property
+    def pushes(self) -> bool:
+        """Whether a selected cluster gets its charts from a registry."""
+        return any(one.delivery.mode == "oci" for one in self.clusters)
 
 
 def plan_server(
@@ -72,6 +89,8 @@ def plan_server(
     ignored = [cluster.output for cluster in project.clusters]
     syncs = find_syncs(root, ignored)
     alone = len(project.clusters) == 1
+    served = frozenset(one.name for one in clusters if one.delivery.has_server)
+    request = replace(request, without_server=request.without_server | (outputs.keys() - served))
     placements = place(outputs, syncs, root, alone=alone, directory=directory, source=request.source)
     argo_cd = directory is None and not any(one.is_root for one in syncs) and find_applications(root, ignored)
     wanted: dict[str, str] = {}
@@ -84,19 +103,39 @@ def plan_server(
     for name, text in wanted.items():
         with problems.collect():
             files.append(ScaffoldFile(root / name, text.encode(), present(root / name, root)))
-    lines = [ignored_directory(f"{one}/{name}".lstrip("/")) for one in outputs.values() for name in ("hr", ".kcd-gen")]
     with problems.collect():
-        files.append(pattern_file(root, SOURCE_IGNORE, lines, SOURCE_IGNORE_HEADING))
+        lines = _ignored_lines(clusters, outputs, present(root / SOURCE_IGNORE, root))
+        heading = SOURCE_IGNORE_HEADING if served else SOURCE_IGNORE_INVENTORY
+        files.append(pattern_file(root, SOURCE_IGNORE, lines, heading))
     if has_errors(problems):
         return None
     if not argo_cd:
-        return ServerPlan(root, tuple(files), placements, one_cluster=len(clusters) == 1)
+        return ServerPlan(root, tuple(files), placements, (), tuple(clusters), frozenset(request.without_server))
     parts = [
         f"{outputs[one.name]}/{part}".lstrip("/")
         for one in clusters
         for part in ((MANIFESTS,) if one.name not in request.without_server else ()) + ("flux",)
     ]
-    return ServerPlan(root, tuple(files), {}, tuple(parts), len(clusters) == 1)
+    return ServerPlan(root, tuple(files), {}, tuple(parts), tuple(clusters), frozenset(request.without_server))
+
+
+def _ignored_lines(clusters: Sequence[Cluster], outputs: Mapping[str, str], existing: bytes | None) -> list[str]:
+    """Return the lines of `.sourceignore`: what Flux does not need, and the charts again if an earlier line has them.
+
+    With `delivery: git`, source-controller must keep the charts.
+    """
+    found = {line.rstrip() for line in (existing or b"").decode("utf-8", "surrogateescape").splitlines()}
+    lines = []
+    for one in clusters:
+        charts, inventory = (
+            ignored_directory(f"{outputs[one.name]}/{name}".lstrip("/")) for name in ("hr", ".kcd-gen")
+        )
+        if one.delivery.has_server:
+            lines.append(charts)
+        elif one.delivery.writes_charts and charts in found:
+            lines.append(f"!{charts}")
+        lines.append(inventory)
+    return lines
 
 
 def _of_cluster(
@@ -112,6 +151,7 @@ def _of_cluster(
         source=placement.source,
         server_path=server,
         releases_path=str(PurePosixPath(output, "flux")),
+        mode=cluster.delivery.mode,
         service_account=placement.sync.service_account if placement.sync else None,
     )
     if not has_server:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.kube_yaml.reader import read_document
-from kubocd_gen.model.delivery import FluxSource
+from kubocd_gen.model.delivery import FluxSource, Mode
 from kubocd_gen.package_data import scaffolds
 from kubocd_gen.server.container import IMAGE_NAME, PORT, SCRATCH, USER
 from kubocd_gen.server.service import Service
@@ -51,10 +51,12 @@ def flux_kustomizations(
     server_path: str,
     releases_path: str,
     service_account: str | None = None,
+    mode: Mode = "server",
 ) -> str:
     """Return the two Kustomizations with the names `charts` and `releases`; paths are relative to the source's root.
 
-    Without `charts`, which applies the server, only the Kustomization of the releases is returned.
+    Without `charts`, which applies the server, only the Kustomization of the releases is returned. `mode` is how charts
+    reach Flux.
     """
     values = {
         "charts": charts,
@@ -64,6 +66,7 @@ def flux_kustomizations(
         "server_path": f"./{server_path}",
         "releases_path": f"./{releases_path}",
         "service_account": service_account,
+        "mode": mode,
     }
     return scaffolds("server").get_template("flux.yaml.j2").render(values)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.model.delivery import SERVER, ChartRepository, Delivery, parse_source
-from kubocd_gen.model.project import Flags, Project
+from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.oci.reference import parse_reference
 
 CHART_REPOSITORY = "oci://registry.example.com/platform/charts"  # an example, for messages
@@ -55,20 +55,28 @@ def with_delivery_flags(delivery: Delivery, flags: Flags) -> Delivery:
     return replace(delivery, mode=flags.delivery or delivery.mode, source=flags.flux_source or delivery.source)
 
 
+def contradiction(delivery: Delivery) -> Problem | None:
+    """Return what a delivery lacks or can't use, if anything."""
+    start = f"'delivery: {delivery.mode}'"
+    if delivery.mode == "oci" and delivery.repository is None:
+        hint = f"add 'chartRepository: {{url: {CHART_REPOSITORY}}}', or --chart-repository {CHART_REPOSITORY}"
+        return Problem("missing-field", f"{start} needs the registry of the charts", hint=hint)
+    if delivery.mode == "git" and delivery.source.kind not in GIT_KINDS:
+        message = f"{start} needs a GitRepository or Bucket; Flux can't take a chart from {delivery.source}"
+        return Problem("invalid-value", message, hint="set fluxSource to a GitRepository, or use 'delivery: oci'")
+    return None
+
+
 def refuse_contradictions(project: Project) -> None:
     """Raise ProblemsError for a cluster whose delivery can't work with the other settings."""
     errors = []
     for cluster in project.clusters:
         delivery, place = cluster.delivery, cluster.delivery_place
         position = place() if place is not None else None
-        start = f"cluster '{cluster.name}': 'delivery: {delivery.mode}'"
-        if delivery.mode == "oci" and delivery.repository is None:
-            hint = f"add 'chartRepository: {{url: {CHART_REPOSITORY}}}', or --chart-repository"
-            errors.append(Problem("missing-field", f"{start} needs the registry of the charts", position, hint))
-        if delivery.mode == "git" and delivery.source.kind not in GIT_KINDS:
-            message = f"{start} needs a GitRepository or Bucket; Flux can't take a chart from {delivery.source}"
-            hint = "set fluxSource to a GitRepository, or use 'delivery: oci'"
-            errors.append(Problem("invalid-value", message, position, hint))
+        start = f"cluster '{cluster.name}': "
+        if problem := contradiction(delivery):
+            errors.append(replace(problem, message=f"{start}{problem.message}", position=position))
+        start += f"'delivery: {delivery.mode}'"
         if delivery.mode == "git" and project.charts == "separate":
             message = f"{start} needs the charts in Git, and 'charts: separate' keeps them out"
             errors.append(Problem("invalid-value", message, position, "remove 'charts: separate'"))
@@ -77,6 +85,17 @@ def refuse_contradictions(project: Project) -> None:
             errors.append(Problem("invalid-value", message, position, "remove 'emitOCIRepository: false'"))
     if errors:
         raise ProblemsError(*errors)
+
+
+def no_server(cluster: Cluster) -> Problem:
+    """Return the error of a command for the chart server of a cluster that has none."""
+    position = cluster.delivery_place() if cluster.delivery_place else None
+    message = (
+        f"cluster '{cluster.name}' has no chart server: its charts reach Flux by 'delivery: {cluster.delivery.mode}'"
+    )
+    return Problem(
+        "no-chart-server", message, position, "choose a cluster with 'delivery: server', or change its delivery"
+    )
 
 
 def registry_path(url: str, position: Position | None) -> str:
