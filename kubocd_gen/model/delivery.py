@@ -77,6 +77,11 @@ class Delivery:
         return self.mode in ("server", "git")
 
     @property
+    def depends_on_flux(self) -> bool:
+        """Whether Flux's own settings, which the checkout can show, decide whether it gets the charts."""
+        return self.mode in ("git", "artifact")
+
+    @property
     def needs_package_image(self) -> bool:
         """Whether an OCIRepository of the package is a part of the mode, if the project does not say otherwise."""
         return self.mode in ("server", "artifact")

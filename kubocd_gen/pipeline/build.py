@@ -84,6 +84,11 @@ def build(
         if releases:
             compilation, problems = restricted(compilation, chosen), problems_of(problems, chosen)
         plan = None
+        if cluster.delivery.depends_on_flux and (keep_going or not has_errors(problems)):
+            from kubocd_gen.pipeline.delivery_checks import check_delivery  # most clusters have a chart server
+
+            with problems.collect():
+                check_delivery(project, compilation, problems)
         if keep_going or not has_errors(problems):
             try:
                 refuse_foreign_staging(cluster.output)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kubocd_gen.compiler.helm_release import helm_release_name
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
+from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.model.compilation import CompiledRelease, RenderedModule, Resolved
 from kubocd_gen.model.project import LOCK_FILE, Cluster, Project
@@ -20,6 +20,7 @@ from kubocd_gen.packages.lock import Lock
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.build import Built
+from kubocd_gen.pipeline.delivery_checks import check_delivery, delivery_notes
 from kubocd_gen.pipeline.packages import closing_on_error, vendor_layout
 from kubocd_gen.pipeline.portability import (
     Surroundings,
@@ -31,10 +32,13 @@ from kubocd_gen.pipeline.portability import (
 from kubocd_gen.pipeline.rendering import Texts, packages_of
 
 RULES = (
+    "chart-version-suffix",
     "dns-function",
     "empty-lookup",
     "floating-tag",
     "helm-dependent",
+    "large-artifact",
+    "large-chart",
     "literal-secret",
     "long-name",
     "not-locked",
@@ -77,6 +81,10 @@ def lint(
                 problems.warning(problem)
 
         compilation = compile_cluster(project, cluster, packages, helm, problems, inspect=inspect)
+        if not has_errors(problems):
+            check_delivery(project, compilation, problems)
+        for problem in delivery_notes(compilation):
+            problems.note(problem)
         for compiled in compilation.releases:
             for problem in _names(compiled):
                 problems.warning(problem, release=compiled.release.key)

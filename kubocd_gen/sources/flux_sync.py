@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import read_source
@@ -22,14 +22,33 @@ from kubocd_gen.model.resources import Resource
 from kubocd_gen.schema.names import is_subdomain
 from kubocd_gen.sources.yaml_files import find_documents, maps_in
 
+Feature = Literal["components", "external-artifact", "no-cross-namespace", "source-watcher"]
+
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
 INSTANCE_GROUP = "fluxcd.controlplane.io"
 _MENTIONS = (KUSTOMIZE_GROUP.encode(), INSTANCE_GROUP.encode())
+_SOURCE_GROUP = "source.toolkit.fluxcd.io"
+# Settings of Flux's controllers on which the delivery of charts depends, as they are written in manifests and patches.
+_FEATURES: Mapping[Feature, bytes] = {
+    "components": b"app.kubernetes.io/component: helm-controller",
+    "external-artifact": b"ExternalArtifact=true",
+    "no-cross-namespace": b"--no-cross-namespace-refs=true",
+    "source-watcher": b"source-watcher",
+}
 _SUFFIXES = (".yaml", ".yml")
 _ARGO_GROUP = "argoproj.io"
 _ARGO_KINDS = ("Application", "ApplicationSet")
 RECORDS = ".kcd-gen"  # the directory of an output's inventory
 _LISTS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceObject:
+    """A source object in a file of the checkout that also declares a Kustomization, as `flux bootstrap` writes it."""
+
+    source: FluxSource
+    ignore: str | None  # rules in the syntax of .gitignore, from `spec.ignore`
+    resource: Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +73,15 @@ class Sync:
 class Surroundings:
     """What a checkout has outside of the sources and outputs of a project.
 
-    `inventories` are the directories that contain an inventory of kcd-gen, and `projects` the project files.
+    `inventories` are the directories that contain an inventory of kcd-gen, and `projects` the project files. `features`
+    are the settings of Flux's controllers that were found, with the first file that has each.
     """
 
     syncs: tuple[Sync, ...] = ()
     inventories: tuple[Path, ...] = ()
     projects: tuple[Path, ...] = ()
+    sources: tuple[SourceObject, ...] = ()
+    features: Mapping[Feature, str] = field(default_factory=dict)
 
 
 def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
@@ -88,7 +110,8 @@ def survey(
     """
     ignored, listed = ({os.path.realpath(path) for path in paths} for paths in (ignore, unread))
     files, budget = CheckoutFiles.around(root), budget or Budget()
-    syncs: list[Sync] = []
+    found: list[Sync | SourceObject] = []
+    features: dict[Feature, str] = {}
     inventories: list[Path] = []
     projects: list[Path] = []
     in_unread: set[str] = set()
@@ -113,8 +136,10 @@ def survey(
                 projects.append(path)
             if name.endswith(_SUFFIXES) and not is_unread and not path.is_symlink():
                 display = display_path(path, display_root or root)
-                syncs += _syncs_of(path, path.relative_to(root).as_posix(), display, files, budget)
-    return Surroundings(tuple(syncs), tuple(inventories), tuple(projects))
+                found += _objects_of(path, path.relative_to(root).as_posix(), display, files, budget, features)
+    syncs = tuple(one for one in found if isinstance(one, Sync))
+    sources = tuple(one for one in found if isinstance(one, SourceObject))
+    return Surroundings(syncs, tuple(inventories), tuple(projects), sources, features)
 
 
 def list_name(directory: Path) -> str | None:
@@ -134,17 +159,40 @@ def lies_below(path: str, directory: str) -> bool:
     return not directory or path == directory or path.startswith(f"{directory}/")
 
 
-def _syncs_of(path: Path, name: str, display: str, files: CheckoutFiles, budget: Budget) -> Iterator[Sync]:
+def _objects_of(
+    path: Path, name: str, display: str, files: CheckoutFiles, budget: Budget, features: dict[Feature, str]
+) -> Iterator[Sync | SourceObject]:
+    """Yield what a file declares, and add its settings of Flux's controllers to `features`."""
     try:
-        file = read_source(path, display, _MENTIONS, files, budget)
+        file = read_source(path, display, (*_MENTIONS, *_FEATURES.values()), files, budget)
+        if file:
+            found = (feature for feature, text in _FEATURES.items() if text.decode() in file.text)
+            features.update({feature: display for feature in found if feature not in features})
+            file = file if any(one.decode() in file.text for one in _MENTIONS) else None
         values = [document.value for document in read_documents(file.text, display, budget=budget)] if file else []
     except BudgetExceededError:
         raise
     except ProblemsError:
         return
     for number, value in enumerate(values):
-        if file and isinstance(value, Mapping) and (sync := sync_of(Resource(file, number, value), name)):
+        if not file or not isinstance(value, Mapping):
+            continue
+        resource = Resource(file, number, value)
+        if sync := sync_of(resource, name):
             yield sync
+            if _map(_map(value, "spec"), "cluster").get("multitenant") is True:
+                features.setdefault("no-cross-namespace", display)
+        elif source := _source_object(resource):
+            yield source
+
+
+def _source_object(resource: Resource) -> SourceObject | None:
+    value = resource.value
+    group, kind, metadata = _text(value, "apiVersion").partition("/")[0], _text(value, "kind"), _map(value, "metadata")
+    if group != _SOURCE_GROUP or kind not in SOURCE_KINDS:
+        return None
+    source = FluxSource(kind, _text(metadata, "name"), _text(metadata, "namespace") or FLUX_NAMESPACE)
+    return SourceObject(source, _text(_map(value, "spec"), "ignore") or None, resource)
 
 
 def _is_application(value: Mapping[str, Any]) -> bool:

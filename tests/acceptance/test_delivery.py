@@ -414,3 +414,143 @@ def test_a_new_chart_version_is_shown_by_diff_in_every_mode(workspace: Workspace
         outcome = kcd_gen("diff", "--ref", "HEAD", "--offline", directory=workspace.root)
         assert outcome.exit == 0, outcome.err
         assert "the major version of the chart 'main' changes, from 1.0.0 to 3.0.0" in outcome.out, outcome.out
+
+
+# What keeps Flux from getting the charts
+
+
+@pytest.fixture
+def in_git(tmp_path: Path) -> Workspace:
+    """A checkout with `delivery: git` whose Flux applies the output."""
+    workspace = Workspace(tmp_path)
+    workspace.package()
+    workspace.release("web")
+    git(tmp_path, "init", "-q", "-b", "main")
+    (tmp_path / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\ndelivery: git\npackages: {vendor: packages}\n"
+        "clusters: [{name: prod, sources: [sources], output: deploy/prod}]\n"
+    )
+    assert kcd_gen("init", "server", directory=tmp_path).exit == 0
+    return workspace
+
+
+def flux(workspace: Workspace, text: str) -> None:
+    path = workspace.root / "clusters/prod/flux-system/gotk-sync.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+SYNC = """\
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {{name: {name}, namespace: flux-system}}
+spec:
+  interval: 1m
+  url: https://git.example.com/platform
+  ignore: |
+    # charts
+    {ignore}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {{name: apps, namespace: flux-system}}
+spec: {{interval: 10m, path: ./deploy/prod/flux, prune: true, sourceRef: {{kind: GitRepository, name: {name}}}}}
+"""
+
+
+def test_a_checkout_that_flux_can_read_has_no_problems(in_git: Workspace) -> None:
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert (outcome.exit, outcome.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (".gitignore", "# local\n*.tgz\n", ".gitignore:2:1: error[chart-not-in-git]: the pattern '*.tgz'"),
+        ("deploy/.gitignore", "hr/\n", "deploy/.gitignore:1:1: error[chart-not-in-git]: the pattern 'hr/'"),
+        (".gitattributes", "*.tgz filter=lfs diff=lfs -text\n", ".gitattributes: error[chart-not-in-git]: Git LFS"),
+        (".sourceignore", "/deploy/*/hr\n", ".sourceignore:1:1: warning[chart-ignored-by-flux]: the pattern"),
+        ("deploy/prod/.sourceignore", "\n*.tgz\n", "deploy/prod/.sourceignore:2:1: warning[chart-ignored-by-flux]"),
+    ],
+)
+def test_rules_that_leave_charts_out_are_reported_with_their_line(
+    in_git: Workspace, name: str, text: str, message: str
+) -> None:
+    path = in_git.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert message in outcome.err, outcome.err
+    assert outcome.exit == (1 if "error[" in message else 0)
+
+
+def test_rules_that_keep_the_charts_are_no_problem(in_git: Workspace) -> None:
+    (in_git.root / ".gitignore").write_text("*.tgz\n!/deploy/prod/hr/**\n")
+    (in_git.root / ".sourceignore").write_text("/deploy/prod/hr/\n/docs/\n")
+    assert kcd_gen("init", "server", directory=in_git.root).exit == 0
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert (outcome.exit, outcome.err) == (0, "")
+
+
+def test_rules_of_the_git_repository_object_come_after_those_of_the_files(in_git: Workspace) -> None:
+    flux(in_git, SYNC.format(name="flux-system", ignore="/deploy/prod/hr"))
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert "gotk-sync.yaml:7:3: warning[chart-ignored-by-flux]: the pattern '/deploy/prod/hr'" in outcome.err
+    (in_git.root / ".sourceignore").write_text("/deploy/prod/hr/\n")
+    flux(in_git, SYNC.format(name="flux-system", ignore="!/deploy/prod/hr/"))
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert (outcome.exit, outcome.err) == (0, "")
+
+
+def test_an_output_that_flux_applies_from_another_source_is_reported(in_git: Workspace) -> None:
+    flux(in_git, SYNC.format(name="fleet", ignore="/docs"))
+    (in_git.root / "deploy/prod/cluster").rename(in_git.root / "unused")
+    (in_git.root / "unused/kcd-gen-kustomizations.yaml").unlink()
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert "warning[other-flux-source]" in outcome.err
+    assert "set 'fluxSource: GitRepository/flux-system/fleet'" in outcome.err
+
+
+def test_references_across_namespaces_that_flux_refuses_are_reported(in_git: Workspace) -> None:
+    patch = in_git.root / "clusters/prod/flux-system/kustomization.yaml"
+    patch.parent.mkdir(parents=True)
+    patch.write_text("patches:\n- patch: |\n    - {op: add, path: /x, value: --no-cross-namespace-refs=true}\n")
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert "warning[cross-namespace-source]: clusters/prod/flux-system/kustomization.yaml turns on" in outcome.err
+
+
+def test_missing_features_of_flux_are_reported_with_artifact(in_git: Workspace) -> None:
+    path = in_git.root / "clusters/prod/flux-system/gotk-components.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("metadata: {labels: {app.kubernetes.io/component: helm-controller}}\n")
+    text = (in_git.root / "kcd-gen.yaml").read_text()
+    (in_git.root / "kcd-gen.yaml").write_text(text.replace("delivery: git", "delivery: artifact"))
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert outcome.err.count("gotk-components.yaml: warning[missing-feature-gate]") == 2
+    path.write_text(path.read_text() + "# --feature-gates=ExternalArtifact=true, source-watcher\n")
+    assert kcd_gen("build", "--offline", directory=in_git.root).err == ""
+
+
+def test_lint_says_what_a_mode_costs(workspace: Workspace) -> None:
+    workspace.release("web")
+    status = "apiVersion: v1alpha1\nchartByModule: {main: {name: main, version: 1.0.0}}\n"
+    meta = b"apiVersion: v2\nname: main\nversion: 1.0.0\n"
+    files = {"main/Chart.yaml": meta, "main/templates/a.yaml": b"# {{ .Chart.Version }}\n"}
+    workspace.layers[WEB] = package_layer(WEB_MANIFEST, status, {"main-1.0.0.tgz": chart_archive(files)})
+    write_layout(workspace.root / "packages", workspace.layers)
+    for flags, expected in (((), False), (GIT, False), (OCI, True), (ARTIFACT, True)):
+        where = ("--source", "sources", "--vendor", "packages", "--offline")
+        outcome = kcd_gen("lint", *where, *flags, directory=workspace.root)
+        assert ("note[chart-version-suffix]" in outcome.out) == expected, outcome.err
+
+
+@pytest.mark.parametrize("flags", [GIT, OCI, ARTIFACT], ids=["git", "oci", "artifact"])
+def test_commands_of_the_chart_server_refuse_a_cluster_without_one(
+    workspace: Workspace, flags: tuple[str, ...]
+) -> None:
+    workspace.release("web")
+    where = ("--source", "sources", "--vendor", "packages", "--offline")
+    image = ("image", "--base", "oci:none", "--output", "made")
+    for command in (image, ("serve", "--watch", "--output", "output", "--port", "0")):
+        outcome = kcd_gen(*command, *where, *flags, directory=workspace.root)
+        assert (outcome.exit, "error[no-chart-server]" in outcome.err) == (1, True), outcome.err
