@@ -19,6 +19,7 @@ from kubocd_gen.helm.manifests import Installation, template
 from kubocd_gen.helm.process import HelmPool
 from kubocd_gen.kube_yaml.reader import read_documents
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
+from kubocd_gen.model.project import Cluster
 from kubocd_gen.pipeline.kept_sources import keeps_sources
 from kubocd_gen.pipeline.suspended import Suspended, Written
 
@@ -63,6 +64,19 @@ def compare_clusters(
     return [*uninstalled, *(one for one in found if one.status != "removed")]
 
 
+def delivery_note(old: Cluster, new: Cluster) -> Problem | None:
+    """Return what another `delivery` means for the cluster, None if it is the same. Measured on real controllers."""
+    before, after = old.delivery.mode, new.delivery.mode
+    if before == after:
+        return None
+    suffixed = [mode in ("oci", "artifact") for mode in (before, after)]
+    effect = "the version of its chart gets a suffix" if suffixed[1] else "the version of its chart loses its suffix"
+    what = f"each HelmRelease is upgraded once, because {effect}" if any(suffixed) else "nothing is upgraded"
+    message = f"cluster '{new.name}': charts reach Flux by 'delivery: {after}' instead of '{before}'; {what}"
+    position = new.delivery_place() if new.delivery_place else None
+    return Problem("delivery-changed", message, position, "see docs/delivery.md for the order of the steps")
+
+
 def _releases(compilation: Compilation | None) -> dict[str, CompiledRelease]:
     return {one.release.key: one for one in compilation.releases} if compilation else {}
 
@@ -86,6 +100,9 @@ def _compare(
         if kind == "HelmRelease" and not known:
             continue
         first, second = (side.get(identity) for side in sides)
+        if kind == "HelmRelease" and old is not None and new is not None and old.delivery.mode != new.delivery.mode:
+            # Each has the same chart from another source, which the added and removed sources show.
+            first, second = (one and {**one, "spec": _spec(one, side)} for one, side in ((first, old), (second, new)))
         difference = _difference(identity, first, second, masks)
         if first is not None and second is not None and kind == "HelmRelease":
             # Even if it is the same: its chart can be another one, in the source that it refers to.
@@ -108,7 +125,8 @@ def _spec(document: Document | None, one: CompiledRelease | None) -> Document:
     if document is None or one is None:
         return {}
     chart = installed_chart(document, one.documents)
-    return {**document["spec"], "chart": {"spec": {"chart": chart.name, "version": chart.version}}}
+    spec = {key: value for key, value in document["spec"].items() if key != "chartRef"}
+    return {**spec, "chart": {"spec": {"chart": chart.name, "version": chart.version}}}
 
 
 def _resources(one: CompiledRelease | None) -> dict[Identity, Document]:

@@ -210,7 +210,7 @@ def _pair(old: str, new: str) -> Iterator[Line]:
 
 def _whole(resource: ResourceDifference) -> Iterator[Line]:
     """Yield the values of an added resource, except those that are derived from its name; nothing for others."""
-    if resource.status != "added" or resource.kind in ("OCIRepository", "HelmRepository"):
+    if resource.status != "added" or resource.kind in ("OCIRepository", "HelmRepository", "ArtifactGenerator"):
         return
     derived: dict[KeyPath, str] = {
         ("spec", "releaseName"): resource.name,

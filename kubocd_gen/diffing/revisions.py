@@ -12,7 +12,7 @@ from typing import Any
 from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors
-from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, with_written
+from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, delivery_note, with_written
 from kubocd_gen.diffing.records import Comparison
 from kubocd_gen.diffing.sides import Side, Sides
 from kubocd_gen.files.paths import display_path
@@ -156,6 +156,8 @@ def _compared(
         if old is new:
             continue
         manifests = compare_manifests(old, new, charts, found[name], masks) if charts else {}
+        if old and new and (note := delivery_note(old.cluster, new.cluster)):
+            found[name][1].note(note)
         releases += compare_clusters(name, old, new, manifests, masks, unknown.get(name, ()))
     before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
     several = max(len(results), *(len(side.project.outputs) for side in (sides.old, sides.new) if side)) > 1

@@ -554,3 +554,36 @@ def test_commands_of_the_chart_server_refuse_a_cluster_without_one(
     for command in (image, ("serve", "--watch", "--output", "output", "--port", "0")):
         outcome = kcd_gen(*command, *where, *flags, directory=workspace.root)
         assert (outcome.exit, "error[no-chart-server]" in outcome.err) == (1, True), outcome.err
+
+
+@pytest.mark.parametrize(
+    ("mode", "effect", "resources"),
+    [
+        ("git", "nothing is upgraded", ["- OCIRepository kcd-web", "- HelmRepository kcd-web"]),
+        ("oci", "each HelmRelease is upgraded once", ["+ OCIRepository kcd-web-main", "- HelmRepository kcd-web"]),
+        ("artifact", "each HelmRelease is upgraded once", ["- HelmRepository kcd-web", "+ ArtifactGenerator kcd-web"]),
+    ],
+)
+def test_diff_says_what_another_delivery_means(
+    workspace: Workspace, mode: str, effect: str, resources: list[str]
+) -> None:
+    text = (
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\ndelivery: server\n"
+        f"chartRepository: {{url: '{REPOSITORY}'}}\nclusters: [{{name: prod, sources: [sources], output: output}}]\n"
+    )
+    workspace.release("web")
+    (workspace.root / "kcd-gen.yaml").write_text(text)
+    (workspace.root / ".gitignore").write_text(".cache\n")
+    git(workspace.root, "init", "-q", "-b", "main")
+    git(workspace.root, "add", "-A")
+    git(workspace.root, "commit", "-qm", "one")
+    (workspace.root / "kcd-gen.yaml").write_text(text.replace("delivery: server", f"delivery: {mode}"))
+    outcome = kcd_gen("diff", "--ref", "HEAD", "--offline", directory=workspace.root)
+    assert outcome.exit == 0, outcome.err
+    assert f"note[delivery-changed]: cluster 'prod': charts reach Flux by 'delivery: {mode}'" in outcome.err
+    assert effect in outcome.err
+    assert [line.strip() for line in outcome.out.splitlines() if "kcd-web" in line] == [
+        *(["- OCIRepository kcd-web"] if mode == "oci" else []),
+        *resources,
+    ]
+    assert "HelmRelease" not in outcome.out
