@@ -265,8 +265,11 @@ def run_pipeline(
                 from kubocd_gen.pipeline.chart_push import check_pushed, push_and_record  # few projects push charts
 
                 if push_charts:
+                    whole = not (releases or options.clusters or options.keep_going)
                     jobs = options.job_count
-                    pushed.extend(push_and_record(project, compilations, tool.lock, tool.line, problems, jobs=jobs))
+                    pushed.extend(
+                        push_and_record(project, compilations, tool.lock, tool.line, problems, jobs=jobs, prune=whole)
+                    )
                 else:
                     check_pushed(project, compilations, tool.lock, problems)
 

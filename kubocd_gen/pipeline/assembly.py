@@ -186,6 +186,9 @@ def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) ->
         for document in one.documents:
             metadata = document["metadata"]
             creators.setdefault((document["kind"], metadata["namespace"], metadata["name"]), []).append(one)
+            if document["kind"] == "ArtifactGenerator":
+                for artifact in document["spec"]["artifacts"]:
+                    creators.setdefault(("ExternalArtifact", metadata["namespace"], artifact["name"]), []).append(one)
     clashing: set[str] = set()
     for (kind, namespace, name), several in creators.items():
         if len(several) < 2:

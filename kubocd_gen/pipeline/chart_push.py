@@ -55,8 +55,12 @@ def push_and_record(
     problems: Problems,
     *,
     jobs: int,
+    prune: bool,
 ) -> list[PushedChart]:
-    """Push the charts and write their digests to the lock. Raises ProblemsError; warnings go to `problems`."""
+    """Push the charts and write their digests to the lock. Raises ProblemsError; warnings go to `problems`.
+
+    `prune` tells whether `compilations` are those of the whole project.
+    """
     from kubocd_gen.oci.registry import Registry  # slow to import
 
     registry = Registry(network(project, progress))
@@ -66,7 +70,7 @@ def push_and_record(
         for warning in registry.warnings():
             problems.warning(warning)
         registry.close()
-    new = with_pushed(lock or Lock(), pushed, compilations)
+    new = with_pushed(lock or Lock(), pushed, compilations, prune=prune)
     if not holds_lock(project, new):
         write_lock(project, new)
     return pushed
@@ -129,11 +133,11 @@ def _push(one: ChartToPush, registry: Registry) -> PushedChart:
     return PushedChart(name, digest, "pushed")
 
 
-def with_pushed(lock: Lock, pushed: Iterable[PushedChart], compilations: Sequence[Compilation]) -> Lock:
+def with_pushed(lock: Lock, pushed: Iterable[PushedChart], compilations: Sequence[Compilation], *, prune: bool) -> Lock:
     """Return the lock with the digests of the pushed charts.
 
-    The records of a registry's other charts are removed if all Releases that can use it are known: an incomplete
-    compilation and a suspended Release, which keeps an earlier chart, can need them.
+    With `prune`, the records of a registry's other charts are removed if all Releases that can use it are known: an
+    incomplete compilation and a suspended Release, which keeps an earlier chart, can need them.
     """
     known = [one for one in compilations if one.cluster.delivery.mode == "oci" and one.cluster.delivery.repository]
     in_use = {repository.url for one in known if (repository := one.cluster.delivery.repository)}
@@ -146,7 +150,7 @@ def with_pushed(lock: Lock, pushed: Iterable[PushedChart], compilations: Sequenc
     kept = {
         name: digest
         for name, digest in lock.charts.items()
-        if (registry := name.rpartition("/")[0]) not in in_use or registry in unknown
+        if not prune or (registry := name.rpartition("/")[0]) not in in_use or registry in unknown
     }
     return replace(lock, charts={**kept, **{one.reference: one.digest for one in pushed}})
 

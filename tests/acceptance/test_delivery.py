@@ -587,3 +587,31 @@ def test_diff_says_what_another_delivery_means(
         *resources,
     ]
     assert "HelmRelease" not in outcome.out
+
+
+@pytest.mark.parametrize("flags", [OCI, ARTIFACT], ids=["oci", "artifact"])
+def test_two_releases_whose_sources_have_one_name_are_an_error(workspace: Workspace, flags: tuple[str, ...]) -> None:
+    other = "registry.example.com/demo/other:1.0.0"
+    status = "apiVersion: v1alpha1\nchartByModule: {main: {name: %s, version: 1.0.0}}\n"
+    for reference, chart in ((WEB, "b-c"), (other, "c")):
+        workspace.package(modules("main"), reference=reference, status=status % chart)
+    workspace.release("a")
+    workspace.release("a-b", package=other)
+    outcome = workspace.build(*flags)
+    assert (outcome.exit, outcome.err.count("error[duplicate-resource]")) == (1, 2), outcome.err
+
+
+def test_pushing_for_one_release_keeps_the_records_of_the_others(plain: Workspace) -> None:
+    other = "registry.example.com/demo/other:1.0.0"
+    status = "apiVersion: v1alpha1\nchartByModule: {main: {name: other, version: 1.0.0}}\n"
+    plain.package(modules("main"), reference=other, status=status)
+    plain.release("other", package=other)
+    assert kcd_gen("build", "--push-charts", directory=plain.root).exit == 0
+    before = (plain.root / "kcd-gen.lock").read_text()
+    assert before.count("sha256:") == 2
+    for flags in (("--release", "web"), ("--cluster", "prod"), ("--keep-going",)):
+        assert kcd_gen("build", "--push-charts", *flags, directory=plain.root).exit == 0
+        assert (plain.root / "kcd-gen.lock").read_text() == before
+    (plain.root / "sources/default-other.yaml").unlink()
+    assert kcd_gen("build", "--push-charts", "--allow-removals", "all", directory=plain.root).exit == 0
+    assert (plain.root / "kcd-gen.lock").read_text().count("sha256:") == 1
