@@ -38,7 +38,10 @@ def test_every_file_is_explained(checkout: Repository) -> None:
 def test_every_flag_exists(checkout: Repository) -> None:
     printed = checkout.init("--help").out
     assert set(
-        re.findall(r"--(?:allow-outside|ci|no-server|cluster-name|force|format|dry-run|image|install-from)", PAGE)
+        re.findall(
+            r"--(?:allow-outside|ci|no-server|cluster-name|force|format|dry-run|image|install-from|delivery|chart-repository)",
+            PAGE,
+        )
     ) == set(re.findall(r"^  (--[a-z-]+)", printed, re.MULTILINE)) - {"--quiet", "--debug", "--no-color", "--help"}
 
 

@@ -19,6 +19,8 @@ from kubocd_gen.cli.init import ServerOptions
 from kubocd_gen.cli.lint import LintOptions
 from kubocd_gen.cli.option_values import (
     Report,
+    parse_chart_repository,
+    parse_flux_source,
     parse_hosts,
     parse_hosts_with_port,
     parse_limits,
@@ -28,6 +30,7 @@ from kubocd_gen.cli.option_values import (
     parse_url,
     parse_variables,
 )
+from kubocd_gen.model.delivery import FluxSource
 from kubocd_gen.model.project import Flags
 
 FOLDER = Path(__file__).parents[3] / "kubocd_gen" / "cli"
@@ -89,6 +92,9 @@ def test_options_become_the_flags_of_a_project() -> None:
         "namespace": "n",
         "kubocd_namespace": "k",
         "repository_url": "http://u",
+        "delivery": "git",
+        "flux_source": FluxSource("GitRepository", "n", "m"),
+        "chart_repository": "r.example.com/c",
         "exclude": ("e",),
         "ignore_kustomizations": True,
         "dependencies": "ignore",
@@ -122,8 +128,23 @@ def test_option_values_are_parsed() -> None:
     assert parse_limits(("layer=1MiB", "members=3")) == (("layer", 1 << 20), ("members", 3))
     assert parse_hosts_with_port(("registry.lan:5000", "[::1]:80")) == {"registry.lan:5000", "[::1]:80"}
     assert parse_variables(("DOMAIN,REGION", "ZONE")) == {"DOMAIN", "REGION", "ZONE"}
+    assert parse_flux_source("GitRepository/fleet") == FluxSource("GitRepository", "fleet", "flux-system")
+    assert parse_flux_source("Bucket/apps/fleet") == FluxSource("Bucket", "fleet", "apps")
+    assert parse_chart_repository("oci://r.example.com/a/b/") == "r.example.com/a/b"
     assert parse_url("https://charts.example.com") == "https://charts.example.com"
     assert parse_reports(("junit=a=b.xml",)) == (Report("junit", Path("a=b.xml")),)
+
+
+@pytest.mark.parametrize("word", ["", "fleet", "HelmRepository/fleet", "GitRepository/Fleet", "GitRepository/a/b/c"])
+def test_a_source_that_flux_cannot_apply_from_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="is not a Flux source"):
+        parse_flux_source(word)
+
+
+@pytest.mark.parametrize("word", ["", "r.example.com/a", "https://r.example.com/a", "oci://r.example.com/A", "oci://a"])
+def test_a_chart_repository_that_is_no_oci_url_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="is not oci://REGISTRY/PATH"):
+        parse_chart_repository(word)
 
 
 @pytest.mark.parametrize("word", ["a", "=1", "a=", "", "a=1", "a b=10.0.0.1", "a=10.0.0.1:80", ".=10.0.0.1"])
