@@ -45,6 +45,12 @@ class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
         bool,
         Flag("Exit 3 if files were written or removed, or if the commit would not contain them; for pre-commit hooks."),
     ] = False
+    fail_on_stale_image: Annotated[
+        bool,
+        Flag(
+            "Exit 3 if the image that server/kustomization.yaml pins is not known to have the charts of all Releases."
+        ),
+    ] = False
     dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
     releases: Annotated[
         tuple[str, ...],
@@ -84,6 +90,7 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --dry-run                                  # show what would change
     kcd-gen build --push-charts                              # with 'delivery: oci': push the charts, then write
     kcd-gen build --release redis1                           # write one Release; the others stay as they are
+    kcd-gen build --check --fail-on-stale-image              # … and does the pinned server image have the charts?
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
     if options.prints_report and options.format != "text":
@@ -101,6 +108,7 @@ def build(options: BuildOptions) -> int:
     if options.fail_on_change and not has_errors(outcome.problems):
         uncommitted = _uncommitted(outcome, written=not options.only_plan)
         outcome = replace(outcome, problems=[*outcome.problems, *uncommitted.errors])
+    stale = [one for one in outcome.problems if one.code == "stale-image"] if options.fail_on_stale_image else []
     fix_command = _fix_command() if options.check else ""
     outcome = _with_reports(outcome, [one for one in options.reports if one not in refused], root, fix_command)
     for line in _lines(outcome, options, root, fix_command):
@@ -112,7 +120,10 @@ def build(options: BuildOptions) -> int:
     for line in _add_commands(uncommitted) if uncommitted else ():
         click.echo(printable(line), err=True)
         code = code or DIFFERENCE
-    return code or (DIFFERENCE if options.check and not all(map(is_current, outcome.built)) else 0)
+    for one in stale if options.quiet else ():  # the reason for the exit code
+        click.echo(printable(f"{one.position}: {one.message}"), err=True)
+    differs = bool(stale) or (options.check and not all(map(is_current, outcome.built)))
+    return code or (DIFFERENCE if differs else 0)
 
 
 def _built(options: BuildOptions) -> Outcome:
@@ -195,7 +206,11 @@ def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
 
 def _fix_command() -> str:
     """Return the command line of this run without the flags of a check and of the report format."""
-    words = [word for word in sys.argv[1:] if word not in ("--check", "--full-diff", "--fail-on-change")]
+    words = [
+        word
+        for word in sys.argv[1:]
+        if word not in ("--check", "--full-diff", "--fail-on-change", "--fail-on-stale-image")
+    ]
     for name in ("--format", "--report"):
         while name in words:
             at = words.index(name)

@@ -21,6 +21,7 @@ from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, ha
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
+from kubocd_gen.output.chart_list import CHART_LIST
 from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
 
 if TYPE_CHECKING:  # `--help` needs none of them
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # `--help` needs none of them
     from kubocd_gen.oci.base_store import BaseStore
     from kubocd_gen.oci.registry import Registry
     from kubocd_gen.server.image import ServerImage
-    from kubocd_gen.server.image_build import Pin, Published
+    from kubocd_gen.server.image_build import ListedCharts, Pin, Published
     from kubocd_gen.server.image_publication import ImageTarget, Way
 
 _TRANSFERS: dict[Way, str] = {"copied": "copied", "mounted": "mounted", "there": "already present"}
@@ -45,6 +46,7 @@ class _Outcome:
     image: ServerImage | None = None
     published: Published | None = None
     pin: Pin | None = None
+    listed: ListedCharts | None = None
     current_digest: str | None = None
 
 
@@ -89,7 +91,8 @@ def image(options: ImageOptions) -> int:
 
     No container engine is needed. The image is reproducible: the same base and charts give the same bytes. All
     platforms of the base image are kept. Only missing blobs are pushed. Then the digest is written to the
-    kustomization.yaml that deploys the image, so one commit updates releases and charts together.
+    kustomization.yaml that deploys the image, and the charts are listed in charts.list next to it. Run 'kcd-gen build'
+    afterward, so one commit updates releases and charts together.
 
     \b
     kcd-gen image --base docker.io/nginxinc/nginx-unprivileged:1.28-alpine@sha256:… \\
@@ -115,7 +118,7 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
     from kubocd_gen.pipeline import compile_cluster
     from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
     from kubocd_gen.server.image import Recipe
-    from kubocd_gen.server.image_build import make_image, plan_pin, publish, write_pin
+    from kubocd_gen.server.image_build import make_image, plan_list, plan_pin, publish, write_pin
     from kubocd_gen.sources.delivery_settings import no_server
     from kubocd_gen.sources.project_file import load_project, only_cluster
 
@@ -147,14 +150,18 @@ def _image(options: ImageOptions, problems: Problems, outcome: _Outcome) -> None
         if path is not None and options.push:
             repository = str(outcome.name).rpartition(":")[0]
             files = None if options.kustomization else project.files
-            outcome.pin = plan_pin(path, repository, made.descriptor.digest, problems, files)
+            digest = made.descriptor.digest
+            outcome.pin = plan_pin(path, repository, digest, problems, files)
+            charts = _chart_list(path, options, cluster)
+            if outcome.pin is not None and charts is not None:
+                outcome.listed = plan_list(charts, outcome.pin, digest, compilation, project.files)
         if options.check:
             current = target.current()
             outcome.current_digest = current.digest if current else None
             return
         outcome.published = publish(made, store, target, "pushed" if options.push else "written")
-        if outcome.pin is not None:
-            write_pin(outcome.pin)
+        for pin in _pins(outcome):
+            write_pin(pin)
 
 
 def _content_root(options: ImageOptions) -> str:
@@ -226,6 +233,21 @@ def _kustomization(options: ImageOptions, cluster: Cluster) -> Path | None:
     return None if options.sources else cluster.output / MANIFESTS / "kustomization.yaml"
 
 
+def _chart_list(kustomization: Path, options: ImageOptions, cluster: Cluster) -> Path | None:
+    """Return the chart list next to the kustomization; None if a build would not find it."""
+    path = cluster.output / CHART_LIST
+    found = not options.sources and kustomization.absolute() == (path.parent / "kustomization.yaml").absolute()
+    return path if found else None
+
+
+def _pins(outcome: _Outcome) -> Iterator[Pin]:
+    """Yield the files that the image's digest and charts are written to."""
+    if outcome.pin is not None:
+        yield outcome.pin
+    if outcome.listed is not None:
+        yield outcome.listed.pin
+
+
 def _differences(outcome: _Outcome) -> Iterator[str]:
     """Yield what `--check` has found to be out of date."""
     if outcome.image is None:
@@ -235,6 +257,8 @@ def _differences(outcome: _Outcome) -> Iterator[str]:
         yield f"{shown_path(outcome.pin.path)} is out of date: it should contain {outcome.name}@{digest}"
     if outcome.current_digest != digest:
         yield f"{outcome.name} is {outcome.current_digest or 'missing'}, expected {digest}"
+    if outcome.listed is not None and not outcome.listed.pin.is_current:
+        yield f"{shown_path(outcome.listed.pin.path)} is out of date: it should list the charts of {digest}"
 
 
 def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> Iterator[str]:
@@ -249,9 +273,12 @@ def _lines(outcome: _Outcome, differences: list[str], options: ImageOptions) -> 
         counts = Counter(one.way for one in outcome.published.transfers)
         layers = ", ".join(f"{counts[way]} {label}" for way, label in _TRANSFERS.items() if counts[way])
         yield f"{PUBLISHED[outcome.published.change]} {name}{f' (layers: {layers})' if layers else ''}"
-        if outcome.pin is not None:
-            change = "Unchanged" if outcome.pin.is_current else "Updated"
-            yield f"{change} {shown_path(outcome.pin.path)}"
+        for pin in _pins(outcome):
+            change = "Unchanged" if pin.is_current else "Created" if pin.before is None else "Updated"
+            yield f"{change} {shown_path(pin.path)}"
+        if outcome.listed is not None and (count := len(outcome.listed.fetched)):
+            charts = "a Release" if count == 1 else f"{count} Releases"
+            yield f"run 'kcd-gen build' and commit everything together: Flux then fetches the new charts of {charts}"
 
 
 def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) -> dict[str, Any]:
@@ -274,6 +301,11 @@ def _report(outcome: _Outcome, problems: list[Problem], differences: list[str]) 
             {"digest": one.descriptor.digest, "size": one.descriptor.size, "way": one.way}
             for one in (published.transfers if published else ())
         ],
-        "kustomization": {"path": display_path(pin.path, Path.cwd()), "current": pin.is_current} if pin else None,
+        "kustomization": _file_report(pin),
+        "charts": _file_report(outcome.listed.pin if outcome.listed else None),
     }
     return envelope("ServerImage", body, problems)
+
+
+def _file_report(pin: Pin | None) -> dict[str, Any] | None:
+    return {"path": display_path(pin.path, Path.cwd()), "current": pin.is_current} if pin else None

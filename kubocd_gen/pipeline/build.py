@@ -27,6 +27,7 @@ from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
+from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.pipeline.suspended import KUSTOMIZATION, Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
@@ -92,6 +93,7 @@ def build(
         if keep_going or not has_errors(problems):
             try:
                 refuse_foreign_staging(cluster.output)
+                compilation = in_step(compilation, project, problems)
                 kept = read_kept(compilation, project, problems, compare=compare_kept)
                 others = _others(cluster, chosen) if releases else ()
                 plan = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)

@@ -13,6 +13,7 @@ from pathlib import Path
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root, display_path
 from kubocd_gen.git.repository import Uncommitted, find_repository
+from kubocd_gen.output.chart_list import CHART_LIST
 from kubocd_gen.output.inventory import RECORDS
 from kubocd_gen.pipeline.build import Built
 
@@ -60,6 +61,7 @@ class _WorkingTrees:
         """Return whether a file of the output is not in the index, or is still in it after a build removed it."""
         output = Path(os.path.realpath(built.cluster.output))
         paths = [output / change.path for change in built.plan.changes] if built.plan else []
+        paths.append(output / CHART_LIST)  # next to the digest of the image, which Git has already
         if any(self.is_untracked(path) or self.is_changed(path) for path in paths):
             return True
         top, files = self._files(output / RECORDS)  # a build that removes a Release removes its inventory

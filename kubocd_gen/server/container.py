@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from kubocd_gen.kustomize import pinned_image
+from kubocd_gen.output import chart_list
 from kubocd_gen.package_data import scaffolds
 
 PORT = 8080  # unlike 80, this needs no capability
@@ -11,8 +13,8 @@ USER = 65532  # user and group in the container; Kubernetes can check runAsNonRo
 CONTENT_ROOT = "/srv/kcd-gen"  # the directory that contains `hr/`
 CONFIGURATION = "/etc/nginx/nginx.conf"
 SCRATCH = "/tmp"  # noqa: S108 - the only directory that the server writes to; an emptyDir in the Deployment
-IMAGE_NAME = "kcd-gen-charts"  # the image in the Deployment, replaced by `images:` in kustomization.yaml
-MANIFESTS = "server"  # the directory of the manifests in a cluster's output
+IMAGE_NAME = pinned_image.IMAGE_NAME  # the image in the Deployment, replaced by `images:` in kustomization.yaml
+MANIFESTS = chart_list.SERVER  # the directory of the manifests in a cluster's output
 
 # The default base of a Containerfile, which its owner keeps up to date. The digest is of the index of all platforms.
 BASE = (

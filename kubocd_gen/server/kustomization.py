@@ -13,50 +13,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.kube_yaml.reader import read_document
-from kubocd_gen.server.container import IMAGE_NAME
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
+from kubocd_gen.kustomize.pinned_image import IMAGE_NAME, KEYS, bad_kustomization, find_entry, read_kustomization
 
-LARGEST = 1 << 20  # bytes of a kustomization.yaml
-_KEYS = ("newName", "digest")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]*(?::[A-Za-z0-9._/@-]+)*")  # needs no quotes in any YAML
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """The values of the entry; None if a key is missing."""
-
-    new_name: str | None
-    digest: str | None
-
-
-def read_pinned(text: str, path: str) -> Pinned | None:
-    """Return the image's entry in `text`, or None if there is none; `path` is for messages.
-
-    Raises ProblemsError `bad-kustomization`, and those of invalid YAML.
-    """
-    found = _entry(_document(text, path), path)
-    if found is None:
-        return None
-    values = [found[1].get(key) for key in _KEYS]
-    if not all(value is None or isinstance(value, str) for value in values):
-        raise ProblemsError(_bad(path, f"newName and digest of the image '{IMAGE_NAME}' must be strings", {}))
-    return Pinned(*values)
 
 
 def with_pinned(text: str, path: str, new_name: str | None, digest: str) -> str:
     """Return `text` with the entry's `digest` set, and its `newName` unless it is None.
 
-    Raises ProblemsError like `read_pinned`.
+    Raises ProblemsError `bad-kustomization`, and those of invalid YAML.
     """
-    before = _document(text, path)
-    found = _entry(before, path)
-    changes = {key: value for key, value in zip(_KEYS, (new_name, digest), strict=True) if value is not None}
+    before = read_kustomization(text, path)
+    found = find_entry(before, path)
+    changes = {key: value for key, value in zip(KEYS, (new_name, digest), strict=True) if value is not None}
     if found is None:
         raise ProblemsError(_bad(path, f"it has no image '{IMAGE_NAME}'", changes))
     number, entry = found
@@ -65,7 +39,7 @@ def with_pinned(text: str, path: str, new_name: str | None, digest: str) -> str:
     wanted["images"][number] = {**entry, **changes}
     try:
         after = _edited(text, number, changes, missing)
-        if _document(after, path) == wanted:
+        if read_kustomization(after, path) == wanted:
             return after
     except (ProblemsError, _UnsupportedError, yaml.YAMLError):
         pass
@@ -111,30 +85,6 @@ def _value(node: Any, key: str) -> Any:
     return next((value for name, value in node.value if name.value == key), None)
 
 
-def _document(text: str, path: str) -> dict[str, Any]:
-    if len(text) > LARGEST:
-        raise ProblemsError(_bad(path, f"it is larger than {LARGEST >> 20} MiB", {}))
-    value = read_document(text, path, strict=True)
-    if not isinstance(value, dict):
-        raise ProblemsError(_bad(path, "it must be a map", {}))
-    return value
-
-
-def _entry(document: Mapping[str, Any], path: str) -> tuple[int, dict[str, Any]] | None:
-    images = document.get("images") or []
-    if not isinstance(images, list):
-        raise ProblemsError(_bad(path, "images must be a list", {}))
-    found = [(at, one) for at, one in enumerate(images) if isinstance(one, dict) and one.get("name") == IMAGE_NAME]
-    if len(found) > 1:
-        raise ProblemsError(_bad(path, f"it has {len(found)} entries for the image '{IMAGE_NAME}'", {}))
-    return found[0] if found else None
-
-
 def _bad(path: str, reason: str, changes: Mapping[str, str]) -> Problem:
     values = "".join(f", {key}: {value}" for key, value in changes.items())
-    return Problem(
-        "bad-kustomization",
-        f"cannot write the image to the kustomization: {reason}",
-        position=Position(path),
-        hint=f"add to 'images:': - {{name: {IMAGE_NAME}{values}}}" if changes else None,
-    )
+    return bad_kustomization(path, reason, f"add to 'images:': - {{name: {IMAGE_NAME}{values}}}")

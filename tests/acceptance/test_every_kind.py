@@ -88,6 +88,7 @@ IN_UNIT_TESTS = {
     "remote-base": "../acceptance/test_kustomize.py::test_what_kustomize_cannot_build_is_an_error",
     "run-limit": "../faults/test_trust.py::test_received_bytes_count_towards_the_limit_of_the_run",
     "secret-variable": "sources/test_environment.py::test_a_credential_is_never_expanded",
+    "stale-image": "../acceptance/test_charts_in_step.py::test_a_hostile_file_is_a_warning_and_never_followed",
     "suspended-output": "pipeline/test_suspended.py::test_a_file_that_no_build_writes_is_refused",
     "tag-exists": "oci/test_layout_writer.py::test_a_tag_is_moved_only_on_request",
     "too-deep": "kube_yaml/test_emitter.py::test_a_deeply_nested_value_is_written_or_is_an_error",

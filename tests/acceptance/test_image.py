@@ -219,6 +219,7 @@ def test_a_push_sends_only_missing_blobs_and_writes_the_digest(registry: Running
     digest = re.findall(r"sha256:[0-9a-f]{64}", outcome.out)[0]
     assert outcome.out == (
         f"Pushed {name} {digest} (layers: 2 copied, 3 mounted)\nUpdated output/server/kustomization.yaml\n"
+        "Created output/server/charts.list\n"
     )
     requests = registry.requests()[before:]
     assert not [one for one in requests if one.startswith("GET") and "/blobs/" in one and "bases" not in one]
@@ -239,7 +240,10 @@ def test_a_push_sends_only_missing_blobs_and_writes_the_digest(registry: Running
 
     before = len(registry.requests())
     again = image(workspace, *arguments)
-    assert (again.exit, again.out) == (0, f"Unchanged {name} {digest}\nUnchanged output/server/kustomization.yaml\n")
+    assert (again.exit, again.out) == (
+        0,
+        f"Unchanged {name} {digest}\nUnchanged output/server/kustomization.yaml\nUnchanged output/server/charts.list\n",
+    )
     assert {one.partition(" ")[0] for one in registry.requests()[before:]} <= {"GET", "HEAD"}
     assert not [
         one for one in registry.requests()[before:] if "layer" in one or (one.startswith("GET") and "charts" in one)

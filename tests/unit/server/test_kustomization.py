@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.server.kustomization import Pinned, read_pinned, with_pinned
+from kubocd_gen.kustomize.pinned_image import read_pinned
+from kubocd_gen.server.kustomization import with_pinned
 
 DIGEST = f"sha256:{'a' * 64}"
 OLD = f"sha256:{'0' * 64}"
@@ -60,7 +61,9 @@ def test_a_pinned_digest_is_edited(name: str) -> None:
     before, after = EDITS[name]
     assert with_pinned(before, "k.yaml", NAME, DIGEST) == after
     assert with_pinned(after, "k.yaml", NAME, DIGEST) == after
-    assert read_pinned(after, "k.yaml") == Pinned(NAME, DIGEST)
+    pinned = read_pinned(after, "k.yaml")
+    assert pinned is not None
+    assert (pinned.new_name, pinned.digest) == (NAME, DIGEST)
     entry = next(one for one in yaml.safe_load(after)["images"] if one["name"] == "kcd-gen-charts")
     assert (entry["newName"], entry["digest"]) == (NAME, DIGEST)
 
