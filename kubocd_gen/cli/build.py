@@ -100,7 +100,8 @@ def build(options: BuildOptions) -> int:
         message = (
             f"--push-charts cannot be used with {'--check' if options.check else '--dry-run'}, which writes nothing"
         )
-        return print_problems([Problem("usage", message)])
+        hint = "push the charts in the run that writes the output"
+        return print_problems([Problem("usage", message, hint=hint)])
     refused = _refused_reports(options)
     outcome = Outcome((), list(refused.values()), None) if refused else _built(options)
     root = messages_root(options.flags())

@@ -37,12 +37,7 @@ def assemble(
 ) -> Compilation:
     """Assemble the Flux resources of all Releases. Releases that failed in an earlier step are in `failed`."""
     configs = sorted(resources.configs, key=lambda config: config.name)
-    charts_path = path_in_source(cluster, project)
-    if charts_path is None:
-        if cluster.delivery.mode == "git":
-            problems.error(_outside_git(cluster))
-            rendered = ()
-        charts_path = ""
+    charts_path = path_in_source(cluster, project) or "."  # a build refuses an output outside of the source
     compiled: list[CompiledRelease] = []
     for one in rendered:
         _warn_of_unknown_overrides(one, problems)
@@ -128,7 +123,8 @@ def path_in_source(cluster: Cluster, project: Project) -> str | None:
     return f"./{os.path.relpath(output, top)}".removesuffix("/.") if output.is_relative_to(top) else None
 
 
-def _outside_git(cluster: Cluster) -> Problem:
+def outside_git(cluster: Cluster) -> Problem:
+    """Return the error for an output with charts that is in no Git repository."""
     position = cluster.delivery_place() if cluster.delivery_place else None
     message = (
         f"cluster '{cluster.name}': 'delivery: git' needs an output in a Git repository, whose root is that of Flux's "

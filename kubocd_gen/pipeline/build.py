@@ -24,6 +24,7 @@ from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import plan_at_rest, write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.assembly import outside_git, path_in_source
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
@@ -88,6 +89,8 @@ def build(
         if cluster.delivery.depends_on_flux and (keep_going or not has_errors(problems)):
             from kubocd_gen.pipeline.delivery_checks import check_delivery  # most clusters have a chart server
 
+            if cluster.delivery.mode == "git" and path_in_source(cluster, project) is None:
+                problems.error(outside_git(cluster))
             with problems.collect():
                 check_delivery(project, compilation, problems)
         if keep_going or not has_errors(problems):

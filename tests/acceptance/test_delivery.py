@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -262,9 +264,7 @@ def test_with_artifact_a_generator_extracts_the_charts_from_the_package(workspac
 
 
 @pytest.mark.parametrize("flags", [GIT, OCI, ARTIFACT], ids=["git", "oci", "artifact"])
-def test_fields_of_the_chart_that_a_mode_cannot_express_are_errors(
-    workspace: Workspace, flags: tuple[str, ...]
-) -> None:
+def test_fields_that_a_mode_cannot_express_are_errors(workspace: Workspace, flags: tuple[str, ...]) -> None:
     patch = """
         moduleOverrides:
         - module: main
@@ -502,7 +502,7 @@ def test_rules_of_the_git_repository_object_come_after_those_of_the_files(in_git
     assert (outcome.exit, outcome.err) == (0, "")
 
 
-def test_an_output_that_flux_applies_from_another_source_is_reported(in_git: Workspace) -> None:
+def test_another_source_of_the_output_is_reported(in_git: Workspace) -> None:
     flux(in_git, SYNC.format(name="fleet", ignore="/docs"))
     (in_git.root / "deploy/prod/cluster").rename(in_git.root / "unused")
     (in_git.root / "unused/kcd-gen-kustomizations.yaml").unlink()
@@ -511,7 +511,7 @@ def test_an_output_that_flux_applies_from_another_source_is_reported(in_git: Wor
     assert "set 'fluxSource: GitRepository/flux-system/fleet'" in outcome.err
 
 
-def test_references_across_namespaces_that_flux_refuses_are_reported(in_git: Workspace) -> None:
+def test_references_that_flux_refuses_are_reported(in_git: Workspace) -> None:
     patch = in_git.root / "clusters/prod/flux-system/kustomization.yaml"
     patch.parent.mkdir(parents=True)
     patch.write_text("patches:\n- patch: |\n    - {op: add, path: /x, value: --no-cross-namespace-refs=true}\n")
@@ -542,6 +542,13 @@ def test_lint_says_what_a_mode_costs(workspace: Workspace) -> None:
         where = ("--source", "sources", "--vendor", "packages", "--offline")
         outcome = kcd_gen("lint", *where, *flags, directory=workspace.root)
         assert ("note[chart-version-suffix]" in outcome.out) == expected, outcome.err
+    with (
+        mock.patch("kubocd_gen.pipeline.delivery_checks._LARGEST_CHART", 100),
+        mock.patch("kubocd_gen.pipeline.delivery_checks._LARGE_ARTIFACT", 100),
+    ):
+        for flags, codes in (((), ["large-chart"]), (GIT, ["large-artifact", "large-chart"]), (OCI, [])):
+            outcome = kcd_gen("lint", *where, *flags, directory=workspace.root)
+            assert sorted(re.findall(r"note\[(large-[a-z]+)\]", outcome.out)) == codes
 
 
 @pytest.mark.parametrize("flags", [GIT, OCI, ARTIFACT], ids=["git", "oci", "artifact"])
