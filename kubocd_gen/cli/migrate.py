@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError, has_errors
+from kubocd_gen.files.paths import checkout_root
 
 if TYPE_CHECKING:  # `--help` needs none of them
     from kubocd_gen.migration.checks import Checked
@@ -27,7 +29,7 @@ def migrate() -> None:
     """Migrate from the KuboCD controller to Flux and kcd-gen without reinstalling anything.
 
     \b
-    kcd-gen migrate check dump.yaml
+    kcd-gen migrate check ~/kcd-gen-migration/live.json
     """
 
 
@@ -43,14 +45,13 @@ def check(options: CheckOptions) -> int:
     """Compare a dump of a running cluster with the compiled output, and print the next command.
 
     FILE is the output of kubectl as YAML or JSON (JSON is read ten times faster); - is standard input. No cluster is
-    contacted. Exit codes: 0 if the next command is safe, 3 if it has the effects that the warnings describe, 1 if
-    there are errors.
+    contacted. A dump contains the cluster's secrets, so keep it out of the checkout; docs/migration.md of kcd-gen has
+    the command that creates it. Exit codes: 0 if the next command is safe, 3 if it has the effects that the warnings
+    describe, 1 if there are errors.
 
     \b
-    kubectl get releases.kubocd.kubotal.io,helmreleases,helmrepositories,ocirepositories \\
-        -A -o json --show-managed-fields > live.json
-    kcd-gen migrate check live.json
-    kcd-gen migrate check --cluster prod live.json more.yaml
+    kcd-gen migrate check ~/kcd-gen-migration/live.json
+    kcd-gen migrate check --cluster prod ~/kcd-gen-migration/live.json ~/kcd-gen-migration/more.yaml
     """
     problems = Problems()
     from kubocd_gen.migration.report import migration_report, text_lines
@@ -61,7 +62,8 @@ def check(options: CheckOptions) -> int:
     if options.format == "json":
         print_json(migration_report(checked, list(problems)))
     elif checked is not None:
-        for line in text_lines(checked, _repeat_command(options.files), quiet=options.quiet, paint=paint):
+        again = ["kcd-gen", "migrate", "check", *_options()]
+        for line in text_lines(checked, again, _next_dump(options.files), quiet=options.quiet, paint=paint):
             echo(line)
     code = print_problems(problems, quiet=True)  # other warnings are reported by a build
     severities = {one.severity for one in checked.findings} if checked else set()
@@ -73,7 +75,9 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
 
     A comparison with an incomplete compilation would be wrong.
     """
+    from kubocd_gen.migration.checkout import files_to_commit
     from kubocd_gen.migration.checks import check as check_dump
+    from kubocd_gen.migration.commands import Checkout
     from kubocd_gen.migration.dump import read_dump
     from kubocd_gen.migration.live import live_cluster
     from kubocd_gen.pipeline import compile_cluster
@@ -92,8 +96,12 @@ def _check(options: CheckOptions, problems: Problems) -> Checked | None:
         problems.note(note)
     if has_errors(problems):
         return None
-    build = ["kcd-gen", "build", *_options(without="--format")]
-    return check_dump(live, compilation, cluster.kubocd_namespace or _KUBOCD_NAMESPACE, build)
+    checkout = Checkout(
+        ["kcd-gen", "build", *_options(without="--format")],
+        files_to_commit(project, cluster),
+        tuple(name for name in options.files if name != "-" and checkout_root(Path(name).absolute().parent)),
+    )
+    return check_dump(live, compilation, cluster.kubocd_namespace or _KUBOCD_NAMESPACE, checkout)
 
 
 migrate.add_command(check)
@@ -111,10 +119,16 @@ def _bytes(name: str) -> bytes:
     return data
 
 
-def _repeat_command(files: tuple[str, ...]) -> list[str]:
-    """Return this command line for the next dump: with the name of the only dump, otherwise `live.json`."""
+def _next_dump(files: tuple[str, ...]) -> str:
+    """Return the file of the next dump, quoted for a shell: that of the only dump, unless a commit could contain it."""
     named = [name for name in files if name != "-"]
-    return ["kcd-gen", "migrate", "check", *_options(), named[0] if len(named) == 1 else "live.json"]
+    path = Path(named[0]).absolute() if len(named) == 1 else None
+    home = Path.home()
+    if path is None or checkout_root(path.parent):
+        return "~/kcd-gen-migration/live.json"
+    if Path(named[0]).is_relative_to(home):
+        return f"~/{shlex.quote(path.relative_to(home).as_posix())}"
+    return shlex.quote(named[0])
 
 
 def _options(without: str = "") -> list[str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kubocd_gen.migration.chart_findings import chart_findings
+from kubocd_gen.migration.commands import DIRECTORY, Checkout
+from kubocd_gen.migration.delivery import delivery_findings
 from kubocd_gen.migration.findings import Finding, Situation, index, merge_equal
 from kubocd_gen.migration.flux import health_findings, presence_findings
 from kubocd_gen.migration.kubocd import controller_findings, controllers, release_findings
 from kubocd_gen.migration.live import Live
 from kubocd_gen.migration.owners import manager_findings, owner_findings
 from kubocd_gen.migration.specs import field_findings, target_findings
-from kubocd_gen.migration.steps import Step, next_step
+from kubocd_gen.migration.step import Step
+from kubocd_gen.migration.steps import next_step
 from kubocd_gen.model.compilation import Compilation
 
 
@@ -32,15 +36,15 @@ class Checked:
     step: Step
 
 
-def check(
-    live: Live, compilation: Compilation, kubocd_namespace: str, build: Sequence[str] = ("kcd-gen", "build")
-) -> Checked:
-    """Compare the dump with the compilation.
-
-    `build` is the command that creates the compiled output; the step that publishes the output prints it.
-    """
-    situation = index(live, compilation)
-    findings = merge_equal(finding for kind in _CHECKS for finding in kind(situation))
+def check(live: Live, compilation: Compilation, kubocd_namespace: str, checkout: Checkout | None = None) -> Checked:
+    """Compare the dump with the compilation. The steps that publish the output print commands for the `checkout`."""
+    situation, checkout = index(live, compilation), checkout or Checkout()
+    found = [finding for kind in _CHECKS for finding in kind(situation)]
+    if checkout.dumps:
+        message = f"contains secrets, and {', '.join(checkout.dumps)} can be committed"
+        hint = f"move it out of the checkout, for example to {DIRECTORY}"
+        found.append(Finding("note", "dump-in-checkout", "dump", (), message, hint))
+    findings = merge_equal(found)
     return Checked(
         cluster=compilation.cluster.name,
         releases=len(live.releases),
@@ -48,7 +52,7 @@ def check(
         compiled=len(situation.documents),
         applied=sum(one.is_applied for one, _ in situation.pairs()),
         findings=tuple(findings),
-        step=next_step(situation, findings, kubocd_namespace, build),
+        step=next_step(situation, findings, kubocd_namespace, checkout),
     )
 
 
@@ -80,11 +84,13 @@ def _dump_findings(situation: Situation) -> Iterator[Finding]:
 
 _CHECKS = (
     _dump_findings,
+    delivery_findings,
     release_findings,
     presence_findings,
     manager_findings,
     owner_findings,
     controller_findings,
+    chart_findings,
     health_findings,
     field_findings,
     target_findings,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Severity
-from kubocd_gen.migration.live import Identity, Live, LiveObject, Owner
+from kubocd_gen.migration.live import Identity, Live, LiveObject, Owner, mapping
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
 
 
@@ -65,10 +65,23 @@ class Situation:
         return owner if release is None or (release.uid and owner.uid and release.uid != owner.uid) else None
 
     def is_leftover(self, one: LiveObject) -> bool:
-        """Return whether the object is a source of KuboCD that no Release owns and that is not in Git."""
+        """Return whether the object is a source of KuboCD that no Release owns, no HelmRelease uses and Git lacks."""
         is_source = one.kind in ("OCIRepository", "HelmRepository") and one.name.startswith("kcd-")
         unused = one.identity not in self.documents and one.release_owner is None
-        return is_source and unused and one.is_created_by_kubocd
+        return is_source and unused and one.is_created_by_kubocd and not self._is_used(one)
+
+    def _is_used(self, source: LiveObject) -> bool:
+        """Return whether a live HelmRelease gets its chart from the source, such as that of a suspended Release."""
+        for one in self.live.flux.values():
+            references = (
+                mapping(mapping(one.spec.get("chart")).get("spec")).get("sourceRef"),
+                one.spec.get("chartRef"),
+            )
+            for reference in map(mapping, references):
+                namespace = reference.get("namespace") or one.namespace
+                if (reference.get("kind"), namespace, reference.get("name")) == source.identity:
+                    return True
+        return False
 
 
 def index(live: Live, compilation: Compilation) -> Situation:

@@ -9,6 +9,7 @@ from kubocd_gen.compiler.flux_objects import MANAGED_BY
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
+from kubocd_gen.migration.kubocd import own_chart_release
 from kubocd_gen.migration.live import KUSTOMIZE, Live, LiveObject, mapping, maps
 
 _PRUNE = f"{KUSTOMIZE}/prune"
@@ -34,12 +35,19 @@ def presence_findings(situation: Situation) -> Iterator[Finding]:
             name = quoted("/".join(by))
             message = f"has labels of the Kustomization {name}, which does not exist: Flux no longer applies the object"
             yield Finding.of("note", "left-by-flux", one, message)
-        if one.deleting:
+        if one.deleting and own_chart_release(one, situation.live):
+            message = "installs KuboCD's own chart, and is being deleted: Flux uninstalls the chart"
+            yield Finding.of("note", "object-deleting", one, message, "wait, then create the dump again")
+        elif one.deleting:
             yield Finding.of("error", "object-deleting", one, "is being deleted")
         if identity in situation.documents:
             yield from _on_both_sides(one)
-            if _is_kept(one) and (source := _repository(situation, one)) and not _is_kept(source):
-                other = f"its HelmRepository '{source.name}' does not, so Flux can prune that"
+            if (
+                one.is_exempt_from_pruning
+                and (source := _repository(situation, one))
+                and not source.is_exempt_from_pruning
+            ):
+                other = f"its {source.kind} '{source.name}' does not, so Flux can prune that"
                 message = f"has {_PRUNE}: disabled, but {other}"
                 yield Finding.of("warning", "half-kept", one, message, "annotate both or neither")
         elif situation.is_leftover(one):
@@ -52,15 +60,12 @@ def presence_findings(situation: Situation) -> Iterator[Finding]:
                 yield Finding.of("warning", "not-compiled", one, message, hint)
 
 
-def _is_kept(one: LiveObject) -> bool:
-    return "disabled" in (one.annotations.get(_PRUNE), one.labels.get(_PRUNE))
-
-
 def _repository(situation: Situation, one: LiveObject) -> LiveObject | None:
     """Return the live source that the compiled HelmRelease references; None for other kinds or if it is missing."""
     if one.kind != "HelmRelease":
         return None
-    source = situation.documents[one.identity]["spec"]["chart"]["spec"]["sourceRef"]
+    spec = situation.documents[one.identity]["spec"]
+    source = spec.get("chartRef") or spec["chart"]["spec"]["sourceRef"]
     return situation.live.flux.get((source["kind"], source.get("namespace") or one.namespace, source["name"]))
 
 
@@ -106,6 +111,7 @@ def health_findings(situation: Situation) -> Iterator[Finding]:
     for key, one in known.items():
         if key in ours:
             yield from _kustomization(one)
+            yield from _pruning(situation.live, one)
             for other in waited_for(situation.live, key):
                 if _source(one) != _source(known[other]):
                     yield Finding.of(
@@ -141,9 +147,31 @@ def _kustomization(one: LiveObject) -> Iterator[Finding]:
         is_index = "decode Kubernetes YAML" in message
         path = "set spec.path to the directory 'flux' of the output, or exclude 'hr' in .sourceignore"
         yield Finding.of("warning", "not-ready", one, message, path if is_index else None)
-    if one.spec.get("prune") is True and one.spec.get("deletionPolicy") != "Orphan":
-        message = "uninstalls everything when it is deleted; 'deletionPolicy: Orphan' prevents this"
-        yield Finding.of("note", "pruning", one, message)
+
+
+def _pruning(live: Live, one: LiveObject) -> Iterator[Finding]:
+    """Yield a finding if deleting the Kustomization would uninstall HelmReleases.
+
+    kustomize-controller's `finalize`: the policies Delete and WaitForTermination delete even with `prune: false`;
+    MirrorPrune, the default, follows `prune`. Nothing is deleted while the Kustomization is suspended, and never an
+    object that is exempt from pruning.
+    """
+    policy = one.spec.get("deletionPolicy") or "MirrorPrune"
+    if policy not in ("Delete", "WaitForTermination") and not (policy == "MirrorPrune" and one.spec.get("prune")):
+        return
+    key = (one.namespace, one.name)
+    applied = [each for each in live.flux.values() if each.kind == "HelmRelease" and each.kustomization == key]
+    count = sum(not each.is_exempt_from_pruning for each in applied)
+    if not count:
+        return
+    all_of = f"all {count}" if count == len(applied) else f"{count} of {len(applied)}"
+    when = "when it is deleted"
+    if one.spec.get("suspend") is True:
+        when = "when it is deleted after it is resumed, but not while it is suspended"
+    message = (
+        f"uninstalls {all_of} HelmRelease{'s' * (len(applied) != 1)} {when}; 'deletionPolicy: Orphan' prevents this"
+    )
+    yield Finding.of("note", "pruning", one, message)
 
 
 def _helm_release(one: LiveObject) -> Iterator[Finding]:

@@ -10,7 +10,8 @@ from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.live import KUBOCD, Live, LiveObject, items, mapping, maps
 
 WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
-_CHARTS = ("kubocd-ctrl", "kubocd-wh")
+CONTROLLER_CHART = "kubocd-ctrl"
+CHARTS = (CONTROLLER_CHART, "kubocd-wh")
 
 
 def release_findings(situation: Situation) -> Iterator[Finding]:
@@ -111,8 +112,8 @@ def own_chart(document: Mapping[str, Any]) -> str | None:
     """Return the name of KuboCD's own chart that a compiled resource installs, or None."""
     if document["kind"] != "HelmRelease":
         return None
-    chart: str = document["spec"]["chart"]["spec"]["chart"]
-    return chart if chart in _CHARTS else None
+    chart = mapping(mapping(document["spec"].get("chart")).get("spec")).get("chart")  # or `chartRef`
+    return chart if chart in CHARTS else None
 
 
 def _commands(one: LiveObject) -> list[str]:
@@ -123,3 +124,15 @@ def _commands(one: LiveObject) -> list[str]:
         if len(words) > 1 and str(words[0]).rpartition("/")[2] == "kubocd":
             found.append(str(words[1]))
     return found
+
+
+def own_chart_release(one: LiveObject, live: Live) -> str | None:
+    """Return which of KuboCD's charts a HelmRelease in the cluster installs, or None."""
+    latest = mapping(next(iter(items(one.status.get("history"))), None))
+    reference = mapping(one.spec.get("chartRef"))
+    names = {mapping(mapping(one.spec.get("chart")).get("spec")).get("chart"), latest.get("chartName")}
+    namespace = str(reference.get("namespace") or one.namespace)
+    source = live.flux.get(("OCIRepository", namespace, str(reference.get("name"))))
+    if source is not None:
+        names.add(str(source.spec.get("url")).rstrip("/").rpartition("/")[2])
+    return next((chart for chart in CHARTS if chart in names), None) if one.kind == "HelmRelease" else None

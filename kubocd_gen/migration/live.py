@@ -19,6 +19,7 @@ CONTROLLER = "kubocd"
 """The field manager of KuboCD's controller, which is the name of its binary."""
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 _SOURCE, _HELM = "source.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
+RBAC_KINDS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # Kinds that the checks use; others are ignored.
 _KINDS = {
     ("OCIRepository", _SOURCE),
@@ -32,8 +33,13 @@ _KINDS = {
     ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io"),
     ("MutatingWebhookConfiguration", "admissionregistration.k8s.io"),
     ("CustomResourceDefinition", "apiextensions.k8s.io"),
+    ("Namespace", "v1"),
+    ("Service", "v1"),
+    ("ServiceAccount", "v1"),
+    *((kind, "rbac.authorization.k8s.io") for kind in RBAC_KINDS),
 }
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
+_RBAC_NAME = re.compile(r"[^/%\0]{1,253}")  # as `system:node`; messages print them, commands do not
 
 Identity = tuple[str, str, str]  # kind, namespace, name
 
@@ -64,7 +70,11 @@ class Manager:
 
 @dataclass(frozen=True, slots=True)
 class LiveObject:
-    """An object in the cluster. `managers` is None if the dump has no managedFields."""
+    """An object in the cluster. `managers` is None if the dump has no managedFields.
+
+    `generation` is 0 if the dump does not contain it. `role` (its kind and name) and `subjects` are those of a
+    RoleBinding or ClusterRoleBinding.
+    """
 
     kind: str
     namespace: str
@@ -79,6 +89,10 @@ class LiveObject:
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
     webhooks: tuple[Any, ...]
+    finalizers: tuple[str, ...] = ()
+    generation: int = 0
+    role: tuple[str, str] = ("", "")
+    subjects: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -102,10 +116,35 @@ class LiveObject:
         return namespace, name
 
     @property
+    def helm_release(self) -> tuple[str, str] | None:
+        """The namespace and name of the Helm release that the object belongs to, or None.
+
+        Helm sets the annotations. The namespace is that of the release's objects; Helm can store the release elsewhere.
+        """
+        namespace, name = (
+            valid_name(self.annotations.get(f"meta.helm.sh/release-{field}")) for field in ("namespace", "name")
+        )
+        return (namespace, name) if namespace and name else None
+
+    @property
+    def is_kept_by_helm(self) -> bool:
+        """Whether Helm does not delete the object when an upgrade removes it from its release.
+
+        Helm reads this annotation of the object in the cluster only then. `helm uninstall` reads that of the manifest.
+        """
+        return str(self.annotations.get("helm.sh/resource-policy", "")).strip().lower() == "keep"
+
+    @property
     def is_applied(self) -> bool:
         """Whether Flux has applied a resource that kcd-gen compiled to the object."""
         label, value = MANAGED_BY
         return self.kustomization is not None and self.labels.get(label) == value
+
+    @property
+    def is_exempt_from_pruning(self) -> bool:
+        """Whether Flux deletes the object neither when it is removed from Git nor with its Kustomization."""
+        setting = f"{KUSTOMIZE}/prune"
+        return "disabled" in (self.annotations.get(setting), self.labels.get(setting))
 
     @property
     def is_created_by_kubocd(self) -> bool:
@@ -182,7 +221,8 @@ def _left_by(found: Mapping[Identity, LiveObject]) -> dict[Identity, tuple[str, 
 def _object(kind: str, raw: Raw) -> LiveObject:
     metadata = mapping(raw.get("metadata"))
     name, namespace = metadata.get("name"), metadata.get("namespace", "")
-    for value in (name, *((namespace,) if namespace else ())):
+    is_rbac = kind in RBAC_KINDS and isinstance(name, str) and _RBAC_NAME.fullmatch(name) is not None
+    for value in (*(() if is_rbac else (name,)), *((namespace,) if namespace else ())):
         if not _is_name(value):
             # Names become part of the commands that users paste into a shell.
             hint = "use the unmodified output of kubectl"
@@ -206,7 +246,23 @@ def _object(kind: str, raw: Raw) -> LiveObject:
         spec=spec,
         status=mapping(raw.get("status")),
         webhooks=tuple(maps(raw.get("webhooks"))),
+        finalizers=tuple(one for one in items(metadata.get("finalizers")) if isinstance(one, str)),
+        generation=_number(metadata.get("generation")),
+        role=_role(mapping(raw.get("roleRef"))),
+        subjects=tuple(_subject(one, _text(namespace)) for one in maps(raw.get("subjects"))),
     )
+
+
+def _role(reference: Mapping[str, Any]) -> tuple[str, str]:
+    return _text(reference.get("kind")), _text(reference.get("name"))
+
+
+def _subject(one: Raw, namespace: str) -> tuple[str, str, str]:
+    return _text(one.get("kind")), _text(one.get("namespace")) or namespace, _text(one.get("name"))
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _owner(one: Raw) -> Owner:
@@ -217,6 +273,11 @@ def _owner(one: Raw) -> Owner:
 def _manager(one: Raw) -> Manager:
     name, operation, subresource = (_text(one.get(field)) for field in ("manager", "operation", "subresource"))
     return Manager(name, operation, subresource, mapping(one.get("fieldsV1")))
+
+
+def valid_name(value: Any) -> str:
+    """Return the value if it is a name that can become part of a command, otherwise an empty string."""
+    return value if _is_name(value) else ""
 
 
 def _is_name(value: Any) -> bool:

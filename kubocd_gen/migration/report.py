@@ -12,8 +12,9 @@ from kubocd_gen import __version__
 from kubocd_gen.diagnostics.problems import Problem, Severity, printable
 from kubocd_gen.diagnostics.text import envelope, plain
 from kubocd_gen.migration.checks import Checked
+from kubocd_gen.migration.commands import save_dump
 from kubocd_gen.migration.findings import Finding
-from kubocd_gen.migration.steps import Step
+from kubocd_gen.migration.step import LAST, Step
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 _LISTED = 5  # objects of a finding
@@ -24,18 +25,21 @@ _VERBS = {
     "depends": "depend",
     "installs": "install",
     "runs": "run",
+    "selects": "select",
     "sends": "send",
+    "belongs": "belong",
+    "stores": "store",
     "uninstalls": "uninstall",
 }
 _PLURAL = {"OCIRepository": "OCIRepositories", "HelmRepository": "HelmRepositories"}
 
 
 def text_lines(
-    checked: Checked, again: Sequence[str], *, quiet: bool, paint: Callable[[str, str], str] = plain
+    checked: Checked, again: Sequence[str], dump: str, *, quiet: bool, paint: Callable[[str, str], str] = plain
 ) -> Iterator[str]:
     """Yield the lines of the report; with `quiet`, only errors.
 
-    `again` is the command that checks the next dump; its last argument is the dump's file.
+    `again` is the command that checks the next dump, without the file; `dump` is that file, quoted for a shell.
     """
     for one in checked.findings:
         if one.severity == "error" or not quiet:
@@ -50,12 +54,12 @@ def text_lines(
     if step.dump is None:
         yield step.title
         return
-    number = f" (step {step.number} of 7)" if step.number else ""
+    number = f" (step {step.number} of {LAST})" if step.number else ""
     yield f"next{number}: {step.title}"
     yield from (f"    {printable(line)}" for line in step.script)
     yield "then check again:"
-    yield f"    {step.dump} > {shlex.quote(again[-1])}"
-    yield printable(f"    {shlex.join(again)}")
+    yield printable(f"    {save_dump(step.dump, dump)}")
+    yield printable(f"    {shlex.join(again)} {dump}")
 
 
 def _headline(checked: Checked) -> str:

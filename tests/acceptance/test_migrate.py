@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from kubocd_gen.migration.commands import DUMP
+from kubocd_gen.migration.commands import DUMP, save_dump
 from kubocd_gen.migration.flux import DEFAULT
 from kubocd_gen.package_data import schema
 from tests.support import cluster
@@ -48,8 +48,8 @@ def test_a_clean_dump_ends_with_the_next_command(workspace: Workspace, objects: 
     (workspace.root / "live.json").write_text(dumped(objects))
     outcome = migrate_check(workspace, "live.json")
     assert (outcome.exit, outcome.err) == (0, "")
-    assert "next (step 3 of 7): " in outcome.out
-    assert outcome.out.splitlines()[-2].endswith("-A -o json --show-managed-fields > live.json")
+    assert "next (step 3 of 8): " in outcome.out
+    assert outcome.out.splitlines()[-2] == f"    (umask 077; {DUMP} > live.json)"
     assert outcome.out.splitlines()[-1].endswith("migrate check --source sources --output output --vendor packages "
                                                  "--offline live.json")  # fmt: skip
 
@@ -62,7 +62,8 @@ def test_the_suggested_commands_have_the_given_flags_and_no_dump(workspace: Work
     outcome = kcd_gen("migrate", "check", "2", *where, "2", directory=workspace.root)
     flags = "--source sources --output output --vendor=packages --offline -j 2"
     assert f"  kcd-gen build {flags}\n" in outcome.out
-    assert outcome.out.endswith(f"    kcd-gen migrate check {flags} live.json\n")
+    assert outcome.out.endswith(f"    kcd-gen migrate check {flags} ~/kcd-gen-migration/live.json\n")
+    assert "\n    (umask 077; mkdir -p ~/kcd-gen-migration; kubectl get " in outcome.out
 
 
 @pytest.mark.parametrize("as_yaml", [False, True], ids=["json", "yaml"])
@@ -251,10 +252,13 @@ def test_the_example_of_the_page_is_the_real_output(tmp_path: Path) -> None:
     owned["f:maxHistory"] = owned["f:values"]["f:replicaCount"] = {}
     package = {"repository": "quay.io/kubodoc/packages/podinfo", "tag": "6.7.1-p01"}
     rest = [cluster.release("default", "podinfo1", {"package": package}), cluster.kubocd_deployment(0)]
-    (directory / "live.json").write_text(dumped([*rest, *live, cluster.kustomization()]))
+    private = tmp_path / "kcd-gen-migration"
+    private.mkdir()
+    (private / "live.json").write_text(dumped([*rest, *live, cluster.kustomization()]))
     assert len(CONSOLE) == 1
     for command, printed in CONSOLE:
-        outcome = kcd_gen(*shlex.split(command), directory=directory)
+        words = [word.replace("~", str(tmp_path), 1) for word in shlex.split(command)]  # as a shell does
+        outcome = kcd_gen(*words, directory=directory, environment={"HOME": str(tmp_path)})
         assert (outcome.exit, outcome.out, outcome.err) == (3, printed, "")
 
 
@@ -281,4 +285,52 @@ def test_the_commands_for_going_back_delete_only_the_kustomization(tmp_path: Pat
 
 
 def test_the_page_has_the_command_that_is_printed() -> None:
-    assert f"    {DUMP} > live.json\n" in PAGE
+    command = save_dump(DUMP, "~/kcd-gen-migration/live.json")
+    assert f"\n    {command}\n    kcd-gen migrate check ~/kcd-gen-migration/live.json\n" in PAGE
+    assert f"```bash\n{command}\n```" in (ROOT / "docs/how-to/from-the-controller.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("checkout", "given", "suggested"),
+    [
+        ("", "live.json", "live.json"),
+        ("", "a b.json", "'a b.json'"),
+        ("", "{home}/dumps/live.json", "~/dumps/live.json"),
+        (".git", "live.json", "~/kcd-gen-migration/live.json"),
+        (".git", "{home}/dumps/live.json", "~/dumps/live.json"),
+    ],
+)
+def test_the_next_dump_is_not_in_the_checkout(
+    workspace: Workspace, objects: list[Object], tmp_path: Path, checkout: str, given: str, suggested: str
+) -> None:
+    if checkout:
+        (workspace.root / checkout).mkdir()
+    home = tmp_path.parent / f"{tmp_path.name}-home"
+    (home / "dumps").mkdir(parents=True)
+    file = workspace.root / given.format(home=home)
+    file.write_text(dumped(objects))
+    where = ("--source", "sources", "--output", "output", "--vendor", "packages", "--offline")
+    environment = {"HOME": str(home)}
+    given = given.format(home=home)
+    outcome = kcd_gen("migrate", "check", *where, given, directory=workspace.root, environment=environment)
+    assert outcome.out.splitlines()[-1].endswith(f" --offline {suggested}")
+    assert outcome.out.splitlines()[-2].endswith(f" > {suggested})")
+
+
+def test_a_dump_in_the_checkout_is_reported(workspace: Workspace, objects: list[Object]) -> None:
+    (workspace.root / "live.json").write_text(dumped(objects))
+    assert "dump-in-checkout" not in migrate_check(workspace, "live.json").out
+    (workspace.root / ".git").mkdir()
+    assert "note[dump-in-checkout]: the dump contains secrets" in migrate_check(workspace, "live.json").out
+
+
+def test_a_cluster_is_migrated_to_a_chart_server(workspace: Workspace, objects: list[Object]) -> None:
+    (workspace.root / "live.json").write_text(dumped(objects))
+    (workspace.root / "kcd-gen.yaml").write_text(
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
+        "clusters: [{name: prod, sources: [sources], output: output, delivery: git}]\n"
+    )
+    outcome = kcd_gen("migrate", "check", "live.json", directory=workspace.root)
+    assert outcome.exit == 1
+    assert "error[other-delivery]: the dump is compared with `delivery: server`" in outcome.out
+    assert "next: fix the errors above first" in outcome.out

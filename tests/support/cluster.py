@@ -143,11 +143,75 @@ def transferred(live: Object) -> Object:
 def kubocd_deployment(replicas: int) -> Object:
     """Return what the chart `kubocd-ctrl` creates."""
     container = {"name": "controller", "command": ["/kubocd"], "args": ["controller", "--rootDataFolder=/works"]}
+    labels = {"app.kubernetes.io/name": "kubocd-controller"}
+    return by_helm(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "kubocd-ctrl-controller", "namespace": "kubocd"},
+            "spec": {
+                "replicas": replicas,
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [container], "serviceAccountName": "kubocd-ctrl-controller"},
+                },
+            },
+        }
+    )
+
+
+def by_helm(one: Object) -> Object:
+    """Return the object as one of the Helm release of the chart `kubocd-ctrl`."""
+    owner = {"meta.helm.sh/release-name": "kubocd-ctrl", "meta.helm.sh/release-namespace": "kubocd"}
+    one["metadata"]["annotations"] = {**one["metadata"].get("annotations", {}), **owner}
+    labels = {"app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "kubocd-ctrl-v0.3.0"}
+    one["metadata"]["labels"] = {**one["metadata"].get("labels", {}), **labels}
+    return one
+
+
+def plain(kind: str, name: str, namespace: str = "", api: str = "v1", **fields: Any) -> Object:
+    """Return an object with few fields."""
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **fields}
+
+
+def surroundings() -> list[Object]:
+    """Return what every cluster has of the kinds that the last steps need."""
+    rbac = "rbac.authorization.k8s.io/v1"
+    return [
+        plain("Namespace", "default"),
+        crd("helmreleases.helm.toolkit.fluxcd.io"),
+        plain("Service", "kubernetes", "default", spec={}),
+        plain("ServiceAccount", "default", "default"),
+        *(plain(kind, "system:x", "" if kind.startswith("Cluster") else "kube-system", rbac)
+          for kind in ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")),
+    ]  # fmt: skip
+
+
+def chart_release(**values: Any) -> Object:
+    """Return the HelmRelease of the chart `kubocd-ctrl`, upgraded and ready."""
     return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "kubocd-ctrl-controller", "namespace": "kubocd"},
-        "spec": {"replicas": replicas, "template": {"spec": {"containers": [container]}}},
+        "apiVersion": "helm.toolkit.fluxcd.io/v2",
+        "kind": "HelmRelease",
+        "metadata": {
+            "name": "kubocd-controller",
+            "namespace": "flux-system",
+            "generation": 3,
+            "labels": {f"kustomize.toolkit.fluxcd.io/{key}": "flux-system" for key in ("name", "namespace")},
+            "managedFields": [],
+        },
+        "spec": {
+            "releaseName": "kubocd-ctrl",
+            "targetNamespace": "kubocd",
+            "storageNamespace": "flux-system",
+            "values": values,
+        },
+        "status": {
+            "observedGeneration": 3,
+            "storageNamespace": "flux-system",
+            "history": [{"name": "kubocd-ctrl", "namespace": "kubocd", "chartName": "kubocd-ctrl"}],
+            "conditions": [{"type": "Ready", "status": "True", "message": "fine"}],
+        },
     }
 
 

@@ -57,7 +57,20 @@ class Scene:
         return [cluster.transferred(one) if one["kind"] in FLUX_KINDS else one for one in self.applied()]
 
     def without_releases(self) -> list[Object]:
-        return [one for one in self.transferred() if one["kind"] != "Release"]
+        """The Releases are deleted; the chart was installed with helm."""
+        kept = [one for one in self.transferred() if one["kind"] != "Release"]
+        return [*kept, cluster.crd("releases.kubocd.kubotal.io"), *cluster.surroundings()]
+
+    def uninstalled(self) -> list[Object]:
+        """The chart is uninstalled; KuboCD's CRDs are left."""
+        kept = [one for one in self.without_releases() if one["kind"] != "Deployment"]
+        return [*kept, flux_controller()]
+
+    def installed_by_flux(self, **values: Any) -> list[Object]:
+        """As `without_releases`, but with the chart's HelmRelease."""
+        applier = cluster.kustomization()
+        applier["metadata"]["name"] = "flux-system"
+        return [*self.without_releases(), cluster.chart_release(**values), applier]
 
     def check(self, objects: Sequence[Object]) -> Checked:
         return check(live_cluster(objects), self.compilation, "kubocd")
@@ -76,6 +89,14 @@ def compiled(root: Path, more: str = "") -> Scene:
     compilation = compile_cluster(project, project.clusters[0], packages, Helm(find_helm(None), jobs=1), problems)
     assert not [one for one in problems if one.severity == "error"]
     return Scene(compilation)
+
+
+def flux_controller() -> Object:
+    """Return a Deployment that is not KuboCD's."""
+    one = cluster.kubocd_deployment(1)
+    one["metadata"] = {"name": "helm-controller", "namespace": "flux-system"}
+    one["spec"]["template"] = {"spec": {"containers": [{"name": "manager", "args": ["--log-level=info"]}]}}
+    return one
 
 
 def found(objects: Sequence[Object], kind: str, name: str) -> Object:

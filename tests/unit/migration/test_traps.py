@@ -156,6 +156,33 @@ def other_release(objects: list[Object]) -> None:
     objects.append(cluster.release("default", "gone", {"package": {"repository": "r.example.com/x", "tag": "1"}}))
 
 
+def owned_by_the_chart(kind: str, name: str) -> Change:
+    return lambda objects: cluster.by_helm(found(objects, kind, name))
+
+
+def used_account(objects: list[Object]) -> None:
+    cluster.by_helm(found(objects, "ServiceAccount", "default"))
+    tenant = cluster.kustomization(serviceAccountName="default")
+    tenant["metadata"] = {"name": "tenant", "namespace": "default"}
+    objects.append(tenant)
+
+
+def stuck_chart(objects: list[Object]) -> None:
+    objects.remove(found(objects, "CustomResourceDefinition", "releases.kubocd.kubotal.io"))
+    objects.append(cluster.chart_release())
+    deleting("HelmRelease", "kubocd-controller")(objects)
+
+
+def taken_back(objects: list[Object]) -> None:
+    name = "kubocd-ctrl-controller-helm-repository"
+    selector = {"app.kubernetes.io/name": "kubocd-controller"}
+    service = cluster.by_helm(cluster.plain("Service", name, "kubocd", spec={"selector": selector}))
+    service["metadata"]["labels"].update({**cluster.KUSTOMIZATION, "kustomize.toolkit.fluxcd.io/name": "charts"})
+    charts = cluster.kustomization()
+    charts["metadata"]["name"] = "charts"
+    objects += [service, charts]
+
+
 INSTALL = {"install": {"remediation": {"retries": 3}}}
 TRAPS = {
     "a remaining field of KuboCD": Trap(
@@ -446,7 +473,7 @@ TRAPS = {
     "an object that is no longer needed": Trap(
         "leftover",
         "note",
-        Scene.without_releases,
+        Scene.uninstalled,
         lambda objects: objects.append(one_of("OCIRepository", "kcd-old", [cluster.manager("kubocd", {})])),
         "no longer needed",
         "delete-crds",
@@ -561,7 +588,7 @@ TRAPS = {
         "note",
         Scene.applied,
         drop("Kustomization", "releases", "spec", "deletionPolicy"),
-        "'deletionPolicy: Orphan'",
+        "uninstalls all 3 HelmReleases when it is deleted; 'deletionPolicy: Orphan'",
         "transfer-fields",
     ),
     "controller and Flux at once": Trap(
@@ -618,6 +645,92 @@ TRAPS = {
         "contains no HelmRepository",
         "apply",
     ),
+    "a namespace that the chart owns": Trap(
+        "chart-namespace",
+        "note",
+        Scene.without_releases,
+        owned_by_the_chart("Namespace", "default"),
+        "which deletes it and the 3 HelmReleases in it",
+        "keep-objects",
+    ),
+    "a ServiceAccount of the chart that something else uses": Trap(
+        "chart-object-used",
+        "warning",
+        Scene.without_releases,
+        used_account,
+        "but Kustomization default/tenant uses it",
+        "resolve",
+    ),
+    "another CRD of the chart": Trap(
+        "chart-object-used",
+        "warning",
+        Scene.without_releases,
+        owned_by_the_chart("CustomResourceDefinition", "helmreleases.helm.toolkit.fluxcd.io"),
+        "with all objects of its kind",
+        "resolve",
+    ),
+    "KuboCD's CRDs among the chart's objects": Trap(
+        "chart-crds",
+        "note",
+        Scene.without_releases,
+        owned_by_the_chart("CustomResourceDefinition", "releases.kubocd.kubotal.io"),
+        "deletes all Releases",
+        "remove-controller",
+    ),
+    "a Helm release that is stored elsewhere": Trap(
+        "chart-storage",
+        "note",
+        Scene.without_releases,
+        lambda objects: objects.append(cluster.chart_release()),
+        "in the namespace 'flux-system'",
+        "empty-chart",
+    ),
+    "the CRDs before the chart": Trap(
+        "chart-stuck",
+        "warning",
+        Scene.without_releases,
+        stuck_chart,
+        "KuboCD's CRDs were deleted before it",
+        "resolve",
+        "crds/",
+    ),
+    "a Service that the chart took back": Trap(
+        "service-taken-back",
+        "warning",
+        Scene.applied,
+        taken_back,
+        "selects the pods of KuboCD's controller again",
+        "restore-service",
+    ),
+    "a namespace that Flux would prune": Trap(
+        "namespace-pruned",
+        "note",
+        Scene.applied,
+        lambda objects: objects.append(
+            {
+                **cluster.plain("Namespace", "default"),
+                "metadata": {"name": "default", "labels": dict(cluster.KUSTOMIZATION)},
+            }
+        ),
+        "deletes it and all in it",
+        "transfer-fields",
+    ),
+    "a namespace that is being deleted": Trap(
+        "namespace-deleting",
+        "error",
+        Scene.without_releases,
+        deleting("Namespace", "default"),
+        "can't be stopped",
+        "resolve",
+    ),
+    "RBAC that is not in the dump": Trap(
+        "kind-missing",
+        "warning",
+        Scene.without_releases,
+        without("ClusterRole"),
+        "contains no ClusterRole: it is unknown",
+        "remove-controller",
+    ),
     "one object in two dumps": Trap(
         "dumped-twice", "note", Scene.applied, old_state, "in two states", "transfer-fields"
     ),
@@ -655,7 +768,9 @@ def test_every_trap_is_documented_and_tested() -> None:
     page = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
-    of_other_sources = {"kubocd-compiled"}  # test_kubocds_own_charts_do_not_belong_in_git
+    # test_kubocds_own_charts_do_not_belong_in_git, test_a_dump_in_the_checkout_is_reported, and
+    # test_a_cluster_is_migrated_to_a_chart_server
+    of_other_sources = {"kubocd-compiled", "dump-in-checkout", "other-delivery"}
     assert documented == {trap.code for trap in TRAPS.values()} | of_other_sources
 
 
@@ -729,9 +844,9 @@ def test_kubocds_own_charts_do_not_belong_in_git(scene: Scene, tmp_path: Path) -
     own = compiled(tmp_path, "moduleOverrides: [{module: main, specPatch: {chart: {spec: {chart: kubocd-wh}}}}]")
     (finding,) = (one for one in own.check(own.stopped()).findings if one.code == "kubocd-compiled")
     assert (finding.severity, finding.objects) == ("warning", ("default/web-main",))
-    gone = [one for one in own.without_releases() if one["kind"] != "Deployment"]
-    last = own.check([*gone, cluster.crd("helmreleases.helm.toolkit.fluxcd.io")]).step
-    assert (last.name, last.lines[0]) == ("remove-controller", "kcd-gen build")
+    last = own.check(own.uninstalled()).step
+    assert last.name == "remove-controller"
+    assert last.lines.index("manifest=$(helm -n default get manifest web-main)") < last.lines.index("kcd-gen build")
     assert "the Release of KuboCD's own chart" in last.title
 
 
@@ -768,3 +883,27 @@ def test_the_state_with_the_higher_resource_version_is_used(first: str, second: 
     one: Object = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": {"name": "web"}}
     states = [{**one, "metadata": {"name": "web", "resourceVersion": version}} for version in (first, second)]
     assert [each.version for each in live_cluster(states).flux.values()] == [used]
+
+
+@pytest.mark.parametrize(
+    ("spec", "exempt", "message"),
+    [
+        ({"prune": True, "deletionPolicy": "Orphan"}, 0, ""),
+        ({"prune": False, "deletionPolicy": None}, 0, ""),
+        ({"prune": True, "deletionPolicy": "MirrorPrune"}, 0, "uninstalls all 3 HelmReleases when it is deleted;"),
+        ({"prune": False, "deletionPolicy": "Delete"}, 0, "uninstalls all 3 HelmReleases when it is deleted;"),
+        ({"prune": False, "deletionPolicy": "WaitForTermination"}, 1, "uninstalls 2 of 3 HelmReleases when"),
+        ({"prune": True, "deletionPolicy": None}, 3, ""),
+        ({"prune": True, "deletionPolicy": None, "suspend": True}, 0, "after it is resumed, but not while"),
+        ({"prune": True, "deletionPolicy": "Unknown"}, 0, ""),
+    ],
+)
+def test_pruning_is_reported_only_if_the_deletion_uninstalls_something(
+    scene: Scene, spec: dict[str, Any], exempt: int, message: str
+) -> None:
+    objects = scene.applied()
+    found(objects, "Kustomization", "releases")["spec"] = spec
+    for one in [one for one in objects if one["kind"] == "HelmRelease"][:exempt]:
+        one["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/prune"] = "disabled"
+    pruning = [one.message for one in scene.check(objects).findings if one.code == "pruning"]
+    assert [message in one for one in pruning] == ([True] if message else [])
