@@ -12,7 +12,7 @@ bin := $(VENV)/bin
 runs := $(VENV)/.runs
 installed := $(VENV)/.installed
 
-.PHONY: help demo test coverage lint types docs wheel bench hostile clean
+.PHONY: help demo test coverage lint types docs wheel bench schemas hostile clean
 .NOTPARALLEL:  # one pip at a time in the private environment
 
 help: ## Say what there is
@@ -74,6 +74,9 @@ wheel: $(installed) ## Build the wheel into dist/, and try it in an environment 
 
 bench: $(installed) ## Measure against a bare helm template
 	$(bin)/python -m tests.benchmarks
+
+schemas: $(installed) ## Write schemas/flux/ from the Go types of Flux's APIs; needs Go
+	$(bin)/python -m tests.flux_schemas
 
 hostile: $(installed) ## Measure what hostile input costs, for docs/limits.md
 	$(bin)/python -m tests.benchmarks.hostile

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError
@@ -16,8 +15,8 @@ from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.kustomize.substitution import has_variable
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.resources import Release
-from kubocd_gen.package_data import schema
 from kubocd_gen.schema.durations import DurationError, normal_duration
+from kubocd_gen.schema.flux import spec_schema
 from kubocd_gen.schema.structural import Violation, admit, canonical_fields
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
@@ -178,10 +177,11 @@ def sorted_maps(value: Any) -> Any:
     return [sorted_maps(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-@lru_cache(maxsize=4)
 def _spec_schema(kind: str) -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = schema(f"flux/{kind}")["schema"]["properties"]["spec"]
-    return loaded
+    """Return the fields of the Go type that KuboCD is compiled with: that of Flux 2.7."""
+    rules = spec_schema(kind, "2.7")
+    assert rules is not None, kind
+    return rules
 
 
 def typed_spec(kind: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list[Violation]]:

@@ -332,4 +332,20 @@ RULES: Mapping[str, Rule] = {
         lambda reference: not ("configMapRef" in reference and "secretRef" in reference),
         "cannot have both 'configMapRef' and 'secretRef'",
     ),
+    "!has(self.serviceAccountName) || (has(self.provider) && self.provider == 'azure')": (
+        lambda spec: "serviceAccountName" not in spec or spec.get("provider") == "azure",
+        "can have 'serviceAccountName' only with the provider 'azure'",
+    ),
+    "!has(self.serviceAccountName) || (has(self.provider) && (self.provider == 'azure' || self.provider == 'aws'))": (
+        lambda spec: "serviceAccountName" not in spec or spec.get("provider") in ("azure", "aws"),
+        "can have 'serviceAccountName' only with the provider 'azure' or 'aws'",
+    ),
+    "has(self.pathPattern) && size(self.pathPattern) > 0 || self.artifacts.all(a, a.name.matches("
+    rf"'{SUBDOMAIN_PATTERN.replace(chr(92), chr(92) * 2)}'))": (
+        lambda spec: (
+            bool(spec.get("pathPattern"))
+            or all(_compiled(SUBDOMAIN_PATTERN).search(artifact["name"]) for artifact in spec["artifacts"])
+        ),
+        "must have a 'pathPattern', or artifacts whose names are RFC 1123 subdomains",
+    ),
 }

@@ -9,11 +9,11 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
+from tests.support.flux import refusals
 from tests.support.init_checkouts import (
     BOOTSTRAP,
     COMMIT,
@@ -23,7 +23,6 @@ from tests.support.init_checkouts import (
     HOOKS,
     PIPELINE,
     ROOT,
-    SCHEMA,
     SOURCE,
     WORKFLOW,
     Repository,
@@ -169,7 +168,7 @@ def test_two_clusters_are_detected_from_flux(checkout: Repository) -> None:
     for name in ("prod", "test"):
         charts, releases = checkout.documents(f"clusters/{name}/kcd-gen-kustomizations-{name}.yaml")
         for one in (charts, releases):
-            jsonschema.Draft7Validator(SCHEMA).validate(one)
+            assert refusals(one) == []
         assert releases["spec"]["path"] == f"./deploy/{name}/flux"
         assert charts["spec"]["path"] == f"./deploy/{name}/server"
     assert "  prod: 2 Releases, 1 Context and KuboCD's chart in apps/base, apps/prod, clusters/prod\n" in outcome.out
@@ -449,7 +448,7 @@ def test_an_existing_project_is_kept_and_the_other_files_are_written(checkout: R
     assert "  two: charts are served at https://charts.example.com, which is not a Service\n" in outcome.out
     assert "out2/server/service.yaml" not in checkout.files()
     (releases,) = checkout.documents("out2/cluster/kcd-gen-kustomizations-two.yaml")
-    jsonschema.Draft7Validator(SCHEMA).validate(releases)
+    assert refusals(releases) == []
     assert releases["spec"]["path"] == "./out2/flux"
     assert "dependsOn" not in releases["spec"]
     assert "-text" in checkout.read(".gitattributes")
@@ -530,7 +529,7 @@ def test_no_server_only_writes_the_kustomization_of_the_releases(checkout: Repos
     assert outcome.exit == 0
     assert not any("/server/" in name for name in checkout.files())
     (releases,) = checkout.documents("clusters/prod/kcd-gen-kustomizations.yaml")
-    jsonschema.Draft7Validator(SCHEMA).validate(releases)
+    assert refusals(releases) == []
     assert releases["spec"]["sourceRef"] == {"kind": "GitRepository", "name": "flux-system"}
     assert "kcd-gen image" not in outcome.out
 

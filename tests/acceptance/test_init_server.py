@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import kubernetes_validate
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.server.container import IMAGE_NAME
-from tests.support.init_checkouts import SCHEMA, Checkout, sync
+from tests.support.flux import refusals
+from tests.support.init_checkouts import Checkout, sync
 from tests.support.pod_security import violations
 from tests.support.workspace import Workspace, kcd_gen
 
@@ -97,7 +97,7 @@ def test_the_kustomizations_are_valid_and_in_order(checkout: Checkout) -> None:
     checkout.init()
     charts, releases = checkout.documents(PLACED)
     for one in (charts, releases):
-        jsonschema.Draft7Validator(SCHEMA).validate(one)
+        assert refusals(one) == []
     assert charts["spec"]["wait"] is True
     assert charts["spec"]["path"] == "./deploy/prod/server"
     assert releases["spec"]["path"] == "./deploy/prod/flux"
@@ -106,8 +106,6 @@ def test_the_kustomizations_are_valid_and_in_order(checkout: Checkout) -> None:
         releases["spec"]["sourceRef"] == charts["spec"]["sourceRef"] == {"kind": "GitRepository", "name": "flux-system"}
     )
     assert releases["spec"]["deletionPolicy"] == "Orphan"
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft7Validator(SCHEMA).validate({**charts, "spec": {**charts["spec"], "deletionpolicy": "x"}})
 
 
 def test_names_are_derived_from_the_repository_url(checkout: Checkout) -> None:
@@ -175,7 +173,7 @@ def test_flux_is_found_in_the_checkout(checkout: Checkout, name: str) -> None:
     outcome = checkout.init(*flags)
     assert (outcome.exit, outcome.err) == (0, "")
     for one in checkout.documents(target):
-        jsonschema.Draft7Validator(SCHEMA).validate(one)
+        assert refusals(one) == []
         assert one["spec"]["sourceRef"] == {"kind": kind, "name": source}
     assert ("kubectl apply -f" in outcome.out) == (name == "nothing of Flux")
     assert ("add kcd-gen-kustomizations.yaml to kustomization.yaml" in outcome.out) == ("listed" in name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 QUICKSTART_PACKAGE = (ROOT / "fixtures/quickstart/package/podinfo.yaml").read_text(encoding="utf-8")
-SCHEMA = json.loads((ROOT / "tests/support/flux-kustomization-v1.json").read_text(encoding="utf-8"))["schema"]
 
 
 def sync(path: str, name: str = "flux-system", kind: str = "GitRepository", more: str = "") -> str:
