@@ -11,6 +11,7 @@ import click
 
 from kubocd_gen.budget.limits import NAMES
 from kubocd_gen.cli.command import Argument, Flag, Options, option_group, verbose_flag
+from kubocd_gen.cli.delivery_options import DeliveryOptions
 from kubocd_gen.cli.help_format import NumberRange
 from kubocd_gen.cli.option_values import (
     REPORTS,
@@ -18,8 +19,6 @@ from kubocd_gen.cli.option_values import (
     complete_limits,
     complete_names,
     complete_variables,
-    parse_chart_repository,
-    parse_flux_source,
     parse_hosts,
     parse_hosts_with_port,
     parse_limits,
@@ -30,7 +29,6 @@ from kubocd_gen.cli.option_values import (
     parse_url,
     parse_variables,
 )
-from kubocd_gen.model.delivery import FluxSource, Mode
 from kubocd_gen.model.project import Dependencies, Flags
 
 _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -148,7 +146,7 @@ class OutputOptions(FlagOptions):
 
 
 @option_group
-class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
+class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions, DeliveryOptions):
     """Options that define the clusters of the project and how they are compiled."""
 
     sources: Annotated[
@@ -178,22 +176,6 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
     repository_url: Annotated[str | None, Flag("The URL at which hr/ is served.", metavar="URL", parse=parse_url)] = (
         None
     )
-    delivery: Annotated[
-        Mode | None,
-        Flag("How charts reach Flux: a server (the default), Git, an OCI registry, or package images."),
-    ] = None
-    flux_source: Annotated[
-        FluxSource | None,
-        Flag(
-            "The source from which Flux applies the output, for --delivery git.",
-            metavar="KIND/NAMESPACE/NAME",
-            parse=parse_flux_source,
-        ),
-    ] = None
-    chart_repository: Annotated[
-        str | None,
-        Flag("The registry of the charts, for --delivery oci.", metavar="oci://URL", parse=parse_chart_repository),
-    ] = None
     exclude: Annotated[
         tuple[str, ...],
         Flag("Do not read files and directories that this glob matches; repeatable.", metavar="GLOB"),
@@ -235,6 +217,7 @@ class ClusterOptions(ProjectFileOptions, PackageOptions, LockedOptions):
             delivery=self.delivery,
             flux_source=self.flux_source,
             chart_repository=self.chart_repository,
+            flux=self.flux,
             exclude=self.exclude,
             ignore_kustomizations=self.ignore_kustomizations,
             dependencies=self.dependencies,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 
@@ -13,6 +13,7 @@ from kubocd_gen.cli.console import print_json, print_problems
 from kubocd_gen.cli.options import JsonOptions
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.helm.process import find_helm, helm_version
+from kubocd_gen.schema.flux import FLUX_VERSIONS
 
 
 @options
@@ -30,11 +31,12 @@ def version(options: VersionOptions) -> int:
     kcd-gen version
     kcd-gen version --format json
     """
-    found: dict[str, str | None] = {
+    found: dict[str, Any] = {
         "kcd-gen": __version__,
         "python": platform.python_version(),
         "helm": None,
         "helmPath": None,
+        "flux": list(FLUX_VERSIONS),
     }
     problems = Problems()
     with problems.collect():

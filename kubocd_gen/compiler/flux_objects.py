@@ -16,7 +16,7 @@ from kubocd_gen.kustomize.substitution import has_variable
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.resources import Release
 from kubocd_gen.schema.durations import DurationError, normal_duration
-from kubocd_gen.schema.flux import spec_schema
+from kubocd_gen.schema.flux import KUBOCD_FLUX, spec_schema
 from kubocd_gen.schema.structural import Violation, admit, canonical_fields
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
@@ -178,8 +178,8 @@ def sorted_maps(value: Any) -> Any:
 
 
 def _spec_schema(kind: str) -> Mapping[str, Any]:
-    """Return the fields of the Go type that KuboCD is compiled with: that of Flux 2.7."""
-    rules = spec_schema(kind, "2.7")
+    """Return the fields of the Go type that KuboCD is compiled with."""
+    rules = spec_schema(kind, KUBOCD_FLUX)
     assert rules is not None, kind
     return rules
 

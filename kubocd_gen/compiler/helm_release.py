@@ -16,6 +16,7 @@ from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import Config, ModuleOverride, Release
 from kubocd_gen.packages.manifest import missing_chart
+from kubocd_gen.schema.flux import KUBOCD_FLUX, FluxVersion, spec_violations
 from kubocd_gen.schema.structural import Violation
 
 _CHART = ("chart", "chartref")
@@ -49,11 +50,12 @@ def helm_release_specs(
     settings: Settings,
     configs: Sequence[Config],
     interval: str,
+    flux: FluxVersion = KUBOCD_FLUX,
 ) -> list[tuple[str, dict[str, Any]]]:
     """Return the name and spec of the HelmRelease of each enabled module, in the package's order.
 
-    `interval` is that of the package. Raises ProblemsError with all problems, each with the position of the layer that
-    contains the invalid value.
+    `interval` is that of the package, and `flux` the oldest version of Flux that must accept the specs. Raises
+    ProblemsError with all problems, each with the position of the layer that contains the invalid value.
     """
     found: list[tuple[str, dict[str, Any]]] = []
     errors: list[Problem] = []
@@ -63,7 +65,7 @@ def helm_release_specs(
         name = helm_release_name(release, module.name)
         try:
             layers = _layers(release, package, module, index, settings, configs, interval)
-            found.append((name, _checked(release, name, layers)))
+            found.append((name, _checked(release, name, layers, flux)))
         except ProblemsError as several:
             errors += several.problems
     if errors:
@@ -194,11 +196,13 @@ def _map(value: Any, what: str, locate: Callable[[], Position]) -> Mapping[str, 
     return value
 
 
-def _checked(release: Release, name: str, layers: Sequence[Step]) -> dict[str, Any]:
+def _checked(release: Release, name: str, layers: Sequence[Step], flux: FluxVersion) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     for layer in layers:
         spec = merge(spec, layer.tree) if isinstance(layer, Layer) else layer(spec)
     typed, violations = typed_spec("helmrelease-v2", spec)
+    if not violations and flux != KUBOCD_FLUX:  # otherwise, the schema is the same
+        violations = spec_violations("helmrelease-v2", typed, flux)
     if violations:
         raise ProblemsError(*(_as_problem(release, name, violation, layers) for violation in violations))
     return typed

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kubocd_gen.schema.flux import KUBOCD_FLUX, FluxVersion
 from kubocd_gen.schema.names import is_label, is_subdomain
 
 FLUX_NAMESPACE = "flux-system"
@@ -80,6 +81,15 @@ class Delivery:
     def depends_on_flux(self) -> bool:
         """Whether Flux's own settings, which the checkout can show, decide whether it gets the charts."""
         return self.mode in ("git", "artifact")
+
+    @property
+    def oldest_flux(self) -> FluxVersion:
+        """The oldest version of Flux with this mode that has everything that KuboCD uses.
+
+        The default failure strategies of KuboCD v0.3's chart need Flux 2.7, whose types KuboCD is compiled with. An
+        ArtifactGenerator can extract a chart since Flux 2.8.
+        """
+        return "2.8" if self.mode == "artifact" else KUBOCD_FLUX
 
     @property
     def needs_package_image(self) -> bool:

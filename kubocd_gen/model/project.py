@@ -16,6 +16,7 @@ from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.model.delivery import SERVER, Delivery, FluxSource, Mode
 from kubocd_gen.processes.single_flight import SingleFlight
+from kubocd_gen.schema.flux import FluxVersion
 
 LOCK_FILE = "kcd-gen.lock"
 PROJECT_FILE = "kcd-gen.yaml"
@@ -80,6 +81,7 @@ class Cluster:
     kubocd_namespace: str | None = None
     repository_url: str = REPOSITORY_URL
     delivery: Delivery = SERVER
+    flux: FluxVersion | None = None
     rendered: tuple[RenderedSource, ...] = ()
     exclude: tuple[str, ...] = ()
     ignore_kustomizations: bool = False
@@ -88,6 +90,11 @@ class Cluster:
     url_place: Place = field(default=None, compare=False)  # position of repositoryURL in the project file
     output_place: Place = field(default=None, compare=False)
     delivery_place: Place = field(default=None, compare=False)
+
+    @property
+    def flux_version(self) -> FluxVersion:
+        """The oldest version of Flux that must accept the output."""
+        return self.flux or self.delivery.oldest_flux
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -152,6 +159,7 @@ class Flags:
     kubocd_namespace: str | None = None
     repository_url: str | None = None
     delivery: Mode | None = None
+    flux: FluxVersion | None = None
     flux_source: FluxSource | None = None
     chart_repository: str | None = None  # without the scheme
     exclude: tuple[str, ...] = ()

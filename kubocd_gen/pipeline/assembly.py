@@ -14,13 +14,14 @@ from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_
 from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Absence, Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings, package_interval
-from kubocd_gen.diagnostics.problems import Position, Problem, Problems, nearest
-from kubocd_gen.diagnostics.wording import quoted
+from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
+from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.files.paths import FilePath, checkout_root, shown_path
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
 from kubocd_gen.oci.descriptors import sha256
+from kubocd_gen.schema.flux import violations
 from kubocd_gen.schema.names import LABEL, SUBDOMAIN, is_label, is_subdomain
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
@@ -73,7 +74,9 @@ def _compile(
     interval = package_interval(release, settings)
     # The HelmReleases of a suspended Release are neither created nor changed, so their errors do not matter.
     specs: Sequence[tuple[str, Mapping[str, Any]]] = (
-        [] if release.suspended else helm_release_specs(release, package, one.package, settings, configs, interval)
+        []
+        if release.suspended
+        else helm_release_specs(release, package, one.package, settings, configs, interval, cluster.flux_version)
     )
     documents = list[Mapping[str, Any]]()
     # A suspended Release keeps the sources of its HelmReleases, unless these sources are for all versions of a chart.
@@ -100,6 +103,7 @@ def _compile(
         )
         documents += delivered.sources
         specs, files = delivered.specs, list(delivered.files)
+    _check_sources(release, documents, cluster)
     documents += [helm_release(release, name, spec, protected=protected) for name, spec in specs]
     return CompiledRelease(
         rendered=one,
@@ -110,6 +114,24 @@ def _compile(
         delivery=delivery,
         chart_files=tuple(files),
     )
+
+
+def _check_sources(release: Release, documents: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
+    """Raise ProblemsError if the cluster's version of Flux rejects a resource from which the HelmReleases get charts.
+
+    Specs of HelmReleases are validated with the positions of their layers. Names are warnings: see `_warn_of_names`.
+    """
+    problems = [
+        violation.problem(
+            f"{document['kind']} {quoted(document['metadata']['name'])}: {dotted(violation.path)} {violation.message}",
+            release.position("spec", "package"),
+        )
+        for document in documents
+        for violation in violations(document, cluster.flux_version)
+        if violation.path[:1] != ("metadata",)
+    ]
+    if problems:
+        raise ProblemsError(*problems)
 
 
 def path_in_source(cluster: Cluster, project: Project) -> str | None:

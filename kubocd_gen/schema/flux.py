@@ -18,7 +18,8 @@ from kubocd_gen.schema.structural import Schema, Violation, admit
 
 FluxVersion = Literal["2.6", "2.7", "2.8", "2.9"]
 FLUX_VERSIONS: tuple[FluxVersion, ...] = get_args(FluxVersion)
-OLDEST_FLUX: FluxVersion = "2.6"
+KUBOCD_FLUX: FluxVersion = "2.7"
+"""The version of Flux whose Go types KuboCD v0.3 is compiled with. It accepts no field that this version lacks."""
 
 # The files of `schemas/flux/`, by API version and kind.
 _FILES: Mapping[tuple[str, str], str] = {
@@ -30,6 +31,11 @@ _FILES: Mapping[tuple[str, str], str] = {
     ("source.toolkit.fluxcd.io/v1", "HelmRepository"): "helmrepository-v1",
     ("source.toolkit.fluxcd.io/v1", "OCIRepository"): "ocirepository-v1",
 }
+
+
+def is_older(version: FluxVersion, other: FluxVersion) -> bool:
+    """Return whether a version of Flux is older than another one."""
+    return FLUX_VERSIONS.index(version) < FLUX_VERSIONS.index(other)
 
 
 @functools.cache
@@ -119,7 +125,7 @@ def _explained(violation: Violation, others: Mapping[FluxVersion, list[Violation
     accepting = [version for version, found in others.items() if _accepts(found, violation.path)]
     if not accepting:
         return violation
-    newer = [version for version in accepting if FLUX_VERSIONS.index(version) > FLUX_VERSIONS.index(flux)]
+    newer = [version for version in accepting if is_older(flux, version)]
     unknown = violation.code == "unknown-field"
     remedy = "remove it" if unknown else "change it"
     if newer:

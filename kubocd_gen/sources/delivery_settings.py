@@ -10,6 +10,7 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.model.delivery import SERVER, ChartRepository, Delivery, parse_source
 from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.oci.reference import parse_reference
+from kubocd_gen.schema.flux import is_older
 
 CHART_REPOSITORY = "oci://registry.example.com/platform/charts"  # an example, for messages
 SCHEME = "oci://"
@@ -83,6 +84,10 @@ def refuse_contradictions(project: Project) -> None:
         if delivery.mode == "artifact" and project.emit_oci_repository is False:
             message = f"{start} needs the OCIRepositories, and 'emitOCIRepository: false' leaves them out"
             errors.append(Problem("invalid-value", message, position, "remove 'emitOCIRepository: false'"))
+        if delivery.mode == "artifact" and is_older(cluster.flux_version, delivery.oldest_flux):
+            message = f"{start} needs Flux {delivery.oldest_flux}, but the project is for Flux {cluster.flux_version}"
+            hint = f"set 'flux: \"{delivery.oldest_flux}\"' if the cluster has that version, or use another delivery"
+            errors.append(Problem("flux-version", message, position, hint))
     if errors:
         raise ProblemsError(*errors)
 

@@ -122,6 +122,7 @@ def with_flags(project: Project, flags: Flags) -> Project:
                 cluster,
                 **changes,
                 delivery=with_delivery_flags(cluster.delivery, flags),
+                flux=flags.flux or cluster.flux,
                 hosts=_merged(cluster.hosts, flags.hosts),
                 exclude=(*cluster.exclude, *flags.exclude),
             )
@@ -185,7 +186,14 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     _check_hosts(admitted, locate)
     hosts = admitted.get("hosts", {})
     clusters = tuple(
-        _cluster(item, index, root, hosts, delivery_of(admitted, item, index, locate), locate)
+        _cluster(
+            {"flux": admitted.get("flux"), **item},
+            index,
+            root,
+            hosts,
+            delivery_of(admitted, item, index, locate),
+            locate,
+        )
         for index, item in enumerate(admitted.get("clusters", ()))
     )
     _check_clusters(clusters, locate)
@@ -301,6 +309,7 @@ def _cluster(
         kubocd_namespace=item.get("kubocdNamespace"),
         repository_url=item["repositoryURL"],
         delivery=delivery,
+        flux=item["flux"],
         hosts=_merged(hosts, item.get("hosts", {})),
         exclude=tuple(item.get("exclude", ())),
         ignore_kustomizations=item["ignoreKustomizations"],

@@ -97,6 +97,7 @@ def test_options_become_the_flags_of_a_project() -> None:
         "chart_repository": "r.example.com/c",
         "exclude": ("e",),
         "ignore_kustomizations": True,
+        "flux": "2.9",
         "dependencies": "ignore",
         "offline": True,
         "locked": True,

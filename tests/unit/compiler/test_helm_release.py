@@ -13,6 +13,7 @@ from kubocd_gen.compiler.settings import combine_configs
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.resources import Config, Release
+from kubocd_gen.schema.flux import FLUX_VERSIONS, FluxVersion
 from tests.support.records import config, package, release
 
 _MANIFEST = """\
@@ -36,6 +37,15 @@ def specs(one: Release, *modules: RenderedModule, configs: Sequence[Config] = ()
     rendered = RenderedPackage({}, (), (), "", modules)
     settings = combine_configs(configs, "kubocd")
     return dict(helm_release_specs(one, PACKAGE, rendered, settings, configs, "5m0s"))
+
+
+def too_new(flux: FluxVersion, *configs: Config, one: Release | None = None, **module: Any) -> list[Problem]:
+    """The errors for the module `main` with this version of Flux."""
+    rendered = RenderedPackage({}, (), (), "", (replace(MODULE, **module),))
+    settings = combine_configs(configs, "kubocd")
+    with pytest.raises(ProblemsError) as found:
+        helm_release_specs(one or release(), PACKAGE, rendered, settings, configs, "5m0s", flux)
+    return list(found.value.problems)
 
 
 def spec(configs: Sequence[Config] = (), one: Release | None = None, /, **module: Any) -> dict[str, Any]:
@@ -254,3 +264,26 @@ def test_a_module_without_a_chart_in_the_package_is_an_error() -> None:
     with pytest.raises(ProblemsError) as found:
         specs(release(), replace(MODULE, name="other"))
     assert found.value.problems[0].code == "bad-package"
+
+
+def test_a_field_that_the_version_of_flux_lacks_is_reported_at_the_layer_that_sets_it() -> None:
+    configs = [config(onFailureStrategies=STRATEGIES, defaultOnFailureStrategy="retry")]
+    (found,) = too_new("2.6", *configs)
+    assert (found.code, found.position) == (
+        "flux-version",
+        configs[0].position("spec", "onFailureStrategies", 1, "strategy", "install", "strategy"),
+    )
+    assert found.message.startswith("the failure strategy 'retry': install.strategy needs Flux 2.7")
+    patched = release(moduleOverrides=[{"module": "main", "specPatch": {"commonMetadata": {"labels": {"a": "b"}}}}])
+    (found,) = too_new("2.6", one=patched)
+    assert found.position == patched.position("spec", "moduleOverrides", 0, "specPatch", "commonMetadata")
+
+
+def test_what_every_version_of_flux_accepts_is_accepted_for_each() -> None:
+    configs = [config(onFailureStrategies=STRATEGIES, defaultOnFailureStrategy="rollback")]
+    rendered = RenderedPackage({}, (), (), "", (MODULE,))
+    settings = combine_configs(configs, "kubocd")
+    first, *others = [
+        helm_release_specs(release(), PACKAGE, rendered, settings, configs, "5m0s", flux) for flux in FLUX_VERSIONS
+    ]
+    assert others == [first] * 3

@@ -8,7 +8,7 @@ import pytest
 
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.package_data import schema, schema_names
-from kubocd_gen.schema.flux import FLUX_VERSIONS, OLDEST_FLUX, FluxVersion, spec_schema, spec_violations, violations
+from kubocd_gen.schema.flux import FLUX_VERSIONS, FluxVersion, spec_schema, spec_violations, violations
 from tests.flux_schemas import APIS, KINDS
 
 CHART = {"spec": {"chart": "c", "sourceRef": {"kind": "HelmRepository", "name": "x"}}}
@@ -169,7 +169,6 @@ def test_each_version_records_the_go_module_of_its_crd(name: str) -> None:
 
 def test_the_files_have_every_version_and_kind_of_the_generator() -> None:
     assert tuple(APIS) == FLUX_VERSIONS
-    assert FLUX_VERSIONS[0] == OLDEST_FLUX
     assert {f"flux/{kind.lower()}-{version}" for kind, version in KINDS} == set(schema_names("flux"))
 
 

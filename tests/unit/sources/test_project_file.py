@@ -63,6 +63,25 @@ def test_all_fields_of_a_project_file_are_read(load: LoadFile, tmp_path: Path) -
     assert project.clusters[0].hosts == {"ldap.example.com": "10.1.2.3"}
 
 
+def test_the_version_of_flux_is_that_of_the_flag_the_cluster_the_project_or_the_delivery(load: LoadFile) -> None:
+    def versions(text: str, **flags: Any) -> list[str]:
+        return [cluster.flux_version for cluster in load(text, **flags).clusters]
+
+    assert versions(HEAD + CLUSTER) == ["2.7"]
+    assert versions(HEAD + CLUSTER + "delivery: artifact\n") == ["2.8"]
+    assert versions(HEAD + CLUSTER + "flux: '2.9'\ndelivery: artifact\n") == ["2.9"]
+    assert versions(HEAD + CLUSTER + "    flux: '2.6'\nflux: '2.9'\n") == ["2.6"]
+    assert versions(HEAD + CLUSTER + "    flux: '2.6'\n", flux="2.8") == ["2.8"]
+
+
+def test_a_delivery_that_the_version_of_flux_lacks_is_an_error(load: LoadFile) -> None:
+    message = "cluster 'prod': 'delivery: artifact' needs Flux 2.8, but the project is for Flux 2.7"
+    text = HEAD + CLUSTER + "delivery: artifact\nflux: '2.7'\n"
+    assert messages_of(load, text) == [f"kcd-gen.yaml:7:1 flux-version {message}"]
+    text = HEAD + CLUSTER + "delivery: artifact\n"
+    assert messages_of(load, text, flux="2.7") == [f"kcd-gen.yaml:7:1 flux-version {message}"]
+
+
 def test_limits_of_flags_override_those_of_the_project_file(load: LoadFile) -> None:
     text = HEAD + CLUSTER + "packages: {limits: {layer: 512MiB, chart-file: 10Mi, members: 2000}}\n"
     assert load(text).limits == Limits(layer=512 << 20, chart_file=10 << 20, members=2000)
@@ -245,6 +264,8 @@ def test_a_missing_project_file_is_an_error_with_a_hint(tmp_path: Path) -> None:
             ["kcd-gen.yaml:5:5 invalid-type clusters[0].sources must be a list, not a string"],
         ),
         (HEAD + CLUSTER + "dependencies: no\n", ["kcd-gen.yaml:7:1 invalid-type dependencies must be a string"]),
+        (HEAD + CLUSTER + "flux: 2.7\n", ["kcd-gen.yaml:7:1 invalid-type flux must be a string"]),
+        (HEAD + CLUSTER + "    flux: '2.5'\n", ["kcd-gen.yaml:7:5 invalid-value clusters[0].flux must be"]),
         (HEAD + CLUSTER + "charts: both\n", ["kcd-gen.yaml:7:1 invalid-value charts must be 'output' or 'separate'"]),
         (
             HEAD + CLUSTER + "    namespace: ../x\n",
