@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,33 @@ def test_what_kubocd_creates_is_valid_for_every_version(tmp_path: Path, monkeypa
     assert count > 2000
     # KuboCD creates resources with any name; kcd-gen warns of those that Kubernetes rejects.
     assert [text for text in found if "metadata.name must be" not in text] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PARITY.is_dir(), reason="the parity cases are not next to the checkout")
+@pytest.mark.parametrize(
+    ("mode", "counts"),
+    [
+        ("server", {"HelmRelease": 37, "HelmRepository": 24, "OCIRepository": 24}),
+        ("git", {"HelmRelease": 37}),
+        ("oci", {"HelmRelease": 37, "OCIRepository": 36}),
+        ("artifact", {"ArtifactGenerator": 24, "HelmRelease": 37, "OCIRepository": 24}),
+    ],
+)
+def test_a_real_platform_is_valid_in_each_mode(
+    mode: str, counts: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts are those of docs/delivery.md."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(PARITY))
+    importlib.import_module("layout").write_layout(PARITY / "cases/okdp", tmp_path / "layout")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    flags, oldest = MODES[mode]
+    where = ("--source", str(PARITY / "cases/okdp/cluster"), "--output", "deploy", "--vendor", "layout", "--offline")
+    outcome = kcd_gen("build", *where, *flags, directory=tmp_path)
+    assert outcome.exit == 0, outcome.err
+    documents = list(flux_documents(tmp_path / "deploy/flux"))
+    versions = [version for version in FLUX_VERSIONS if version >= max(oldest, "2.7")]
+    assert [text for one in documents for text in refusals(one, versions)] == []
+    kinds = Counter(one["kind"] for one in documents if one["kind"] != "Namespace")
+    assert kinds == counts
