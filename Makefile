@@ -12,11 +12,11 @@ bin := $(VENV)/bin
 runs := $(VENV)/.runs
 installed := $(VENV)/.installed
 
-.PHONY: help demo test coverage lint types docs wheel bench schemas hostile clean
+.PHONY: help demo test helm-versions coverage lint types docs wheel bench schemas hostile clean
 .NOTPARALLEL:  # one pip at a time in the private environment
 
 help: ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 # The private environment: with what kcd-gen itself needs, for the demo, or with everything. Compiled once here, so that
 # it starts as fast as an installed package.
@@ -53,6 +53,10 @@ test: $(installed) ## Run the tests that are not slow; ALL=1 runs every test and
 	@tests/servers.sh || { echo "the tests that need them are left out" >&2; export WITHOUT_SERVERS=1; }; \
 	$(if $(ALL),THOROUGH_TESTS=1) $(bin)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(ALL),,-m 'not slow') $(PYTEST_ARGS)
 
+# CI compares the versions in packages; this also builds one with Go, and takes minutes for each. For a nightly job.
+helm-versions: $(installed) ## Run the tests of templates with helm 3.19, 3.22, 4.2 and 4.3
+	$(bin)/python -m tests.helm_versions
+
 coverage: ## After `make test PYTEST_ARGS="--cov=kubocd_gen --cov-branch"`: 95 % of each room that compiles
 	@for room in sources compiler helm schema kube_yaml; do \
 	    $(bin)/coverage report --include="kubocd_gen/$$room/*" --skip-covered --fail-under=95 || exit 1; done
@@ -82,4 +86,4 @@ hostile: $(installed) ## Measure what hostile input costs, for docs/limits.md
 	$(bin)/python -m tests.benchmarks.hostile
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) $(DEMO) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) .helm build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,6 +21,7 @@ PAGES = {
     "package": ("Package", "packages.md"),
     "report": ("Report", ""),
     "comparison": ("Comparison", "diff.md"),
+    "helm-comparison": ("HelmComparison", "helm.md"),
     "dump": ("Dump", "packages.md"),
     "image": ("Image", "image.md"),
     "scaffold": ("Scaffold", "init.md"),

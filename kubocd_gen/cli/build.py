@@ -13,7 +13,7 @@ import click
 
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
-from kubocd_gen.cli.option_values import Report, complete_names
+from kubocd_gen.cli.option_values import Report, complete_names, parse_helms
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
@@ -64,6 +64,14 @@ class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
     push_charts: Annotated[
         bool, Flag("With 'delivery: oci': push the charts that the registry lacks, and record them in kcd-gen.lock.")
     ] = False
+    compare_helm: Annotated[
+        tuple[str, str] | None,
+        Flag(
+            "Write nothing; compile with both helm binaries (paths or names on the PATH); exit 3 if results differ.",
+            metavar="A,B",
+            parse=parse_helms,
+        ),
+    ] = None
     prune_outputs: Annotated[bool, Flag("Remove outputs to which no cluster of the project writes any more.")] = False
 
     @property
@@ -91,8 +99,13 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --push-charts                              # with 'delivery: oci': push the charts, then write
     kcd-gen build --release redis1                           # write one Release; the others stay as they are
     kcd-gen build --check --fail-on-stale-image              # … and does the pinned server image have the charts?
+    kcd-gen build --compare-helm helm3,helm4                 # before an update of helm: do the results differ?
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
+    if options.compare_helm is not None:
+        from kubocd_gen.cli.compare_helm import compare_helm
+
+        return compare_helm(options, options.compare_helm)
     if options.prints_report and options.format != "text":
         message = f"only one report can be written to standard output: --format {options.format} or --report FORMAT=-"
         return print_problems([Problem("usage", message)])

@@ -150,6 +150,14 @@ def parse_reports(words: tuple[str, ...]) -> tuple[Report, ...]:
     return found
 
 
+def parse_helms(word: str) -> tuple[str, str]:
+    """Parse `--compare-helm`, two helm binaries separated by a comma. Raises ValueError."""
+    old, comma, new = word.partition(",")
+    if not (old and comma and new) or "," in new:
+        raise ValueError(f"'{word}' is not A,B: two helm binaries, by path or by name on the PATH, such as helm3,helm4")
+    return old, new
+
+
 def complete_names(what: Literal["clusters", "releases", "images"]) -> Complete:
     """Return the shell completion of a flag or argument that takes clusters, Releases or packages of the project."""
 

@@ -68,7 +68,7 @@ def checked_version(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from kubocd_gen.helm.process import helm_version
+    from kubocd_gen.helm.process import helm_version, old_helm
     from kubocd_gen.pipeline.lock import other_helm
 
     with ThreadPoolExecutor(1) as background:
@@ -83,8 +83,10 @@ def checked_version(
         if run and locked and (problem := other_helm(lock, run.result())):
             raise ProblemsError(problem)
         yield version
-        if (found := version()) and (problem := other_helm(lock, found)):
-            problems.warning(problem)
+        if found := version():
+            for problem in (other_helm(lock, found), old_helm(found)):
+                if problem:
+                    problems.warning(problem)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_json, print_problems
 from kubocd_gen.cli.options import JsonOptions
 from kubocd_gen.diagnostics.problems import Problems
-from kubocd_gen.helm.process import find_helm, helm_version
+from kubocd_gen.helm.process import find_helm, helm_version, old_helm
 from kubocd_gen.schema.flux import FLUX_VERSIONS
 
 
@@ -41,7 +41,10 @@ def version(options: VersionOptions) -> int:
     problems = Problems()
     with problems.collect():
         binary = find_helm(options.helm)
-        found |= {"helm": helm_version(binary), "helmPath": str(binary)}
+        used = helm_version(binary)
+        found |= {"helm": used, "helmPath": str(binary)}
+        if problem := old_helm(used):
+            problems.warning(problem)
     if options.format == "json":
         print_json(found)
     else:

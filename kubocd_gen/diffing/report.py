@@ -124,8 +124,8 @@ def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict
         "until": comparison.until if comparison else None,
         "charts": comparison.charts if comparison else False,
         "summary": _summary(comparison) if comparison else None,
-        "releases": [_release_report(one) for one in comparison.releases] if comparison else [],
-        "repeats": [_repeat(one) for one in view.repeats] if view else [],
+        "releases": [release_report(one) for one in comparison.releases] if comparison else [],
+        "repeats": [repeat_report(one) for one in view.repeats] if view else [],
     }
     return envelope("Comparison", body, diagnostics)
 
@@ -140,9 +140,10 @@ def _summary(comparison: Comparison) -> dict[str, int]:
     }
 
 
-def _release_report(release: ReleaseDifference) -> dict[str, Any]:
+def release_report(release: ReleaseDifference) -> dict[str, Any]:
+    """Return the differences of a Release as JSON-like data."""
     return {
-        **_identity(release),
+        **identity(release.cluster, release.namespace, release.name),
         "status": release.status,
         "old": asdict(release.old) if release.old else None,
         "new": asdict(release.new) if release.new else None,
@@ -151,8 +152,9 @@ def _release_report(release: ReleaseDifference) -> dict[str, Any]:
     }
 
 
-def _identity(release: ReleaseDifference) -> dict[str, str]:
-    return {"cluster": release.cluster, "namespace": release.namespace, "name": release.name}
+def identity(cluster: str, namespace: str, name: str) -> dict[str, str]:
+    """Return what identifies a Release in a report."""
+    return {"cluster": cluster, "namespace": namespace, "name": name}
 
 
 def _resource(resource: ResourceDifference) -> dict[str, Any]:
@@ -173,10 +175,11 @@ def _values(old: Any, new: Any) -> dict[str, Any]:
     return {name: value for name, value in (("old", old), ("new", new)) if value is not ABSENT}
 
 
-def _repeat(repeat: Repeat) -> dict[str, Any]:
+def repeat_report(repeat: Repeat) -> dict[str, Any]:
+    """Return a change that several Releases share as JSON-like data."""
     return {
         "path": repeat.path,
         **_values(repeat.old, repeat.new),
         "values": len(repeat.occurrences),
-        "releases": [_identity(one) for one in repeat.releases],
+        "releases": [identity(one.cluster, one.namespace, one.name) for one in repeat.releases],
     }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
+from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.chart import TEST_CHART, Chart, Job, check_helm, rendering_chart, renderings
 from kubocd_gen.helm.messages import TOO_LARGE_TO_STORE, HelmError, failure_of, read_error, too_large
 from kubocd_gen.helm.names import Names
-from kubocd_gen.helm.process import Run
+from kubocd_gen.helm.process import Run, old_helm
 from kubocd_gen.helm.template import TemplateFailure, Unit
 
 Outcome: TypeAlias = str | TemplateFailure
@@ -53,10 +54,12 @@ class RunChart(Protocol):
 class Runner:
     """Runs batches of the renderings of `units`. It is stateless, so threads can share it.
 
-    `run` takes a chart and a time limit in seconds; with `whole`, the run gets all of helm's memory.
+    `run` takes a chart and a time limit in seconds; with `whole`, the run gets all of helm's memory. `version` returns
+    helm's version.
     """
 
     run: RunChart
+    version: Callable[[], str]
     units: Sequence[Unit]
     library: str
     names: Names
@@ -109,6 +112,8 @@ class Runner:
         """Split `jobs` after a run that failed without naming a template."""
         if run.stopped is None and not run.out_of_memory:
             check_helm(self.run(TEST_CHART, _ALONE))
+            if problem := old_helm(self.version()):
+                raise ProblemsError(problem)
         if len(jobs) > 1:
             size = -(-len(jobs) // _PIECES)
             pieces = [jobs[start : start + size] for start in range(0, len(jobs), size)]

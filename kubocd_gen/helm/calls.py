@@ -43,11 +43,11 @@ def calls(template: str) -> Iterator[Call]:
 
 
 def whole_number_ranges(template: str) -> Iterator[Call]:
-    """Yield each `range` over a value that is certainly an integer."""
+    """Yield each `range` over a value that is certainly an integer, unless it has two variables, which always fails."""
     position = _Positions(template)
     for action, words in _actions(template):
-        pipeline = 1 + next((index for index, word in enumerate(words) if word.kind is Kind.ASSIGN), 0)  # after `$x :=`
-        if action.keyword == "range" and len(words) <= _LONG and _is_whole(words[pipeline:]):
+        assigned = next((index for index, word in enumerate(words) if word.kind is Kind.ASSIGN), 0)  # 2 for `$x :=`
+        if action.keyword == "range" and assigned <= 2 and len(words) <= _LONG and _is_whole(words[assigned + 1 :]):
             yield Call(words[0].text, *position(words[0]))
 
 

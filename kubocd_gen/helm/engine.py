@@ -21,7 +21,7 @@ from kubocd_gen.helm.functions import library
 from kubocd_gen.helm.lexer import TooManyTokensError
 from kubocd_gen.helm.messages import presentable
 from kubocd_gen.helm.names import Names
-from kubocd_gen.helm.process import HELM_HINT, HelmPool, Run, unwritable_input
+from kubocd_gen.helm.process import HELM_HINT, HelmPool, Run, helm_version, unwritable_input
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from kubocd_gen.helm.template_check import admitted, check_templates, refusals
@@ -50,6 +50,7 @@ class Helm:
         self._debug_dir = debug_dir
         self._names = Names()
         self._rewritten: dict[str, Rewritten] = {}
+        self._found_version: str | None = None
 
     def render(self, units: Sequence[Unit], functions: Functions) -> list[list[Outcome]]:
         """Return the output or the failure of each Unit's templates, in order. `<no value>` is removed from outputs.
@@ -81,7 +82,9 @@ class Helm:
             model = json.dumps({**unit.model, "Context": None}, allow_nan=False)
             jobs.append(Job(number, contexts[id(unit.context)], model, unit.image_redirector, tuple(pending)))
         if jobs:
-            runner = Runner(self._run, units, library(functions, self._names), self._names, self.pool.budget)
+            runner = Runner(
+                self._run, self._version, units, library(functions, self._names), self._names, self.pool.budget
+            )
             outcomes.update(self._settle(runner, jobs))
         errors = refusals(lambda chart: self._run(chart, _SECONDS), list(unreadable.values()))
         outcomes.update(zip(unreadable, errors, strict=True))
@@ -117,6 +120,11 @@ class Helm:
             if "{{" in template.source:
                 with suppress(TooManyTokensError, BudgetExceededError):
                     self._rewrite(template.source)
+
+    def _version(self) -> str:
+        if self._found_version is None:
+            self._found_version = helm_version(self.pool.binary)
+        return self._found_version
 
     def _presentable(self, outcome: Outcome) -> Outcome:
         if isinstance(outcome, TemplateFailure):

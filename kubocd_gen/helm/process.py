@@ -6,11 +6,14 @@ takes longer, but needs no more CPU time. The CPU time of all runs is spent from
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
+import platform
 import re
 import selectors
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,7 +28,7 @@ from pathlib import Path
 from typing import Literal
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.files.paths import hint_of
 from kubocd_gen.processes.children import limit, running, scratch
 from kubocd_gen.processes.timing import timed
@@ -34,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _INSTALL = "install Helm 3.14 or later (https://helm.sh/docs/intro/install), or set KCD_GEN_HELM to the path of helm"
 HELM_HINT = "use Helm 3.14 or later, chosen with --helm (KCD_GEN_HELM); 'kcd-gen version' shows which one is used"
+_OLDEST = (3, 14)  # the oldest supported version
 _VERSION_LINE = re.compile(r"^v?([0-9]+\.[0-9]+\.[0-9]+\S*)\s*$", re.MULTILINE)
 _VERSION = 30  # seconds until `helm version` has printed its version
 
@@ -66,7 +70,7 @@ def find_helm(explicit: str | None = None) -> Path:
         # Path.expanduser would turn `./helm`, a file, into `helm`, a name to look up on PATH.
         found = shutil.which(os.path.expanduser(explicit))  # noqa: PTH111
         if found is None:
-            raise ProblemsError.of("helm-missing", f"'{explicit}' is not an executable helm binary", hint=_INSTALL)
+            raise ProblemsError(_not_executable(explicit))
         return Path(found).absolute()
     directories = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
     found = shutil.which("helm", path=os.pathsep.join(directories)) or shutil.which("helm")
@@ -75,6 +79,25 @@ def find_helm(explicit: str | None = None) -> Path:
             "helm-missing", "helm was not found, but is needed to render package templates", hint=_INSTALL
         )
     return Path(found).absolute()
+
+
+def _not_executable(name: str) -> Problem:
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - as in find_helm
+    if os.sep in name and path.is_file():
+        hint = f"if it is the helm binary, run: chmod +x {shlex.quote(str(path))}"
+        return Problem("helm-missing", f"'{name}' is not executable", hint=hint)
+    if os.sep in name and path.is_dir():
+        return Problem("helm-missing", f"'{name}' is a directory", hint="pass the path of the helm binary in it")
+    return Problem("helm-missing", f"'{name}' is not an executable helm binary", hint=_INSTALL)
+
+
+def old_helm(version: str) -> Problem | None:
+    """Return a problem if this version of helm is older than the oldest supported one, otherwise None."""
+    found = re.match(r"([0-9]+)\.([0-9]+)\.", version)
+    if found is None or (int(found[1]), int(found[2])) >= _OLDEST:
+        return None
+    message = f"helm {version} is older than {'.'.join(map(str, _OLDEST))}, the oldest supported version"
+    return Problem("old-helm", message, hint=HELM_HINT)
 
 
 def helm_version(helm: Path) -> str:
@@ -88,7 +111,8 @@ def helm_version(helm: Path) -> str:
         with scratch("kcd-gen-helm-") as home:
             run = run_helm(helm, ["version", "--template", "{{.Version}}"], home, _VERSION)
     except ProblemsError as error:
-        raise ProblemsError.of("helm-missing", error.problem.message, hint=_INSTALL) from error
+        hint = error.problem.hint if error.problem.hint != HELM_HINT else _INSTALL
+        raise ProblemsError.of("helm-missing", error.problem.message, hint=hint) from error
     except OSError as error:
         raise unwritable_input(error) from error
     versions = _VERSION_LINE.findall(run.stdout.decode("utf-8", "replace"))
@@ -124,9 +148,14 @@ class Run:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether helm ended by itself because it could not get more memory."""
+        """Whether helm ended by itself because it could not get more memory.
+
+        From Go 1.26 on (helm 3.22 and 4.2), its runtime can crash instead where it does not check an allocation. It
+        reports the invalid pointer of a program, which would be a bug in helm, as a panic.
+        """
         return self.stopped is None and any(
-            "out of memory" in line or "cannot allocate memory" in line for line in self._errors
+            "out of memory" in line or "cannot allocate memory" in line or line == "SIGSEGV: segmentation violation"
+            for line in self._errors
         )
 
     @property
@@ -173,9 +202,19 @@ def run_helm(
             stdout, stderr, stopped = _read(process, timeout, spend)
             details.append(stopped or f"exit code {process.returncode}, {len(stdout)} bytes")
     except OSError as error:
-        raise ProblemsError.of("helm-failed", f"cannot start '{binary}': {error.strerror}", hint=HELM_HINT) from error
+        message = f"cannot start '{binary}': {error.strerror}"
+        raise ProblemsError.of("helm-failed", message, hint=_start_hint(error, binary)) from error
     message = _SPACES.sub(r"\1", stderr.decode("utf-8", "replace"))
     return Run(process.returncode, stdout, message, stopped)
+
+
+def _start_hint(error: OSError, binary: Path) -> str:
+    if error.errno == errno.ENOEXEC:
+        system = f"{platform.system()} on {platform.machine()}"
+        return f"use the helm binary for {system}, or start the script with a line such as #!/bin/sh"
+    if error.errno == errno.ENOENT and binary.exists():
+        return "check the interpreter in the first line of the script, or the loader that the binary needs"
+    return HELM_HINT
 
 
 def _environment(home: Path, memory: int) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -12,7 +12,7 @@ from kubocd_gen.compiler.values import parameters_text
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, Severity
 from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
 from kubocd_gen.helm.functions import UNSUPPORTED, VARYING
-from kubocd_gen.model.compilation import WithParameters
+from kubocd_gen.model.compilation import Resolved, WithParameters
 from kubocd_gen.model.package import Package, TemplateSource
 from kubocd_gen.model.resources import Release
 from kubocd_gen.pipeline.rendering import Texts, packages_of, position_in_template
@@ -92,6 +92,17 @@ def refuse_varying(
         else:
             valid.append(one)
     return valid
+
+
+def varying_results(resolved: Resolved, texts: Texts) -> Iterator[Problem]:
+    """Yield a warning for each call, in the templates of a Release, whose result can differ between two runs."""
+    consequence = ", so helm is not necessarily the cause of a difference"
+    hint = "compare again: if other values differ, helm is not the cause"
+    for template in (*release_templates(resolved.release), *package_templates(resolved.package, texts)):
+        yield from (replace(one, hint=hint) for one in _varying_functions([template], consequence))
+        for call in islice(unordered_lists(template.text), _MOST):
+            message = f"'{call.name}' returns its items in random order{consequence}"
+            yield template.problem(call, message, "unordered-list", hint)
 
 
 def template_problems(template: TemplateText, surroundings: Surroundings) -> Iterator[Problem]:

@@ -80,10 +80,10 @@ def _prepare(case: Path, options: dict[str, Any], directory: Path) -> None:
         write_layout(directory / "packages", layers)
 
 
-def _build(case: Path, options: dict[str, Any], directory: Path) -> Outcome:
+def _build(case: Path, options: dict[str, Any], directory: Path, *more: str) -> Outcome:
     own = "arguments" in options and "--source" in options["arguments"]
     flags = () if own or (case / "kcd-gen.yaml").exists() else FROM_FLAGS
-    return kcd_gen("build", *flags, *options.get("arguments", ()), directory=directory)
+    return kcd_gen("build", *flags, *options.get("arguments", ()), *more, directory=directory)
 
 
 def _result(outcome: Outcome, directory: Path) -> dict[str, bytes]:

@@ -57,6 +57,7 @@ RUN_HERE: dict[str, SetUp] = {
 # Pages with their own test, because they need more than a directory.
 RUN_ELSEWHERE = {
     "README.md": "tests/acceptance/test_readme.py",
+    "docs/helm.md": "tests/acceptance/test_compare_helm.py",
     "docs/deploying.md": "tests/acceptance/test_deploying_page.py",
     "docs/how-to/air-gap.md": "tests/acceptance/test_how_to_pages.py",
     "docs/how-to/editors.md": "tests/acceptance/test_editors.py",

@@ -9,7 +9,7 @@ import pytest
 from kubocd_gen.helm.calls import calls, unordered_lists, whole_number_ranges
 from kubocd_gen.helm.process import find_helm, helm_version
 
-NEW_RANGES = ["3", "$i := int `3`", "$i, $e := `3` | int", "(len `abc`)", "((int64 3.0))", "add 1 2"]
+NEW_RANGES = ["3", "$i := int `3`", "(len `abc`)", "((int64 3.0))", "add 1 2"]
 OLD_RANGES = [
     "until 3",
     "until (int `3`)",
@@ -18,6 +18,7 @@ OLD_RANGES = [
     "list 1 2",
     "(int 3.0) | until",
 ]
+NEVER = ["$i, $e := 3", "$i, $e := `3` | int", "1.5", "-3.0"]  # with every version of helm
 
 
 def named(template: str) -> list[tuple[str, int, int, str | None]]:
@@ -50,16 +51,18 @@ def test_a_range_over_a_whole_number_is_found(pipeline: str) -> None:
     assert [call.name for call in whole_number_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}")] == ["range"]
 
 
-@pytest.mark.parametrize("pipeline", [*OLD_RANGES, ".a", "$x", "1.5", "-3", "(.a).b"])
+@pytest.mark.parametrize("pipeline", [*OLD_RANGES, *NEVER, ".a", "$x", "-3", "(.a).b"])
 def test_other_ranges_are_not_found(pipeline: str) -> None:
     assert not list(whole_number_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}"))
 
 
 def test_the_helm_in_use_agrees_about_ranges(render_all: Callable[..., list[object]]) -> None:
-    outcomes = render_all(*(f"{{{{ range {pipeline} }}}}x{{{{ end }}}}" for pipeline in (*NEW_RANGES, *OLD_RANGES)))
+    outcomes = render_all(
+        *(f"{{{{ range {pipeline} }}}}x{{{{ end }}}}" for pipeline in (*NEW_RANGES, *OLD_RANGES, *NEVER))
+    )
     rendered = [isinstance(outcome, str) for outcome in outcomes]
     major, minor = map(int, helm_version(find_helm()).split(".")[:2])
-    assert rendered == [(major, minor) >= (3, 18)] * len(NEW_RANGES) + [True] * len(OLD_RANGES)
+    assert rendered == [(major, minor) >= (3, 18)] * len(NEW_RANGES) + [True] * len(OLD_RANGES) + [False] * len(NEVER)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm import process
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import HelmPool, Run, find_helm, helm_version, run_helm
+from kubocd_gen.helm.process import HelmPool, Run, find_helm, helm_version, old_helm, run_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from tests.support.templates import LOOP
 
@@ -62,6 +62,94 @@ def test_a_missing_helm_is_an_error_that_links_to_the_installation() -> None:
         find_helm("/nowhere/helm")
     assert caught.value.problem.code == "helm-missing"
     assert "https://helm.sh" in (caught.value.problem.hint or "")
+
+
+def test_a_file_that_is_not_executable_and_a_directory_have_their_own_hints(tmp_path: Path) -> None:
+    (tmp_path / "my helm").write_text("#!/bin/sh\n")
+    with pytest.raises(ProblemsError) as caught:
+        find_helm(str(tmp_path / "my helm"))
+    assert caught.value.problem.code == "helm-missing"
+    assert f"chmod +x '{tmp_path}/my helm'" in str(caught.value.problem.hint)
+    with pytest.raises(ProblemsError, match="is a directory") as caught:
+        find_helm(str(tmp_path))
+    assert caught.value.problem.code == "helm-missing"
+
+
+def foreign(helm: Path) -> Path:
+    """Write the start of an ELF file for a processor that no machine with these tests has."""
+    header = bytearray(find_helm().read_bytes()[:4096])
+    header[18:20] = (0x8217).to_bytes(2, sys.byteorder)  # e_machine: one that no kernel runs
+    helm.write_bytes(header)
+    return helm
+
+
+def script(helm: Path, text: str) -> Path:
+    helm.write_text(text)
+    return helm
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (foreign, "use the helm binary for "),
+        (lambda helm: script(helm, "helm-4 $@\n"), "a line such as #!/bin/sh"),
+        (lambda helm: script(helm, "#!/nowhere/sh\n"), "check the interpreter in the first line"),
+    ],
+    ids=["another processor", "a script without a first line", "a script without its interpreter"],
+)
+def test_a_file_that_the_system_cannot_run_has_a_hint_why(
+    make: Callable[[Path], Path], hint: str, tmp_path: Path
+) -> None:
+    helm = make(tmp_path / "helm")
+    helm.chmod(0o755)
+    with pytest.raises(ProblemsError) as caught:
+        helm_version(helm)
+    assert caught.value.problem.code == "helm-missing"
+    assert hint in str(caught.value.problem.hint)
+    with pytest.raises(ProblemsError) as caught:
+        Helm(helm).render([Unit({}, {}, (Template("", "{{ 1 }}"),))], Functions())
+    assert caught.value.problem.code == "helm-failed"
+    assert hint in str(caught.value.problem.hint)
+
+
+def test_a_helm_that_vanishes_has_the_general_hint(tmp_path: Path) -> None:
+    with pytest.raises(ProblemsError) as caught:
+        run_helm(tmp_path / "helm", [], tmp_path, 1.0)
+    assert (caught.value.problem.code, caught.value.problem.hint) == ("helm-failed", process.HELM_HINT)
+
+
+@pytest.mark.parametrize("version", ["3.14.0", "3.17.3", "3.22.0", "4.0.0-rc.1", "10.1.0", "unknown"])
+def test_a_supported_version_is_no_problem(version: str) -> None:
+    assert old_helm(version) is None
+
+
+@pytest.mark.parametrize("version", ["2.17.0", "3.9.4", "3.13.3"])
+def test_an_old_version_is_a_problem(version: str) -> None:
+    problem = old_helm(version)
+    assert problem is not None
+    assert problem.code == "old-helm"
+
+
+def test_the_version_of_helm_is_the_error_if_an_old_helm_fails_without_naming_a_template(tmp_path: Path) -> None:
+    # What helm 3.9 does with kcd-gen's charts: it renders the test chart, but parses no `break`.
+    helm = script(
+        tmp_path / "helm",
+        f"""#!/bin/sh
+        case "$1" in version) echo v3.9.4; exit;; esac
+        if grep -rq break "$3/templates"; then echo 'W1130 loader.go:221] Config not found' >&2; exit 1; fi
+        exec '{find_helm()}' "$@"
+        """,
+    )
+    helm.chmod(0o755)
+    with pytest.raises(ProblemsError) as caught:
+        Helm(helm).render([Unit({}, {}, (Template("", "{{ 1 }}"),))], Functions())
+    assert caught.value.problem.code == "old-helm"
+
+
+def test_a_crash_of_the_runtime_for_lack_of_memory_is_recognized() -> None:
+    messages = "SIGSEGV: segmentation violation\nPC=0x439a3c m=3 sigcode=1 addr=0x0\n"
+    assert Run(2, b"", messages, None).out_of_memory
+    assert not Run(2, b"", "panic: runtime error: invalid memory address\n[signal SIGSEGV: …]", None).out_of_memory
 
 
 def test_the_version_has_no_v_prefix() -> None:
