@@ -136,7 +136,8 @@ class Compilation:
     `failed` are the sorted keys, `namespace/name`, of the Releases with errors; `broken` are those of them that were
     admitted. `complete` is False if a source could not be read and can contain other Releases. `files` are the source
     files of the Releases, Contexts and Configs; they are unknown for a revision. `unknown_hosts` are the host names
-    that templates ask for and that have no address.
+    that templates ask for and that have no address. `existing_namespaces` are those that the output does not create,
+    with what creates them; None if it creates none at all.
     """
 
     cluster: Cluster
@@ -146,6 +147,7 @@ class Compilation:
     complete: bool
     files: frozenset[Path] = frozenset()
     unknown_hosts: frozenset[str] = frozenset()
+    existing_namespaces: Mapping[str, str] | None = None
 
     @property
     def keys(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.output.inventory import (
+    NAMESPACES,
     RECORDS,
     SHARED_RECORD,
     Record,
@@ -129,6 +130,11 @@ class Plan:
                 release = namespace, file.removesuffix(".yaml")
                 found[release] = resource_changes(change.path, change.before, change.after)
         return found
+
+    def namespaces(self) -> tuple[ResourceChange, ...]:
+        """Return the changes of the Namespaces."""
+        found = (resource_changes(one.path, one.before, one.after) for one in self.changes if one.path == NAMESPACES)
+        return next(found, ())
 
     def removed_releases(self) -> dict[tuple[str, str], str]:
         """Return the removed Releases by namespace and name, each with the removed Flux YAML."""

@@ -23,7 +23,13 @@ from kubocd_gen.model.compilation import Compilation, Resolved
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembly import assemble
-from kubocd_gen.pipeline.kustomizations import flux_kustomizations, refuse_ignored, substitutes_in_output
+from kubocd_gen.pipeline.kustomizations import (
+    flux_kustomizations,
+    refuse_ignored,
+    substitutes_in_output,
+    surroundings,
+)
+from kubocd_gen.pipeline.namespaces import existing_namespaces
 from kubocd_gen.pipeline.portability import refuse_varying
 from kubocd_gen.pipeline.rendering import Texts, render_packages, render_parameters, template_texts, written_templates
 from kubocd_gen.pipeline.resolution import resolve, settings_of
@@ -52,9 +58,10 @@ def compile_cluster(
     templates.
     """
     try:
-        resources, settings, complete, substituted = read_cluster(project, cluster, problems)
+        resources, settings, complete, substituted, existing = read_cluster(project, cluster, problems)
         if settings is None:
-            return assemble(resources, Settings(), (), project, cluster, problems, complete=complete)
+            nothing = assemble(resources, Settings(), (), project, cluster, problems, complete=complete)
+            return replace(nothing, existing_namespaces=existing)
         resolved = resolve(resources, settings, packages, problems, project.budget)
         warn_of_likely_mistakes(resources, settings, resolved, problems, complete=complete)
         functions = Functions(settings.image_redirects, cluster.hosts)
@@ -71,7 +78,7 @@ def compile_cluster(
         failed = [one for one in resolved if one.release.key in stopped]
         unknown = find_unknown_hosts(failed, texts.result(), functions, helm) if failed else frozenset()
         compilation = assemble(resources, settings, rendered, project, cluster, problems, complete=complete)
-        compilation = replace(compilation, unknown_hosts=unknown)
+        compilation = replace(compilation, unknown_hosts=unknown, existing_namespaces=existing)
         return _keeping_variables(compilation) if substituted else compilation
     except BudgetExceededError as error:
         problems.error(error)
@@ -97,13 +104,14 @@ class ReadCluster(NamedTuple):
     """What a cluster's sources define. `settings` is None if a Config is invalid.
 
     `complete` tells whether all sources were read: if not, there can be more Releases. `substituted` tells whether Flux
-    substitutes variables in the cluster's output.
+    substitutes variables in the cluster's output. `existing_namespaces` are those of a Compilation.
     """
 
     resources: ClusterResources
     settings: Settings | None
     complete: bool
     substituted: bool
+    existing_namespaces: Mapping[str, str] | None
 
 
 def _keeping_variables(compilation: Compilation) -> Compilation:
@@ -141,4 +149,5 @@ def read_cluster(project: Project, cluster: Cluster, problems: Problems) -> Read
         message = f"the sources of cluster '{cluster.name}' contain no Release"
         problems.warning(Problem("no-releases", message, hint=hint))
     substituted = substitutes_in_output(project, cluster, syncs)
-    return ReadCluster(resources, settings_of(resources, problems), complete, substituted)
+    existing = existing_namespaces(project, cluster, resources, syncs, surroundings(project, problems))
+    return ReadCluster(resources, settings_of(resources, problems), complete, substituted, existing)

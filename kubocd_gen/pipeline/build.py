@@ -17,7 +17,14 @@ from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.drift import drift
-from kubocd_gen.output.inventory import SHARED_RECORD, is_record, read_records, release_of
+from kubocd_gen.output.inventory import (
+    KUSTOMIZATION,
+    NAMESPACES,
+    SHARED_RECORD,
+    is_record,
+    read_records,
+    release_of,
+)
 from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput
 from kubocd_gen.output.tree import Tree
@@ -25,11 +32,12 @@ from kubocd_gen.output.writer import plan_at_rest, write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.assembly import outside_git, path_in_source
+from kubocd_gen.pipeline.namespaces import emitted_namespaces, is_as_written, namespaces_file
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
-from kubocd_gen.pipeline.suspended import KUSTOMIZATION, Kept, read_kept, written_path
+from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -149,6 +157,8 @@ def is_current(built: Built) -> bool:
 
 def _warn_of_edits(plan: Plan, project: Project, problems: Problems) -> None:
     for change in plan.changes:
+        if change.path == NAMESPACES and is_as_written(change.before or b""):
+            continue
         if change.edited:
             path = display_path(plan.root / change.path, project.root)
             state = "was edited after kcd-gen wrote it"
@@ -195,7 +205,8 @@ def _plan(
     # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
-    plan = plan_at_rest(root, outputs, _kustomization, complete=complete)
+    shared = partial(_shared_files, existing=compilation.existing_namespaces)
+    plan = plan_at_rest(root, outputs, shared, complete=complete)
     refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
     before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0
@@ -225,19 +236,24 @@ def _others(cluster: Cluster, chosen: Collection[str]) -> list[ReleaseOutput]:
     ]
 
 
-def _kustomization(paths: Sequence[str]) -> Sequence[OutputFile]:
-    """Return `flux/kustomization.yaml` with these files in `flux/` as its resources."""
+def _shared_files(paths: Sequence[str], existing: Mapping[str, str] | None) -> Sequence[OutputFile]:
+    """Return `flux/kustomization.yaml` with these files of Releases as its resources, and `flux/namespaces.yaml`.
+
+    The latter has their namespaces, without `existing` ones; it is left out if there is none.
+    """
+    names = emitted_namespaces((path.split("/")[1] for path in paths), existing)
+    others = [namespaces_file(names)] if names else []
     kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [path.removeprefix("flux/") for path in paths],
+        "resources": sorted(path.removeprefix("flux/") for path in (*paths, *(one.path for one in others))),
     }
     if not paths:
         # `kustomize build` accepts `resources: []`, but Flux rewrites the file without empty fields before it builds,
         # which then fails ("kustomization.yaml is empty"), and nothing is pruned. Without the file, Flux would scan the
         # directory, but Git does not keep empty directories. So the file gets a field that Flux keeps.
         kustomization["metadata"] = {"name": "kcd-gen"}
-    return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
+    return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode()), *others]
 
 
 def _is_path(key: str) -> bool:
