@@ -13,7 +13,8 @@ from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors
 from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, delivery_note, with_written
-from kubocd_gen.diffing.records import Comparison
+from kubocd_gen.diffing.namespaces import compare_namespaces
+from kubocd_gen.diffing.records import Comparison, NamespaceDifference, ReleaseDifference
 from kubocd_gen.diffing.sides import Side, Sides
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
@@ -150,7 +151,8 @@ def _compared(
     found: dict[str, tuple[Problems, Problems]],
     charts: HelmPool | None,
 ) -> Comparison:
-    releases = []
+    releases: list[ReleaseDifference] = []
+    namespaces: list[NamespaceDifference] = []
     masks = Masks()
     for name, (old, new) in results.items():
         if old is new:
@@ -159,11 +161,13 @@ def _compared(
         if old and new and (note := delivery_note(old.cluster, new.cluster)):
             found[name][1].note(note)
         releases += compare_clusters(name, old, new, manifests, masks, unknown.get(name, ()))
+        namespaces += compare_namespaces(name, old, new)
     before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
     several = max(len(results), *(len(side.project.outputs) for side in (sides.old, sides.new) if side)) > 1
     until = sides.until.name if sides.until else None
     name, commit = sides.revision.name, sides.revision.commit
-    return Comparison(name, commit, (before, after), tuple(releases), charts is not None, several, until)
+    totals, with_charts = (before, after), charts is not None
+    return Comparison(name, commit, totals, tuple(releases), with_charts, several, until, tuple(namespaces))
 
 
 def _essence(one: Problem) -> tuple[Any, ...]:
