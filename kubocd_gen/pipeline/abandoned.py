@@ -54,7 +54,7 @@ def report_abandoned(
             problems.note(Problem(_CODE, f"removed the output of {releases}", Position(name)))
 
 
-def _nothing(_paths: Sequence[str]) -> Sequence[OutputFile]:
+def _nothing(_paths: Sequence[str], _listed: bool | None) -> Sequence[OutputFile]:
     return ()
 
 

@@ -205,7 +205,10 @@ def _plan(
     # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
-    shared = partial(_shared_files, existing=compilation.existing_namespaces)
+
+    def shared(paths: Sequence[str], listed: bool | None) -> Sequence[OutputFile]:
+        return _shared_files(paths, listed, compilation.existing_namespaces)
+
     plan = plan_at_rest(root, outputs, shared, complete=complete)
     refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
@@ -236,17 +239,21 @@ def _others(cluster: Cluster, chosen: Collection[str]) -> list[ReleaseOutput]:
     ]
 
 
-def _shared_files(paths: Sequence[str], existing: Mapping[str, str] | None) -> Sequence[OutputFile]:
+def _shared_files(
+    paths: Sequence[str], listed: bool | None, existing: Mapping[str, str] | None
+) -> Sequence[OutputFile]:
     """Return `flux/kustomization.yaml` with these files of Releases as its resources, and `flux/namespaces.yaml`.
 
-    The latter has their namespaces, without `existing` ones; it is left out if there is none.
+    The latter has their namespaces, without `existing` ones; it is left out if there is none. `listed` tells whether
+    the former lists it anyway.
     """
     names = emitted_namespaces((path.split("/")[1] for path in paths), existing)
     others = [namespaces_file(names)] if names else []
+    listed = bool(names) if listed is None else listed
     kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": sorted(path.removeprefix("flux/") for path in (*paths, *(one.path for one in others))),
+        "resources": sorted(path.removeprefix("flux/") for path in (*paths, *([NAMESPACES] if listed else []))),
     }
     if not paths:
         # `kustomize build` accepts `resources: []`, but Flux rewrites the file without empty fields before it builds,

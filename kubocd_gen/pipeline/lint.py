@@ -21,6 +21,7 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.delivery_checks import check_delivery, delivery_notes
+from kubocd_gen.pipeline.namespaces import missing_target_namespaces
 from kubocd_gen.pipeline.packages import closing_on_error, vendor_layout
 from kubocd_gen.pipeline.portability import (
     Surroundings,
@@ -41,6 +42,7 @@ RULES = (
     "large-chart",
     "literal-secret",
     "long-name",
+    "missing-namespace",
     "not-locked",
     "unordered-list",
     "unsupported-function",
@@ -88,6 +90,8 @@ def lint(
         for compiled in compilation.releases:
             for problem in _names(compiled):
                 problems.warning(problem, release=compiled.release.key)
+        for release, problem in missing_target_namespaces(compilation):
+            problems.warning(problem, release=release)
         reported = tuple(one for one in problems if one.severity == "error" or one.code not in ignore)
         return Built(compilation, None, reported)
 

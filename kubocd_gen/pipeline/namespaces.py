@@ -8,11 +8,12 @@ namespaces exist.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.compiler.flux_objects import MANAGED_BY
+from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.files.paths import FilePath, display_path
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kustomize.kustomization import Kustomizations
@@ -71,6 +72,34 @@ def _namespace(name: str) -> dict[str, Any]:
         "kind": "Namespace",
         "metadata": {"name": name, "labels": dict([MANAGED_BY]), "annotations": _ANNOTATIONS},
     }
+
+
+def missing_target_namespaces(compilation: Compilation) -> Iterator[tuple[str, Problem]]:
+    """Yield a problem, with the key of its Release, for each target namespace that nothing in the checkout creates.
+
+    Helm fails to install into it, and Flux does not try again when it is created later.
+    """
+    if compilation.existing_namespaces is None:
+        return
+    targets = [
+        (one.release, document["metadata"]["name"], document["spec"])
+        for one in compilation.releases
+        for document in one.helm_releases
+    ]
+    created = {spec.get("targetNamespace") for _, _, spec in targets if _creates_target(spec)}
+    known = {*compilation.existing_namespaces, *namespaces_of(compilation), *created}
+    for release, name, spec in targets:
+        target = spec.get("targetNamespace")
+        if target and target not in known:
+            message = f"HelmRelease '{name}' is installed into the namespace '{target}', which nothing creates"
+            hint = "set 'createNamespace: true' in the Release, or add a Namespace to the sources"
+            position = release.position("spec", "targetNamespace")
+            yield release.key, Problem("missing-namespace", message, position, hint)
+
+
+def _creates_target(spec: Mapping[str, Any]) -> bool:
+    install = spec.get("install")
+    return isinstance(install, Mapping) and install.get("createNamespace") is True
 
 
 def existing_namespaces(
