@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
+from kubocd_gen.pipeline.suspended import Written
 from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.documents import WRITTEN
 
@@ -66,11 +69,13 @@ def compare(
     names = list(dict.fromkeys([*before, *clusters]))
     found = {name: (Problems(name), Problems(name)) for name in names}
 
+    reading = threading.Lock()  # a revision is read by one thread at a time
     futures: dict[str, list[Future[Compilation] | None]] = {}
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool, closing_on_error(packages, others):
 
         def compiled(side: Side, cluster: Cluster, sources: PackageSources, into: Problems) -> Future[Compilation]:
-            return pool.submit(compile_cluster, side.project, cluster, sources, helm, into)
+            written = partial(_locked_output, side, cluster, reading)
+            return pool.submit(compile_cluster, side.project, cluster, sources, helm, into, written=written)
 
         for name in names:
             first = second = None
@@ -112,6 +117,21 @@ def compare(
             if one.severity == "error" or (first is not second and _essence(one) not in known)
         )
     return Compared(comparison, tuple(problems))
+
+
+def _locked_output(side: Side, cluster: Cluster, lock: threading.Lock) -> Written | None:
+    """Return the output of a cluster on a side, whose files are read with the lock held."""
+    with lock:
+        output = side.output(cluster)
+    if output is None:
+        return None
+    read = output.read
+
+    def locked(path: str) -> bytes | None:
+        with lock:
+            return read(path)
+
+    return replace(output, read=locked)
 
 
 def _add_written(

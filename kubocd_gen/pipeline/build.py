@@ -40,6 +40,7 @@ from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
+_NO_CHARTS = "its charts are not served any more"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _CONSEQUENCES = {"updated": "overwrites it", "removed": "removes it"}
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
@@ -107,7 +108,9 @@ def build(
                 compilation = in_step(compilation, project, problems)
                 kept = read_kept(compilation, project, problems, compare=compare_kept)
                 others = _others(cluster, chosen) if releases else ()
-                plan = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
+                plan, notes = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
+                for note in notes:
+                    problems.note(note)
                 _warn_of_edits(plan, project, problems)
                 if only_plan and is_interrupted(plan.root):
                     problems.note(
@@ -197,7 +200,8 @@ def _plan(
     project: Project,
     allow_protected_removal: Collection[str],
     allow_removals: int,
-) -> Plan:
+) -> tuple[Plan, list[Problem]]:
+    """Return the plan of a cluster's output, and notes about what it removes."""
     root = compilation.cluster.output
     outputs = [_release_output(one, kept) for one in compilation.releases]
     outputs += others
@@ -210,13 +214,13 @@ def _plan(
         return _shared_files(paths, listed, compilation.existing_namespaces)
 
     plan = plan_at_rest(root, outputs, shared, complete=complete)
-    refuse_protected_removals(plan, project, allow_protected_removal)
+    notes = refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
     before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0
     position = Position(display_path(root, project.root))
     if error := mass_removal(removed, before, allow_removals, "this build", "Release", position):
         raise ProblemsError(error)
-    return plan
+    return plan, notes
 
 
 def _written_releases(cluster: Cluster) -> list[tuple[str, str]]:
@@ -286,15 +290,28 @@ def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOu
     return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
 
 
-def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
-    """Raise ProblemsError `protected-removal` if the plan removes a protected Release that is not in `allowed`."""
-    errors = []
+def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> list[Problem]:
+    """Return a note for each protected Release in `allowed` that the plan removes.
+
+    Raises ProblemsError `protected-removal` for the others.
+    """
+    errors, notes = [], []
     for (namespace, name), text in sorted(plan.removed_releases().items()):
         key = f"{namespace}/{name}"
-        if _PRUNE_DISABLED in text and not {key, name}.intersection(allowed):
-            message = f"the Release {key} is protected, but this build would remove it from the output"
-            position = Position(display_path(plan.root / f"flux/{key}.yaml", project.root))
-            hint = f"to remove it, add --allow-protected-removal {key}"
-            errors.append(Problem("protected-removal", message, position, hint))
+        if _PRUNE_DISABLED not in text:
+            continue
+        position = Position(display_path(plan.root / f"flux/{key}.yaml", project.root))
+        if {key, name}.intersection(allowed):
+            message = f"the protected Release {key} stays in the cluster: Flux does not uninstall it, but {_NO_CHARTS}"
+            hint = "to uninstall it, add it again with 'protected: false', and remove it in the next commit"
+            notes.append(Problem("protected-removal", message, position, hint))
+            continue
+        message = f"the Release {key} is protected, but this build would remove it from the output"
+        hint = (
+            "to uninstall it, set 'protected: false' in one commit, and remove it in the next one; to keep it in the "
+            f"cluster, where {_NO_CHARTS}, add --allow-protected-removal {key}"
+        )
+        errors.append(Problem("protected-removal", message, position, hint))
     if errors:
         raise ProblemsError(*errors)
+    return notes

@@ -365,5 +365,5 @@ def test_a_foreign_file_is_an_error_if_no_process_writes(tmp_path: Path) -> None
     assert caught.value.problem.code == "foreign-file"
 
 
-def no_shared_files(_paths: Any) -> tuple[OutputFile, ...]:
+def no_shared_files(_paths: Any, _listed: Any) -> tuple[OutputFile, ...]:
     return ()
