@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
@@ -31,12 +31,24 @@ def collecting(problems: Problems, release: Release) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageOrigin:
+    """Where a package was found, and the reference under which: as written, or as the Configs redirect it."""
+
+    location: Literal["vendor", "cache", "registry"]
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackageSourceSpec:
-    """The image of a Release's package after redirects, with the fields of its OCIRepository."""
+    """The image of a Release's package after redirects, with the fields of its OCIRepository.
+
+    `origin` is known once the package was fetched.
+    """
 
     repository: str
     tag: str
     fields: Mapping[str, Any]
+    origin: PackageOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
     users: dict[str, Resolved] = {}  # the first Release of each package
     for one in resolved:
         users.setdefault(one.package.reference, one)
+    from_layout = {one.package.reference for one in resolved if _is_vendored(one, vendored)}
     loose = []
     for reference, one in users.items():
         position = partial(one.release.position, "spec", "package", "tag")
@@ -144,9 +145,9 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
             yield Problem(
                 "not-locked", f"package {reference} is not in {LOCK_FILE}", position=position(), hint=_LOCK_HINT
             )
-        elif not pinned and reference not in vendored:
+        elif not pinned and reference not in from_layout:
             loose.append(one)
-        if not pinned and reference not in vendored and one.source.tag.lower() in _FLOATING:
+        if not pinned and reference not in from_layout and one.source.tag.lower() in _FLOATING:
             yield Problem(
                 "floating-tag",
                 f"the tag '{one.source.tag}' moves: each build can get a different package",
@@ -162,6 +163,13 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
             position=first.release.position("spec", "package", "tag"),
             hint=_LOCK_HINT,
         )
+
+
+def _is_vendored(one: Resolved, vendored: Collection[str]) -> bool:
+    """Return whether the vendor layout has the package, under its name as written or as redirected."""
+    return one.package.reference in vendored or (
+        one.source.origin is not None and one.source.origin.location == "vendor"
+    )
 
 
 def _names(compiled: CompiledRelease) -> Iterator[Problem]:
