@@ -40,7 +40,7 @@ from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
-_NO_CHARTS = "its charts are not served any more"
+_CHARTS_IN_OUTPUT = re.compile(r"^ +kind: (?:HelmRepository|GitRepository)$", re.MULTILINE)  # as the source of a chart
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _CONSEQUENCES = {"updated": "overwrites it", "removed": "removes it"}
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
@@ -301,15 +301,17 @@ def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[
         if _PRUNE_DISABLED not in text:
             continue
         position = Position(display_path(plan.root / f"flux/{key}.yaml", project.root))
+        charts = _CHARTS_IN_OUTPUT.search(text) is not None
         if {key, name}.intersection(allowed):
-            message = f"the protected Release {key} stays in the cluster: Flux does not uninstall it, but {_NO_CHARTS}"
+            message = f"the protected Release {key} stays in the cluster, because Flux does not uninstall it"
+            message += ", but Flux does not find its charts any more" if charts else ""
             hint = "to uninstall it, add it again with 'protected: false', and remove it in the next commit"
             notes.append(Problem("protected-removal", message, position, hint))
             continue
         message = f"the Release {key} is protected, but this build would remove it from the output"
         hint = (
             "to uninstall it, set 'protected: false' in one commit, and remove it in the next one; to keep it in the "
-            f"cluster, where {_NO_CHARTS}, add --allow-protected-removal {key}"
+            f"cluster{', where Flux then does not find its charts' if charts else ''}, add --allow-protected-removal {key}"
         )
         errors.append(Problem("protected-removal", message, position, hint))
     if errors:

@@ -13,7 +13,7 @@ from typing import Any
 from kubocd_gen.compiler.ordering import Order
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import CompiledRelease
-from kubocd_gen.pipeline.suspended import Written
+from kubocd_gen.pipeline.suspended import Suspended, Written
 
 WrittenOutput = Callable[[], Written | None]
 """Returns the output from which HelmReleases are kept; None if it is not known."""
@@ -55,9 +55,10 @@ def still_provided(
             found[one.release.key] = Kept(roles, ())
             continue
         try:
-            helm_releases = output.helm_releases(one.release) or ()
+            documents_of = output.documents(Suspended.of(one)) or ()
         except ProblemsError:  # the build reports it when it verifies the file
             continue
+        helm_releases = [document for document in documents_of if document["kind"] == "HelmRelease"]
         if helm_releases and not any(document["spec"].get("suspend") for document in helm_releases):
             documents[one.release.key] = helm_releases
             owners |= {_name(document): one.release.key for document in helm_releases}
