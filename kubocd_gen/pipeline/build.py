@@ -309,9 +309,10 @@ def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[
             notes.append(Problem("protected-removal", message, position, hint))
             continue
         message = f"the Release {key} is protected, but this build would remove it from the output"
+        lost = ", where Flux then does not find its charts" if charts else ""
         hint = (
             "to uninstall it, set 'protected: false' in one commit, and remove it in the next one; to keep it in the "
-            f"cluster{', where Flux then does not find its charts' if charts else ''}, add --allow-protected-removal {key}"
+            f"cluster{lost}, add --allow-protected-removal {key}"
         )
         errors.append(Problem("protected-removal", message, position, hint))
     if errors:
