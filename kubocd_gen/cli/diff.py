@@ -70,7 +70,7 @@ def diff(options: DiffOptions) -> int:
     if text := _report(options, seen, every):
         echo(text.removesuffix("\n"))
     code = print_problems(every, quiet=options.quiet)
-    differs = compared.comparison is not None and bool(compared.comparison.releases)
+    differs = compared.comparison is not None and compared.comparison.differs
     return code or (DIFFERENCE if options.exit_code and differs else 0)
 
 

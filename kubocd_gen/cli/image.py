@@ -187,8 +187,9 @@ def _store(base: RegistryImage | LayoutImage, registry: Registry, project: Proje
         layout = OciLayout(base.directory, display_path(base.directory, Path.cwd()), project.limits, files)
         return LayoutStore(layout, base, project.limits)
     hosts = (base.reference.registry, str(options.push).partition("/")[0])
-    insecure = options.insecure and len({canonical_host(host, "http") for host in hosts}) == 1
-    return RegistryStore(registry, base, Access(insecure=insecure), project.limits)
+    same = len({canonical_host(host, "http") for host in hosts}) == 1
+    access = Access(insecure=options.insecure and same, setting="flag" if same else "base")
+    return RegistryStore(registry, base, access, project.limits)
 
 
 def _target(
@@ -209,7 +210,7 @@ def _target(
     reference = parse_reference(options.push)
     origin = None
     if isinstance(base, RegistryImage):
-        access = Access(insecure=options.insecure)
+        access = Access(insecure=options.insecure, setting="flag")
         ours, theirs = (find_endpoint(one, access, project.mirrors) for one in (reference, base.reference))
         # A mirror can hold blobs that the registry itself lacks, which then cannot be mounted.
         same = canonical_host(ours.host, ours.scheme) == canonical_host(theirs.host, theirs.scheme)
@@ -217,7 +218,7 @@ def _target(
     target = RegistryTarget(
         registry,
         reference,
-        Access(insecure=options.insecure),
+        Access(insecure=options.insecure, setting="flag"),
         cache_directory(os.environ, project.cache),
         origin,
         line,

@@ -74,7 +74,8 @@ def read_named(name: str, options: FetchOptions, problems: Problems) -> Named:
     if "/" not in name or ":" not in name:  # a reference has both
         return _of_project(name, options, problems)
     reference = parse_reference(name.removeprefix("oci://"))
-    return _fetch(PackageRequest(reference, Access(insecure=options.insecure)), _project(options), options, problems)
+    access = Access(insecure=options.insecure, setting="flag")
+    return _fetch(PackageRequest(reference, access), _project(options), options, problems)
 
 
 def _only(manifests: Sequence[Path], directory: str) -> Path:

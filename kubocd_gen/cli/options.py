@@ -263,7 +263,7 @@ class WriteOptions(Options):
     allow_protected_removal: Annotated[
         tuple[str, ...],
         Flag(
-            "Allow removing this protected Release from the output; repeatable.",
+            "Allow removing this protected Release from the output; repeatable. Flux does not uninstall it.",
             metavar="NAME",
             complete=complete_names("releases"),
         ),

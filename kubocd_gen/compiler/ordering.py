@@ -19,13 +19,15 @@ _NAMED = 3  # Releases that a hint lists
 class Party:
     """The roles and dependencies of a Release. `roles` is empty for a Release that is suspended or deploys nothing.
 
-    `locate` returns the position of a dependency on a role.
+    `locate` returns the position of a dependency on a role. `waits` are the keys of Releases for which the Release
+    already waits.
     """
 
     key: str
     roles: tuple[str, ...]
     dependencies: tuple[str, ...]
     locate: Callable[[str], Position]
+    waits: tuple[str, ...] = ()
 
 
 class Absence(NamedTuple):
@@ -86,7 +88,7 @@ def _choose_providers(
     for party in parties:
         for role in party.roles:
             by_role.setdefault(role, []).append(party.key)
-    graph: dict[str, set[str]] = {party.key: set() for party in parties}
+    graph: dict[str, set[str]] = {party.key: {*party.waits} for party in parties}
     problems: dict[str, list[Problem]] = {}
     notes: dict[str, tuple[Problem, ...]] = {}
     choices: list[tuple[int, Party, str, list[str]]] = []
@@ -102,7 +104,9 @@ def _choose_providers(
                 problem = known or _unmet(party, role, by_role, cluster_roles, reasons, unread)
                 problems.setdefault(party.key, []).append(problem)
     # Roles with a single provider first: then no choice closes a cycle that another provider would have avoided.
-    awaited: set[str] = set()  # only a Release that another one waits for can be part of a cycle
+    awaited = {
+        key for party in parties for key in party.waits
+    }  # only a Release that another one waits for can be part of a cycle
     for _, party, role, providers in sorted(choices, key=lambda choice: choice[0] > 1):
         chosen = next((key for key in providers if party.key not in awaited or not _path(graph, key, party.key)), None)
         if chosen is None:

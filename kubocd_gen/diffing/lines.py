@@ -100,8 +100,11 @@ def headline(comparison: Comparison) -> str:
         if count := comparison.count(status):
             number = str(count) if releases else plural(count, "Release")
             releases.append(f"{number} {'is' if count == 1 else 'are'} {status}")
-    parts = [", ".join(releases)]
+    parts = [", ".join(releases)] if releases else []
     parts += [f"{plural(values, 'value')} differ{'s' if values == 1 else ''}"] if values else []
+    for state, wording in (("added", "created"), ("removed", "no longer created")):
+        if count := sum(one.status == state for one in comparison.namespaces):
+            parts.append(f"{plural(count, 'namespace')} {'is' if count == 1 else 'are'} {wording}")
     parts += [plural(dangers, "danger")] if dangers else []
     return "; ".join(parts)
 
@@ -114,6 +117,18 @@ def plural(count: int, word: str) -> str:
 def release_name(release: ReleaseDifference, comparison: Comparison) -> str:
     """Return `namespace/name`, preceded by the cluster if the project has several."""
     return printable(f"{release.cluster}: {release.key}" if comparison.several else release.key)
+
+
+def namespace_lines(comparison: Comparison) -> Iterator[Line]:
+    """Yield a line for each namespace that the output creates on one side only."""
+    for one in comparison.namespaces:
+        cluster = f"{one.cluster}: " if comparison.several else ""
+        if one.status == "added":
+            yield Line("+", printable(f"{cluster}{one.name}: created, because nothing else in the checkout creates it"))
+        elif one.created_by:
+            yield Line("-", printable(f"{cluster}{one.name}: no longer in the output, created by {one.created_by}"))
+        else:
+            yield Line("-", printable(f"{cluster}{one.name}: no longer in the output; Flux keeps it in the cluster"))
 
 
 def repeat_title(repeat: Repeat) -> str:

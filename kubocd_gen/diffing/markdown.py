@@ -16,11 +16,13 @@ from kubocd_gen.diffing.lines import (
     ReleaseView,
     View,
     headline,
+    namespace_lines,
     plural,
     release_name,
     repeat_lines,
     repeat_occurrences,
     repeat_title,
+    signed,
 )
 from kubocd_gen.diffing.shared_changes import Repeat
 
@@ -38,11 +40,15 @@ _CAUTION = "⚠️"
 def markdown(view: View, *, limit: int = LIMIT) -> str:
     """Return the comment; an empty string if nothing differs."""
     comparison = view.comparison
-    if not comparison.releases:
+    if not comparison.differs:
         return ""
     parts = [_repeat(one, view) for one in view.repeats]
     parts += [_release(one, view) for one in view.releases if not one.is_shared]
-    text = f"{_head(view)}\n{_table(view)}"
+    text = f"{_head(view)}\n{_table(view)}" if comparison.releases else _head(view)
+    if comparison.namespaces:
+        lines = list(namespace_lines(comparison))
+        more = [f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+        text += f"\n#### Namespaces\n\n{_fenced([*signed(lines[:_LISTED]), *more], 'diff')}"
     if comparison.dangers:
         text += f"\n{_dangers(view)}"
     if len(text.encode()) > limit - _RESERVED:

@@ -76,6 +76,19 @@ class ReleaseDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceDifference:
+    """A namespace that the output creates on one side only.
+
+    `created_by` is what creates a removed one on the new side, "" if nothing in the checkout does.
+    """
+
+    cluster: str
+    name: str
+    status: Literal["added", "removed"]
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """All differences between two sides. `commit` is the full commit ID of `revision`, empty for a directory.
 
@@ -90,6 +103,12 @@ class Comparison:
     charts: bool  # whether the charts' manifests were compared
     several: bool = False  # whether the project has several clusters, which are named then
     until: str | None = None  # the revision that is compared with `revision` instead of the working tree
+    namespaces: tuple[NamespaceDifference, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.releases or self.namespaces)
 
     @property
     def dangers(self) -> tuple[Danger, ...]:

@@ -18,6 +18,7 @@ from kubocd_gen.diffing.lines import (
     ReleaseView,
     View,
     headline,
+    namespace_lines,
     plural,
     release_name,
     repeat_lines,
@@ -25,7 +26,7 @@ from kubocd_gen.diffing.lines import (
     repeat_title,
     signed,
 )
-from kubocd_gen.diffing.records import Comparison, ReleaseDifference, ResourceDifference
+from kubocd_gen.diffing.records import Comparison, NamespaceDifference, ReleaseDifference, ResourceDifference
 from kubocd_gen.diffing.shared_changes import Repeat
 from kubocd_gen.package_data import html_templates
 
@@ -35,7 +36,7 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 def text_lines(view: View) -> Iterator[str]:
     """Yield the lines of the report; none if nothing differs. Dangers and the summary come last, next to the prompt."""
     comparison = view.comparison
-    if not comparison.releases:
+    if not comparison.differs:
         return
     for repeat in view.repeats:
         yield f"{repeat_title(repeat)}:"
@@ -47,6 +48,10 @@ def text_lines(view: View) -> Iterator[str]:
         if not one.is_shared:
             yield from _release(one, view)
             yield ""
+    if comparison.namespaces:
+        yield "namespaces:"
+        yield from signed(list(namespace_lines(comparison)), "  ")
+        yield ""
     if comparison.dangers:
         yield "dangers:"
         for danger in comparison.dangers:
@@ -64,10 +69,10 @@ def _summary_line(comparison: Comparison) -> str:
 def stat_lines(view: View) -> Iterator[str]:
     """Yield one line for each Release that differs, with the number of its changes, and the summary."""
     comparison = view.comparison
-    if not comparison.releases:
+    if not comparison.differs:
         return
     names = [release_name(one, comparison) for one in comparison.releases]
-    width = max(map(len, names))
+    width = max(map(len, names), default=0)
     for name, one in zip(names, comparison.releases, strict=True):
         yield f"{_SIGNS[one.status]} {name:<{width}} | {printable(', '.join(_changes_of(one)))}"
     yield _summary_line(comparison)
@@ -107,7 +112,8 @@ def page(view: View) -> str:
     return environment.get_template("diff.html.j2").render(
         view=view,
         comparison=comparison,
-        headline=headline(comparison) if comparison.releases else "No differences",
+        headline=headline(comparison) if comparison.differs else "No differences",
+        namespaces=list(namespace_lines(comparison)),
         release_name=release_name,
         repeat_title=repeat_title,
         repeat_lines=repeat_lines,
@@ -125,9 +131,14 @@ def comparison_report(view: View | None, diagnostics: Sequence[Problem]) -> dict
         "charts": comparison.charts if comparison else False,
         "summary": _summary(comparison) if comparison else None,
         "releases": [release_report(one) for one in comparison.releases] if comparison else [],
+        "namespaces": [_namespace(one) for one in comparison.namespaces] if comparison else [],
         "repeats": [repeat_report(one) for one in view.repeats] if view else [],
     }
     return envelope("Comparison", body, diagnostics)
+
+
+def _namespace(one: NamespaceDifference) -> dict[str, str | None]:
+    return {"cluster": one.cluster, "name": one.name, "status": one.status, "createdBy": one.created_by or None}
 
 
 def _summary(comparison: Comparison) -> dict[str, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors
 from kubocd_gen.diffing.comparison import compare_clusters, compare_manifests, delivery_note, with_written
-from kubocd_gen.diffing.records import Comparison
+from kubocd_gen.diffing.namespaces import compare_namespaces
+from kubocd_gen.diffing.records import Comparison, NamespaceDifference, ReleaseDifference
 from kubocd_gen.diffing.sides import Side, Sides
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.helm.engine import Helm
@@ -24,6 +27,7 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sources
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
+from kubocd_gen.pipeline.suspended import Written
 from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.documents import WRITTEN
 
@@ -65,11 +69,13 @@ def compare(
     names = list(dict.fromkeys([*before, *clusters]))
     found = {name: (Problems(name), Problems(name)) for name in names}
 
+    reading = threading.Lock()  # a revision is read by one thread at a time
     futures: dict[str, list[Future[Compilation] | None]] = {}
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool, closing_on_error(packages, others):
 
         def compiled(side: Side, cluster: Cluster, sources: PackageSources, into: Problems) -> Future[Compilation]:
-            return pool.submit(compile_cluster, side.project, cluster, sources, helm, into)
+            written = partial(_locked_output, side, cluster, reading)
+            return pool.submit(compile_cluster, side.project, cluster, sources, helm, into, written=written)
 
         for name in names:
             first = second = None
@@ -113,6 +119,21 @@ def compare(
     return Compared(comparison, tuple(problems))
 
 
+def _locked_output(side: Side, cluster: Cluster, lock: threading.Lock) -> Written | None:
+    """Return the output of a cluster on a side, whose files are read with the lock held."""
+    with lock:
+        output = side.output(cluster)
+    if output is None:
+        return None
+    read = output.read
+
+    def locked(path: str) -> bytes | None:
+        with lock:
+            return read(path)
+
+    return replace(output, read=locked)
+
+
 def _add_written(
     results: dict[str, list[Compilation | None]],
     old: Side | None,
@@ -150,7 +171,8 @@ def _compared(
     found: dict[str, tuple[Problems, Problems]],
     charts: HelmPool | None,
 ) -> Comparison:
-    releases = []
+    releases: list[ReleaseDifference] = []
+    namespaces: list[NamespaceDifference] = []
     masks = Masks()
     for name, (old, new) in results.items():
         if old is new:
@@ -159,11 +181,13 @@ def _compared(
         if old and new and (note := delivery_note(old.cluster, new.cluster)):
             found[name][1].note(note)
         releases += compare_clusters(name, old, new, manifests, masks, unknown.get(name, ()))
+        namespaces += compare_namespaces(name, old, new)
     before, after = (sum(len(one.releases) for both in results.values() if (one := both[side])) for side in (0, 1))
     several = max(len(results), *(len(side.project.outputs) for side in (sides.old, sides.new) if side)) > 1
     until = sides.until.name if sides.until else None
     name, commit = sides.revision.name, sides.revision.commit
-    return Comparison(name, commit, (before, after), tuple(releases), charts is not None, several, until)
+    totals, with_charts = (before, after), charts is not None
+    return Comparison(name, commit, totals, tuple(releases), with_charts, several, until, tuple(namespaces))
 
 
 def _essence(one: Problem) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
@@ -31,12 +31,24 @@ def collecting(problems: Problems, release: Release) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageOrigin:
+    """Where a package was found, and the reference under which: as written, or as the Configs redirect it."""
+
+    location: Literal["vendor", "cache", "registry"]
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackageSourceSpec:
-    """The image of a Release's package after redirects, with the fields of its OCIRepository."""
+    """The image of a Release's package after redirects, with the fields of its OCIRepository.
+
+    `origin` is known once the package was fetched.
+    """
 
     repository: str
     tag: str
     fields: Mapping[str, Any]
+    origin: PackageOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +148,8 @@ class Compilation:
     `failed` are the sorted keys, `namespace/name`, of the Releases with errors; `broken` are those of them that were
     admitted. `complete` is False if a source could not be read and can contain other Releases. `files` are the source
     files of the Releases, Contexts and Configs; they are unknown for a revision. `unknown_hosts` are the host names
-    that templates ask for and that have no address.
+    that templates ask for and that have no address. `existing_namespaces` are those that the output does not create,
+    with what creates them; None if it creates none at all.
     """
 
     cluster: Cluster
@@ -146,6 +159,7 @@ class Compilation:
     complete: bool
     files: frozenset[Path] = frozenset()
     unknown_hosts: frozenset[str] = frozenset()
+    existing_namespaces: Mapping[str, str] | None = None
 
     @property
     def keys(self) -> frozenset[str]:

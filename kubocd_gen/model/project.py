@@ -27,6 +27,7 @@ STDIN = "-"  # the source that stands for standard input; only on the command li
 ONLY_CLUSTER = "default"  # the name of the cluster in a build without a project file
 
 Dependencies = Literal["order", "ignore"]
+Namespaces = Literal["emit", "external"]
 Place = Callable[[], Position] | None
 
 
@@ -71,7 +72,8 @@ class Cluster:
     """One compilation with its own Configs, Contexts and Releases, written to one output directory.
 
     `sources` and the globs in `exclude` are relative to the project's root; the source `-` is standard input. If
-    `kubocd_namespace` is None, it is detected in the sources.
+    `kubocd_namespace` is None, it is detected in the sources. `namespaces` tells whether the output contains the
+    Namespaces of its Releases, or something else creates them.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Cluster:
     rendered: tuple[RenderedSource, ...] = ()
     exclude: tuple[str, ...] = ()
     ignore_kustomizations: bool = False
+    namespaces: Namespaces = "emit"
     hosts: Mapping[str, str] = field(default_factory=dict, hash=False)  # addresses by name, for resolveDNS
     places: Places = field(default_factory=dict, compare=False)  # positions of the sources in the project file
     url_place: Place = field(default=None, compare=False)  # position of repositoryURL in the project file

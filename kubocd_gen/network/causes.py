@@ -13,7 +13,7 @@ import urllib3.exceptions as urllib3_errors
 from kubocd_gen.diagnostics.problems import shown
 from kubocd_gen.network.connections import ExpiredError
 from kubocd_gen.network.exchange import SLOWEST
-from kubocd_gen.network.hosts import AttemptError
+from kubocd_gen.network.hosts import PLAIN_HTTP, AttemptError
 from kubocd_gen.network.settings import CONNECT_TIMEOUT
 
 FAILURES = (
@@ -87,7 +87,7 @@ def _of_tls(error: ssl.SSLError, host: str) -> AttemptError:
         return AttemptError(
             host,
             f"{host} does not serve HTTPS",
-            hint="if it serves plain HTTP, set 'insecure: true' in the Release's package",
+            hint=PLAIN_HTTP,
             passing=False,
         )
     reason = (error.reason or "the connection was closed").lower().replace("_", " ")

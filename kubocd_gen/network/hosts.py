@@ -31,6 +31,10 @@ LAST_WAIT = 10.0
 _NETWORK_TIME = "network-time"
 
 
+PLAIN_HTTP = "if it serves plain HTTP, use a URL that starts with 'http://'"
+"""The hint for a host that does not serve HTTPS. A client replaces it if its users don't write URLs."""
+
+
 @dataclass(eq=False)
 class AttemptError(Exception):
     """A failed attempt of a request. `text` is a message that starts with the host, without a full stop."""

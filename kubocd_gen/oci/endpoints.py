@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kubocd_gen.network.origins import canonical_host
 from kubocd_gen.oci.mirrors import DOCKER_HUB, DOCKER_HUB_SERVER, HUB_NAMES, find_mirror
@@ -12,6 +12,10 @@ from kubocd_gen.oci.reference import Reference
 
 if TYPE_CHECKING:
     from oras.container import Container
+
+
+InsecureSetting = Literal["release", "redirect", "module", "flag", "base"]
+"""What selects plain HTTP: a Release's package, a redirect, a module's source, `--insecure`, or nothing for a base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Access:
     timeout: float | None = None  # seconds to wait for a response; None: the client's READ_TIMEOUT
     provider: str = "generic"  # generic | aws | azure | gcp: determines the credential helper in hints
     secrets: tuple[str, ...] = ()  # Secrets in the cluster that Flux uses, "secretRef regcred"; only for messages
+    setting: InsecureSetting = "release"  # where the user sets `insecure`; only for messages
 
 
 @dataclass(frozen=True, slots=True)

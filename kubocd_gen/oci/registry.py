@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import BinaryIO
 from urllib.parse import quote, urldefrag, urlsplit
@@ -20,7 +21,7 @@ from kubocd_gen.network.exchange import (
     follow,
     split_url,
 )
-from kubocd_gen.network.hosts import AttemptError
+from kubocd_gen.network.hosts import PLAIN_HTTP, AttemptError
 from kubocd_gen.network.origins import origin
 from kubocd_gen.network.settings import LOG, Network, NetworkError
 from kubocd_gen.network.transport import Transport
@@ -32,7 +33,7 @@ from kubocd_gen.oci.descriptors import (
 )
 from kubocd_gen.oci.endpoints import Access, Endpoint, find_endpoint
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.oci.registry_errors import corrupt, refusal, unexpected, web_page
+from kubocd_gen.oci.registry_errors import corrupt, plain_http, refusal, unexpected, web_page
 from kubocd_gen.oci.responses import MANIFESTS, content_type, is_stored, manifest_type, succeeded
 from kubocd_gen.oci.tokens import Tokens
 from kubocd_gen.processes.single_flight import SingleFlight
@@ -338,7 +339,16 @@ class Registry:
 
         def sent() -> Answer:
             fields = {**(headers or {}), **({"Authorization": field} if field else {})}
-            return ask(method, url, headers=fields, data=data, timeout=access.timeout, **options)
+            try:
+                return ask(method, url, headers=fields, data=data, timeout=access.timeout, **options)
+            except NetworkError as error:
+                if error.problem.hint != PLAIN_HTTP:
+                    raise
+                raise _with_hint(error, plain_http(endpoint, access)) from None
+            except AttemptError as trouble:
+                if trouble.hint != PLAIN_HTTP:
+                    raise
+                raise replace(trouble, hint=plain_http(endpoint, access)) from None
 
         answer = sent()
         if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -357,6 +367,13 @@ class Registry:
         known = None if clear_text else self.store.known(endpoint.registry, endpoint.repository, endpoint.scheme)
         reason = self._tokens.reason(endpoint)
         return refusal(answer, endpoint, name, access, known, verb, clear_text=clear_text, token_reason=reason)
+
+
+def _with_hint(error: NetworkError, hint: str) -> NetworkError:
+    problem = error.problem
+    return NetworkError(
+        problem.message, code=problem.code, position=problem.position, hint=hint, exit_code=problem.exit_code
+    )
 
 
 def _refuse_larger(reference: Reference, descriptor: Descriptor, name: str, limit: int) -> None:

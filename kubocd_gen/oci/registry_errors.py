@@ -41,6 +41,34 @@ _POLICY = re.compile(
 _QUOTA = re.compile(r"quota|exceed\w* .*(?:limit|storage|space)|storage (?:limit|resource)|no space", re.IGNORECASE)
 
 
+_PLACES = {
+    "release": "in the Release's package",
+    "redirect": "in the 'packageRedirects' of the Config",
+    "module": "in the 'oci' source of the module",
+}
+
+
+def plain_http(endpoint: Endpoint, access: Access) -> str:
+    """Return the hint for a registry that does not serve HTTPS."""
+    if endpoint.mirror_of:
+        advice = "write 'http://' before its address in 'packages.mirrors'"
+    elif access.setting == "flag":
+        advice = "add --insecure"
+    elif access.setting == "base":
+        source = f"docker://{endpoint.host}/{endpoint.repository}:TAG"
+        advice = f"copy the image: skopeo copy --all --src-tls-verify=false {source} oci:DIR; and use --base oci:DIR"
+    else:
+        advice = f"set 'insecure: true' {_PLACES[access.setting]}"
+    return f"if it serves plain HTTP, {advice}"
+
+
+def _https(endpoint: Endpoint, access: Access) -> str:
+    if endpoint.mirror_of:
+        return "remove 'http://' before its address in 'packages.mirrors'"
+    place = _PLACES.get(access.setting)
+    return f"remove 'insecure' {place.replace('in ', 'from ', 1)}" if place else "remove --insecure"
+
+
 def refusal(
     answer: Answer,
     endpoint: Endpoint,
@@ -71,7 +99,7 @@ def refusal(
         return _missing(reason, detail, endpoint, name, verb, anonymous=credentials is None)
     hint = _CHECK_URL
     if answer.status == HTTPStatus.BAD_REQUEST and "HTTPS server" in (reason.text or answer.body.decode("latin-1")):
-        hint = "remove 'insecure' from the Release's package: the registry requires HTTPS"
+        hint = f"{_https(endpoint, access)}: the registry requires HTTPS"
     elif answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         hint = "raise the limit on the size of requests in the registry, or in the proxy before it"
     elif reason.text:

@@ -22,7 +22,10 @@ from kubocd_gen.output.tree import Tree
 RECORDS = ".kcd-gen"
 SHARED_RECORD = f"{RECORDS}/shared.list"
 
-_SHARED = "flux/kustomization.yaml"
+KUSTOMIZATION = "flux/kustomization.yaml"
+NAMESPACES = "flux/namespaces.yaml"
+
+_SHARED = frozenset({KUSTOMIZATION, NAMESPACES})
 _SUFFIX = ".list"
 # Of Releases and namespaces. They have no capitals, so two names never share a file on a case-insensitive file system.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -80,7 +83,7 @@ def is_record(path: str) -> bool:
 
 def is_output_path(path: str) -> bool:
     """Return whether `path` can be a path of an output: a record, or a file that a record can list."""
-    if path in (SHARED_RECORD, _SHARED) or is_record(path):
+    if path == SHARED_RECORD or path in _SHARED or is_record(path):
         return True
     top, _, rest = path.partition("/")
     namespace, _, rest = rest.partition("/")
@@ -100,10 +103,10 @@ def may_list(record: str, path: str) -> bool:
 
     A record comes with the checkout and can have been edited. It must never make kcd-gen touch anything except the Flux
     file of its own Release and the files that a build writes to that Release's chart directory; for the shared record,
-    `flux/kustomization.yaml`.
+    the files directly in `flux/`.
     """
     if record == SHARED_RECORD:
-        return path == _SHARED
+        return path in _SHARED
     if not is_record(record):
         return False
     namespace, name = release_of(record)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.output.inventory import (
+    NAMESPACES,
     RECORDS,
     SHARED_RECORD,
     Record,
@@ -60,8 +61,12 @@ class ReleaseOutput:
         return record_path(self.namespace, self.name)
 
 
-SharedFiles = Callable[[Sequence[str]], Sequence[OutputFile]]
-"""Returns the files directly in `flux/`, which Releases share, given the sorted paths of all other files in `flux/`."""
+SharedFiles = Callable[[Sequence[str], bool | None], Sequence[OutputFile]]
+"""Returns the files directly in `flux/`, which Releases share, given the sorted paths of all other files in `flux/`.
+
+The second argument tells whether `flux/kustomization.yaml` lists `flux/namespaces.yaml`; None if it does so only if the
+function also returns this file, which depends on the sources.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,11 @@ class Plan:
                 found[release] = resource_changes(change.path, change.before, change.after)
         return found
 
+    def namespaces(self) -> tuple[ResourceChange, ...]:
+        """Return the changes of the Namespaces."""
+        found = (resource_changes(one.path, one.before, one.after) for one in self.changes if one.path == NAMESPACES)
+        return next(found, ())
+
     def removed_releases(self) -> dict[tuple[str, str], str]:
         """Return the removed Releases by namespace and name, each with the removed Flux YAML."""
         flux = {change.path: change.before or b"" for change in self.with_change("removed")}
@@ -166,14 +176,15 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     for release in releases:
         stays = {path: digest for path, digest in records.get(release.record, {}).items() if path in kept}
         want(release.record, release.files, stays | {file.path: _sha256(file.content) for file in release.files})
-    files = shared(_flux({*wanted, *kept}))
+    files = shared(_flux({*wanted, *kept}), None)
     want(SHARED_RECORD, files, dict.fromkeys(file.path for file in files))
     written = {path: digest for record in records.values() for path, digest in record.items()}
     recorded = frozenset[str]().union(records, written)
     # The written content of shared files is derived from the other records, because a merge of branches that added
     # Releases does not count as an edit.
     listed = _flux({path for record, paths in records.items() if record != SHARED_RECORD for path in paths})
-    written |= {file.path: _sha256(file.content) for file in shared(listed) if file.path in written}
+    before = shared(listed, NAMESPACES in written)
+    written |= {file.path: _sha256(file.content) for file in before if file.path in written}
     removable = recorded - wanted.keys() - kept if complete else frozenset[str]()
     moving = interrupted_paths(root)  # it is unknown which of two builds wrote these
     known = {path: digest for path, digest in written.items() if path not in moving}

@@ -10,6 +10,7 @@ from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import shown_path
+from kubocd_gen.model.compilation import PackageOrigin
 from kubocd_gen.model.project import LOCK_FILE
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
@@ -28,18 +29,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PackageRequest:
-    """A package to fetch, and how to access its registry."""
+    """A package to fetch, and how to access its registry.
+
+    `written` is its reference before the redirects of the Configs, if they change it. The vendor layout can have it
+    under either name.
+    """
 
     reference: Reference
     access: Access = field(default_factory=Access)
+    written: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The outcome of a request: the verified package or the problem, and warnings."""
+    """The outcome of a request: the verified package or the problem, warnings, and where the package was found."""
 
     package: PackageImage | ProblemsError
     warnings: tuple[Problem, ...] = ()
+    origin: PackageOrigin | None = None
 
 
 class PackageSources:
@@ -115,30 +122,46 @@ class PackageSources:
         warnings: list[Problem] = []
         try:
             if pin is not None:
-                return Fetched(self._pinned(request, pin, warnings), tuple(warnings))
+                package, origin = self._pinned(request, pin, warnings)
+                return Fetched(package, tuple(warnings), origin)
             if self._locked:
                 raise ProblemsError.of(
                     "not-locked",
                     f"package {request.reference} is not in {LOCK_FILE}, which --locked requires",
                     hint=f"run 'kcd-gen lock' and commit {LOCK_FILE}",
                 )
-            return Fetched(self._by_tag(request))
+            package, origin = self._by_tag(request)
+            return Fetched(package, origin=origin)
         except ProblemsError as error:
             return Fetched(error, tuple(warnings))
 
-    def _by_tag(self, request: PackageRequest) -> PackageImage:
-        if self._vendor is not None and (found := self._vendor.resolve(request.reference)) is not None:
-            return self._read(request.reference, found, self._vendor)
+    def _vendored(self, request: PackageRequest) -> tuple[Reference, Descriptor] | None:
+        """Return the manifest in the vendor layout and its reference there; the redirected one takes precedence."""
+        if self._vendor is None:
+            return None
+        for reference in (request.reference, request.written):
+            if reference is not None and (found := self._vendor.resolve(reference)) is not None:
+                return reference, found
+        return None
+
+    def _by_tag(self, request: PackageRequest) -> tuple[PackageImage, PackageOrigin]:
+        if self._vendor is not None and (vendored := self._vendored(request)) is not None:
+            name, found = vendored
+            return self._read(request.reference, found, self._vendor), PackageOrigin("vendor", str(name))
         if self._remote is None or self._offline:
-            raise ProblemsError(self._missing(request.reference))
+            raise ProblemsError(self._missing(request.reference, written=request.written))
         found = self._remote.resolve(request.reference, request.access)
         blobs = self._remote.blobs(request.reference, request.access)
-        return self._read(request.reference, blobs.measured(found), blobs)
+        image = self._read(request.reference, blobs.measured(found), blobs)
+        return image, PackageOrigin("registry", str(request.reference))
 
-    def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[Problem]) -> PackageImage:
+    def _pinned(self, request: PackageRequest, pin: Pin, warnings: list[Problem]) -> tuple[PackageImage, PackageOrigin]:
         reference = request.reference
         stores: list[BlobStore] = []
+        found_as = reference
         if self._vendor is not None:
+            if (vendored := self._vendored(request)) is not None and vendored[1].digest == pin.manifest.digest:
+                found_as = vendored[0]
             named = self._vendor.resolve(reference)
             if named is not None and named.digest != pin.manifest.digest:
                 location = f"in {shown_path(self._vendor.name)}"
@@ -165,7 +188,9 @@ class PackageSources:
         # Only if the registry was contacted anyway: a build that finds everything locally makes no requests.
         if remote is not None and remote.requested and self._remote is not None:
             warnings += self._moved_meanwhile(self._remote, request, pin)
-        return image
+        if remote is None:
+            return image, PackageOrigin("vendor", str(found_as))
+        return image, PackageOrigin("registry" if remote.requested else "cache", str(reference))
 
     def _moved_meanwhile(self, remote: Remote, request: PackageRequest, pin: Pin) -> list[Problem]:
         reference = request.reference
@@ -196,13 +221,14 @@ class PackageSources:
                 raise
             raise ProblemsError(*(_named(one, reference) for one in error.problems)) from None
 
-    def _missing(self, reference: Reference, pin: Pin | None = None) -> Problem:
+    def _missing(self, reference: Reference, pin: Pin | None = None, *, written: Reference | None = None) -> Problem:
         locations = [f"the vendor layout '{shown_path(self._vendor.name)}'"] if self._vendor else []
         if pin is not None:
             what = f"package {reference}, locked to {pin.manifest.digest},"
             locations += ["the cache"]
         else:
             what = f"package {reference}"
+            what += f", to which a redirect leads from {written}," if written is not None else ""
         where = f"is not in {' or '.join(locations)}" if locations else "is neither vendored nor locked"
         return Problem(
             "missing-package",

@@ -52,7 +52,7 @@ class RegistryTarget:
 
     def __init__(self, registry: Registry, *, insecure: bool) -> None:
         self._registry = registry
-        self._access = Access(insecure=insecure)
+        self._access = Access(insecure=insecure, setting="flag")
 
     def tagged(self, reference: Reference) -> Descriptor | None:
         """Return the manifest that the tag points to, or None. Raises ProblemsError."""

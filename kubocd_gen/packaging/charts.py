@@ -103,7 +103,7 @@ def fetch_from_registry(
     Raises ProblemsError: `bad-chart` if the image is not a Helm chart, and the errors of the registry.
     """
     reference = source.reference
-    access = Access(insecure=source.insecure)
+    access = Access(insecure=source.insecure, setting="module")
     descriptor, data = registry.read_manifest(reference, None, access)
     json = JsonSource(f"the manifest of {reference}", "bad-chart")
     manifest = json.read(data)

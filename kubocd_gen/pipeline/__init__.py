@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from kubocd_gen.budget.spending import BudgetExceededError
@@ -23,11 +24,19 @@ from kubocd_gen.model.compilation import Compilation, Resolved
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline.assembly import assemble
-from kubocd_gen.pipeline.kustomizations import flux_kustomizations, refuse_ignored, substitutes_in_output
+from kubocd_gen.pipeline.kustomizations import (
+    flux_kustomizations,
+    refuse_ignored,
+    substitutes_in_output,
+    surroundings,
+)
+from kubocd_gen.pipeline.namespaces import existing_namespaces
 from kubocd_gen.pipeline.portability import refuse_varying
 from kubocd_gen.pipeline.rendering import Texts, render_packages, render_parameters, template_texts, written_templates
 from kubocd_gen.pipeline.resolution import resolve, settings_of
 from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
+from kubocd_gen.pipeline.suspended import on_disk
+from kubocd_gen.pipeline.suspended_providers import WrittenOutput
 from kubocd_gen.pipeline.unknown_hosts import find_unknown_hosts
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import Sources, read_resources
@@ -45,16 +54,22 @@ def compile_cluster(
     problems: Problems,
     *,
     inspect: Inspect | None = None,
+    written: WrittenOutput | None = None,
 ) -> Compilation:
     """Compile the sources of `cluster` and return the result, still in memory. All problems go to `problems`.
 
     After rendering, `inspect` is called with the Releases that have a package and a context, and with their packages'
-    templates.
+    templates. `written` returns the output from which the HelmReleases of suspended Releases are kept, None if it is
+    not known; by default, it is that of the cluster, on disk.
     """
+    written = written or partial(on_disk, cluster.output, project)
     try:
-        resources, settings, complete, substituted = read_cluster(project, cluster, problems)
+        resources, settings, complete, substituted, existing = read_cluster(project, cluster, problems)
         if settings is None:
-            return assemble(resources, Settings(), (), project, cluster, problems, complete=complete)
+            nothing = assemble(
+                resources, Settings(), (), project, cluster, problems, complete=complete, written=written
+            )
+            return replace(nothing, existing_namespaces=existing)
         resolved = resolve(resources, settings, packages, problems, project.budget)
         warn_of_likely_mistakes(resources, settings, resolved, problems, complete=complete)
         functions = Functions(settings.image_redirects, cluster.hosts)
@@ -70,8 +85,10 @@ def compile_cluster(
         stopped = {one.release for one in problems if one.code == "unknown-host"}
         failed = [one for one in resolved if one.release.key in stopped]
         unknown = find_unknown_hosts(failed, texts.result(), functions, helm) if failed else frozenset()
-        compilation = assemble(resources, settings, rendered, project, cluster, problems, complete=complete)
-        compilation = replace(compilation, unknown_hosts=unknown)
+        compilation = assemble(
+            resources, settings, rendered, project, cluster, problems, complete=complete, written=written
+        )
+        compilation = replace(compilation, unknown_hosts=unknown, existing_namespaces=existing)
         return _keeping_variables(compilation) if substituted else compilation
     except BudgetExceededError as error:
         problems.error(error)
@@ -97,13 +114,14 @@ class ReadCluster(NamedTuple):
     """What a cluster's sources define. `settings` is None if a Config is invalid.
 
     `complete` tells whether all sources were read: if not, there can be more Releases. `substituted` tells whether Flux
-    substitutes variables in the cluster's output.
+    substitutes variables in the cluster's output. `existing_namespaces` are those of a Compilation.
     """
 
     resources: ClusterResources
     settings: Settings | None
     complete: bool
     substituted: bool
+    existing_namespaces: Mapping[str, str] | None
 
 
 def _keeping_variables(compilation: Compilation) -> Compilation:
@@ -141,4 +159,5 @@ def read_cluster(project: Project, cluster: Cluster, problems: Problems) -> Read
         message = f"the sources of cluster '{cluster.name}' contain no Release"
         problems.warning(Problem("no-releases", message, hint=hint))
     substituted = substitutes_in_output(project, cluster, syncs)
-    return ReadCluster(resources, settings_of(resources, problems), complete, substituted)
+    existing = existing_namespaces(project, cluster, resources, syncs, surroundings(project, problems))
+    return ReadCluster(resources, settings_of(resources, problems), complete, substituted, existing)

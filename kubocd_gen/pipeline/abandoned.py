@@ -44,7 +44,8 @@ def report_abandoned(
                 hint = "run 'kcd-gen build --prune-outputs' to remove it, or add the cluster to the project again"
                 problems.warning(Problem(_CODE, message, Position(name), hint))
                 continue
-            refuse_protected_removals(plan, project, allow_protected_removal)
+            for note in refuse_protected_removals(plan, project, allow_protected_removal):
+                problems.note(note)
             if only_plan:
                 problems.note(Problem(_CODE, f"the output of {releases} would be removed", Position(name)))
                 continue
@@ -54,7 +55,7 @@ def report_abandoned(
             problems.note(Problem(_CODE, f"removed the output of {releases}", Position(name)))
 
 
-def _nothing(_paths: Sequence[str]) -> Sequence[OutputFile]:
+def _nothing(_paths: Sequence[str], _listed: bool | None) -> Sequence[OutputFile]:
     return ()
 
 

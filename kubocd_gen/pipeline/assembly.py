@@ -21,6 +21,7 @@ from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered,
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
 from kubocd_gen.oci.descriptors import sha256
+from kubocd_gen.pipeline.suspended_providers import WrittenOutput, notes_of, still_provided
 from kubocd_gen.schema.flux import violations
 from kubocd_gen.schema.names import LABEL, SUBDOMAIN, is_label, is_subdomain
 from kubocd_gen.sources.cluster_resources import ClusterResources
@@ -35,8 +36,12 @@ def assemble(
     problems: Problems,
     *,
     complete: bool,
+    written: WrittenOutput,
 ) -> Compilation:
-    """Assemble the Flux resources of all Releases. Releases that failed in an earlier step are in `failed`."""
+    """Assemble the Flux resources of all Releases. Releases that failed in an earlier step are in `failed`.
+
+    `written` returns the output of an earlier build, from which the HelmReleases of suspended Releases are kept.
+    """
     configs = sorted(resources.configs, key=lambda config: config.name)
     charts_path = path_in_source(cluster, project) or "."  # a build refuses an output outside of the source
     compiled: list[CompiledRelease] = []
@@ -47,7 +52,7 @@ def assemble(
     _warn_of_names(compiled, problems)
     compiled = _without_clashes(compiled, problems)
     if project.dependencies == "order":
-        compiled = _ordered(resources, compiled, settings, problems)
+        compiled = _ordered(resources, compiled, settings, problems, written)
     compiled_keys = {one.release.key for one in compiled}
     records = (*resources.releases, *resources.contexts, *resources.configs)
     broken = {release.key: release for release in resources.releases if release.key not in compiled_keys}
@@ -224,13 +229,22 @@ def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) ->
 
 
 def _ordered(
-    resources: ClusterResources, compiled: Sequence[CompiledRelease], settings: Settings, problems: Problems
+    resources: ClusterResources,
+    compiled: Sequence[CompiledRelease],
+    settings: Settings,
+    problems: Problems,
+    written: WrittenOutput,
 ) -> list[CompiledRelease]:
     """Return the Releases with `dependsOn` on the HelmReleases that provide the roles they depend on."""
     parties, absent = [], dict[str, Absence]()
+    kept = still_provided(compiled, settings.cluster_roles, written)
     for one in compiled:
         release = one.release
         provides = not release.suspended and any(module.enabled for module in one.rendered.package.modules)
+        if release.key in kept:
+            roles, waits = kept[release.key].roles, kept[release.key].waits
+            parties.append(Party(release.key, roles, (), partial(_dependency, release), waits))
+            continue
         if not provides:
             reason = "is suspended" if release.suspended else "has no enabled module"
             absent.update(dict.fromkeys(one.roles, Absence(f"{release.key} would provide it, but {reason}")))
@@ -248,12 +262,14 @@ def _ordered(
     for key, notes in order.notes.items():
         for note in notes:
             problems.note(note, release=key)
+    for key, note in notes_of(kept, compiled, order):
+        problems.note(note, release=key)
     names = {
         one.release.key: [
             {field: document["metadata"][field] for field in ("name", "namespace")} for document in one.helm_releases
         ]
         for one in compiled
-    }
+    } | {key: [*one.names] for key, one in kept.items()}
     return [
         _depending(one, [name for key in order.providers[one.release.key] for name in names[key]])
         for one in compiled

@@ -17,7 +17,14 @@ from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.drift import drift
-from kubocd_gen.output.inventory import SHARED_RECORD, is_record, read_records, release_of
+from kubocd_gen.output.inventory import (
+    KUSTOMIZATION,
+    NAMESPACES,
+    SHARED_RECORD,
+    is_record,
+    read_records,
+    release_of,
+)
 from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput
 from kubocd_gen.output.tree import Tree
@@ -25,13 +32,15 @@ from kubocd_gen.output.writer import plan_at_rest, write
 from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
 from kubocd_gen.pipeline.assembly import outside_git, path_in_source
+from kubocd_gen.pipeline.namespaces import emitted_namespaces, is_as_written, namespaces_file
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
-from kubocd_gen.pipeline.suspended import KUSTOMIZATION, Kept, read_kept, written_path
+from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
+_CHARTS_IN_OUTPUT = re.compile(r"^ +kind: (?:HelmRepository|GitRepository)$", re.MULTILINE)  # as the source of a chart
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _CONSEQUENCES = {"updated": "overwrites it", "removed": "removes it"}
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
@@ -99,7 +108,9 @@ def build(
                 compilation = in_step(compilation, project, problems)
                 kept = read_kept(compilation, project, problems, compare=compare_kept)
                 others = _others(cluster, chosen) if releases else ()
-                plan = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
+                plan, notes = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
+                for note in notes:
+                    problems.note(note)
                 _warn_of_edits(plan, project, problems)
                 if only_plan and is_interrupted(plan.root):
                     problems.note(
@@ -149,6 +160,8 @@ def is_current(built: Built) -> bool:
 
 def _warn_of_edits(plan: Plan, project: Project, problems: Problems) -> None:
     for change in plan.changes:
+        if change.path == NAMESPACES and is_as_written(change.before or b""):
+            continue
         if change.edited:
             path = display_path(plan.root / change.path, project.root)
             state = "was edited after kcd-gen wrote it"
@@ -187,7 +200,8 @@ def _plan(
     project: Project,
     allow_protected_removal: Collection[str],
     allow_removals: int,
-) -> Plan:
+) -> tuple[Plan, list[Problem]]:
+    """Return the plan of a cluster's output, and notes about what it removes."""
     root = compilation.cluster.output
     outputs = [_release_output(one, kept) for one in compilation.releases]
     outputs += others
@@ -195,14 +209,18 @@ def _plan(
     # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
     project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
-    plan = plan_at_rest(root, outputs, _kustomization, complete=complete)
-    refuse_protected_removals(plan, project, allow_protected_removal)
+
+    def shared(paths: Sequence[str], listed: bool | None) -> Sequence[OutputFile]:
+        return _shared_files(paths, listed, compilation.existing_namespaces)
+
+    plan = plan_at_rest(root, outputs, shared, complete=complete)
+    notes = refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
     before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0
     position = Position(display_path(root, project.root))
     if error := mass_removal(removed, before, allow_removals, "this build", "Release", position):
         raise ProblemsError(error)
-    return plan
+    return plan, notes
 
 
 def _written_releases(cluster: Cluster) -> list[tuple[str, str]]:
@@ -225,19 +243,28 @@ def _others(cluster: Cluster, chosen: Collection[str]) -> list[ReleaseOutput]:
     ]
 
 
-def _kustomization(paths: Sequence[str]) -> Sequence[OutputFile]:
-    """Return `flux/kustomization.yaml` with these files in `flux/` as its resources."""
+def _shared_files(
+    paths: Sequence[str], listed: bool | None, existing: Mapping[str, str] | None
+) -> Sequence[OutputFile]:
+    """Return `flux/kustomization.yaml` with these files of Releases as its resources, and `flux/namespaces.yaml`.
+
+    The latter has their namespaces, without `existing` ones; it is left out if there is none. `listed` tells whether
+    the former lists it anyway.
+    """
+    names = emitted_namespaces((path.split("/")[1] for path in paths), existing)
+    others = [namespaces_file(names)] if names else []
+    listed = bool(names) if listed is None else listed
     kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [path.removeprefix("flux/") for path in paths],
+        "resources": sorted(path.removeprefix("flux/") for path in (*paths, *([NAMESPACES] if listed else []))),
     }
     if not paths:
         # `kustomize build` accepts `resources: []`, but Flux rewrites the file without empty fields before it builds,
         # which then fails ("kustomization.yaml is empty"), and nothing is pruned. Without the file, Flux would scan the
         # directory, but Git does not keep empty directories. So the file gets a field that Flux keeps.
         kustomization["metadata"] = {"name": "kcd-gen"}
-    return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode())]
+    return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode()), *others]
 
 
 def _is_path(key: str) -> bool:
@@ -263,15 +290,31 @@ def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOu
     return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
 
 
-def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> None:
-    """Raise ProblemsError `protected-removal` if the plan removes a protected Release that is not in `allowed`."""
-    errors = []
+def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> list[Problem]:
+    """Return a note for each protected Release in `allowed` that the plan removes.
+
+    Raises ProblemsError `protected-removal` for the others.
+    """
+    errors, notes = [], []
     for (namespace, name), text in sorted(plan.removed_releases().items()):
         key = f"{namespace}/{name}"
-        if _PRUNE_DISABLED in text and not {key, name}.intersection(allowed):
-            message = f"the Release {key} is protected, but this build would remove it from the output"
-            position = Position(display_path(plan.root / f"flux/{key}.yaml", project.root))
-            hint = f"to remove it, add --allow-protected-removal {key}"
-            errors.append(Problem("protected-removal", message, position, hint))
+        if _PRUNE_DISABLED not in text:
+            continue
+        position = Position(display_path(plan.root / f"flux/{key}.yaml", project.root))
+        charts = _CHARTS_IN_OUTPUT.search(text) is not None
+        if {key, name}.intersection(allowed):
+            message = f"the protected Release {key} stays in the cluster, because Flux does not uninstall it"
+            message += ", but Flux does not find its charts any more" if charts else ""
+            hint = "to uninstall it, add it again with 'protected: false', and remove it in the next commit"
+            notes.append(Problem("protected-removal", message, position, hint))
+            continue
+        message = f"the Release {key} is protected, but this build would remove it from the output"
+        lost = ", where Flux then does not find its charts" if charts else ""
+        hint = (
+            "to uninstall it, set 'protected: false' in one commit, and remove it in the next one; to keep it in the "
+            f"cluster{lost}, add --allow-protected-removal {key}"
+        )
+        errors.append(Problem("protected-removal", message, position, hint))
     if errors:
         raise ProblemsError(*errors)
+    return notes

@@ -21,6 +21,7 @@ from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.delivery_checks import check_delivery, delivery_notes
+from kubocd_gen.pipeline.namespaces import missing_target_namespaces
 from kubocd_gen.pipeline.packages import closing_on_error, vendor_layout
 from kubocd_gen.pipeline.portability import (
     Surroundings,
@@ -41,6 +42,7 @@ RULES = (
     "large-chart",
     "literal-secret",
     "long-name",
+    "missing-namespace",
     "not-locked",
     "unordered-list",
     "unsupported-function",
@@ -80,7 +82,7 @@ def lint(
             for problem in _tags(resolved, lock, vendored):
                 problems.warning(problem)
 
-        compilation = compile_cluster(project, cluster, packages, helm, problems, inspect=inspect)
+        compilation = compile_cluster(project, cluster, packages, helm, problems, inspect=inspect, written=lambda: None)
         if not has_errors(problems):
             check_delivery(project, compilation, problems)
         for problem in delivery_notes(compilation):
@@ -88,6 +90,8 @@ def lint(
         for compiled in compilation.releases:
             for problem in _names(compiled):
                 problems.warning(problem, release=compiled.release.key)
+        for release, problem in missing_target_namespaces(compilation):
+            problems.warning(problem, release=release)
         reported = tuple(one for one in problems if one.severity == "error" or one.code not in ignore)
         return Built(compilation, None, reported)
 
@@ -132,6 +136,7 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
     users: dict[str, Resolved] = {}  # the first Release of each package
     for one in resolved:
         users.setdefault(one.package.reference, one)
+    from_layout = {one.package.reference for one in resolved if _is_vendored(one, vendored)}
     loose = []
     for reference, one in users.items():
         position = partial(one.release.position, "spec", "package", "tag")
@@ -140,9 +145,9 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
             yield Problem(
                 "not-locked", f"package {reference} is not in {LOCK_FILE}", position=position(), hint=_LOCK_HINT
             )
-        elif not pinned and reference not in vendored:
+        elif not pinned and reference not in from_layout:
             loose.append(one)
-        if not pinned and reference not in vendored and one.source.tag.lower() in _FLOATING:
+        if not pinned and reference not in from_layout and one.source.tag.lower() in _FLOATING:
             yield Problem(
                 "floating-tag",
                 f"the tag '{one.source.tag}' moves: each build can get a different package",
@@ -158,6 +163,13 @@ def _tags(resolved: Sequence[Resolved], lock: Lock | None, vendored: Collection[
             position=first.release.position("spec", "package", "tag"),
             hint=_LOCK_HINT,
         )
+
+
+def _is_vendored(one: Resolved, vendored: Collection[str]) -> bool:
+    """Return whether the vendor layout has the package, under its name as written or as redirected."""
+    return one.package.reference in vendored or (
+        one.source.origin is not None and one.source.origin.location == "vendor"
+    )
 
 
 def _names(compiled: CompiledRelease) -> Iterator[Problem]:

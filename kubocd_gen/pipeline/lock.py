@@ -62,7 +62,7 @@ def wanted_by(project: Project, problems: Problems) -> tuple[list[Wanted], bool]
     is_complete = True
     for cluster in project.clusters:
         cluster_problems = Problems(cluster.name)
-        resources, settings, complete, _ = read_cluster(project, cluster, cluster_problems)
+        resources, settings, complete, *_ = read_cluster(project, cluster, cluster_problems)
         wanted = wanted_packages(resources.releases, settings, cluster_problems) if settings else ()
         for release, source, request in wanted:
             name = str(request.reference)

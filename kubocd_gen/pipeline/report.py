@@ -13,6 +13,7 @@ from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.resources import Release
 from kubocd_gen.output.plan import ResourceChange
 from kubocd_gen.pipeline.build import Built
+from kubocd_gen.pipeline.namespaces import emitted_namespaces, namespaces_of
 
 if TYPE_CHECKING:
     from kubocd_gen.pipeline.chart_push import PushedChart
@@ -44,6 +45,7 @@ def build_report(
         },
         "releases": releases,
         **({"charts": [asdict(one) for one in pushed]} if pushed else {}),
+        "namespaces": [entry for one in built for entry in _namespaces(one)],
     }
     return envelope("Report", body, diagnostics)
 
@@ -56,16 +58,36 @@ def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) 
     for one in built:
         if one.plan is None:
             continue
+        yield from _namespace_lines(one, several=len(built) > 1, verbose=verbose, written=written)
         for (namespace, name), changes in sorted(one.plan.resources().items()):
             shown = [change for change in changes if verbose or change.change != "unchanged"]
             if shown:
                 yield printable(f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}")
             for change in shown:
-                verb = _VERBS[change.change]
-                if not written and change.change != "unchanged":
-                    verb = f"Would {verb.lower().removesuffix('d')}"
-                yield printable(f'  {verb} {change.kind} "{change.name}"')
+                yield _change_line(change, written=written)
     yield from (_summary(one, several=len(built) > 1, written=written) for one in built)
+
+
+def _namespace_lines(one: Built, *, several: bool, verbose: bool, written: bool) -> Iterator[str]:
+    changes = one.plan.namespaces() if one.plan else ()
+    shown = [change for change in changes if verbose or change.change != "unchanged"]
+    if shown:
+        title = "namespaces that nothing else creates"
+        yield printable(f"{one.cluster.name}: {title}") if several else title
+    existing = one.compilation.existing_namespaces or {}
+    for change in shown:
+        line = _change_line(change, written=written)
+        if change.change == "removed":
+            creator = existing.get(change.name)
+            line += printable(f" (created by {creator})") if creator else " (Flux keeps it in the cluster)"
+        yield line
+
+
+def _change_line(change: ResourceChange, *, written: bool) -> str:
+    verb = _VERBS[change.change]
+    if not written and change.change != "unchanged":
+        verb = f"Would {verb.lower().removesuffix('d')}"
+    return printable(f'  {verb} {change.kind} "{change.name}"')
 
 
 def _summary(one: Built, *, several: bool, written: bool) -> str:
@@ -90,6 +112,23 @@ def _files(one: Built) -> dict[str, int]:
     return counts
 
 
+def _namespaces(one: Built) -> Iterator[dict[str, Any]]:
+    """Yield the namespaces of a cluster's Releases, and those that were removed from the output, sorted."""
+    changes = {change.name: change for change in one.plan.namespaces()} if one.plan else {}
+    existing = one.compilation.existing_namespaces
+    names = namespaces_of(one.compilation) | changes.keys()
+    emitted = {*emitted_namespaces(names, existing)}
+    for name in sorted(names):
+        change = changes[name].change if name in changes else None
+        yield {
+            "cluster": one.cluster.name,
+            "name": name,
+            "emitted": name in emitted and change != "removed",
+            "createdBy": (existing or {}).get(name),
+            "change": change,
+        }
+
+
 def _releases(one: Built) -> Iterator[dict[str, Any]]:
     """Yield the entries of the Releases of a cluster, also of those that were removed, sorted by key."""
     changes = one.plan.resources() if one.plan else {}
@@ -107,6 +146,7 @@ def _releases(one: Built) -> Iterator[dict[str, Any]]:
             "status": None,
             "package": None,
             "digest": None,
+            "source": None,
             "resources": [],
             "description": "",
             "contexts": [],
@@ -125,6 +165,7 @@ def _compiled(one: CompiledRelease, changes: Mapping[tuple[str, str], Sequence[R
         "status": "suspended" if release.suspended else "compiled",
         "package": release.image,
         "digest": resolved.package.digest,
+        "source": asdict(resolved.source.origin) if resolved.source.origin else None,
         "resources": _resources(changes.get((release.namespace, release.name), ())),
         "description": release.description or one.rendered.package.description,
         "contexts": [str(ref) for ref in resolved.contexts],

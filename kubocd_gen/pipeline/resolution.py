@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,8 @@ from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, collecting
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import Config, ContextRef, Release
-from kubocd_gen.oci.endpoints import Access
-from kubocd_gen.oci.reference import parse_reference
+from kubocd_gen.oci.endpoints import Access, InsecureSetting
+from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.manifest import read_package
 from kubocd_gen.packages.source import PackageRequest, PackageSources
@@ -82,7 +83,7 @@ def find_packages(
         if isinstance(package, ProblemsError):
             problems.error(package, release=release.key)
         else:
-            found[release.key] = source, package
+            found[release.key] = replace(source, origin=fetched[request].origin), package
     return found
 
 
@@ -98,11 +99,22 @@ def wanted_packages(
         except ProblemsError as error:
             problems.error(error.at(release.position("spec", "package", "repository")), release=release.key)
         else:
-            wanted.append((release, source, PackageRequest(reference, _access(source.fields))))
+            written = _written_reference(release)
+            access = _access(source.fields, "release" if source.fields is release.package else "redirect")
+            request = PackageRequest(reference, access, written if written != reference else None)
+            wanted.append((release, source, request))
     return wanted
 
 
-def _access(fields: Mapping[str, Any]) -> Access:
+def _written_reference(release: Release) -> Reference | None:
+    """Return the reference of the Release's package before redirects; None if it is not a valid one."""
+    try:
+        return parse_reference(release.image)
+    except ProblemsError:
+        return None
+
+
+def _access(fields: Mapping[str, Any], setting: InsecureSetting) -> Access:
     """Return the registry access from the OCIRepository fields. Secrets are not available; messages name them."""
     timeout = parse_duration(fields.get("timeout", "0s")) / 1e9
     secrets = ("secretRef", "certSecretRef", "proxySecretRef")
@@ -111,6 +123,7 @@ def _access(fields: Mapping[str, Any]) -> Access:
         timeout=timeout if timeout > 0 else None,
         provider=fields.get("provider") or "generic",
         secrets=tuple(f"{name} {fields[name]['name']}" for name in secrets if name in fields),
+        setting=setting,
     )
 
 

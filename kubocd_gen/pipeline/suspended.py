@@ -33,7 +33,7 @@ from kubocd_gen.model.compilation import Compilation, CompiledRelease, PackageSo
 from kubocd_gen.model.delivery import SERVER, Delivery
 from kubocd_gen.model.project import Project
 from kubocd_gen.model.resources import Release
-from kubocd_gen.output.inventory import parse_record, record_path
+from kubocd_gen.output.inventory import KUSTOMIZATION, parse_record, record_path
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.pipeline.kept_sources import SOURCE_KINDS, RefusedError, check_chart, check_references, kept_source
@@ -52,7 +52,6 @@ _SOURCE_GROUPS = ("source.toolkit.fluxcd.io/", "source.extensions.fluxcd.io/")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PRUNE = "kustomize.toolkit.fluxcd.io/prune"
 _NO_BASE = ("git-missing", "no-repository", "unknown-revision")  # without these, only the inventory is compared
-KUSTOMIZATION = "flux/kustomization.yaml"
 
 Kept = tuple[Document, ...] | None
 """The HelmReleases of a suspended Release, after the sources that are kept; None if they cannot be, an error."""

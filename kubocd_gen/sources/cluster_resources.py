@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, nearest
@@ -12,6 +12,7 @@ from kubocd_gen.model.resources import KUBOCD_KINDS, Config, Context, ContextRef
 from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
 from kubocd_gen.sources.documents import Sources
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
+from kubocd_gen.sources.namespace_objects import chart_namespaces, is_namespace
 
 KUBOCD_NAMESPACE = "kubocd"
 LATER_KINDS = ("Connection", "ClusterConnection", "Contract", "ClusterContract")
@@ -24,7 +25,8 @@ class ClusterResources:
     """The resources of a cluster as records.
 
     `broken_configs` fail every Release, `broken_contexts` the Releases that refer to them. `failed` are Releases that
-    the cluster would refuse, as `namespace/name`; their existing output is kept.
+    the cluster would refuse, as `namespace/name`; their existing output is kept. `created_namespaces` are those that
+    the Namespaces in the sources and the `kubocd-ctrl` chart create, each with the file that says so.
     """
 
     kubocd_namespace: str
@@ -34,6 +36,7 @@ class ClusterResources:
     broken_contexts: dict[ContextRef, ProblemsError]
     broken_configs: tuple[ProblemsError, ...]
     failed: tuple[str, ...]
+    created_namespaces: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_cluster_resources(
@@ -107,7 +110,19 @@ def load_cluster_resources(
         broken_contexts=broken_contexts,
         broken_configs=tuple(broken_configs),
         failed=tuple(failed),
+        created_namespaces=_created_namespaces(resources, installations),
     )
+
+
+def _created_namespaces(resources: Sequence[Resource], installations: Sequence[Installation]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in resources:
+        if is_namespace(one):
+            found.setdefault(one.name, one.file.path)
+    for installation in installations:
+        for name in chart_namespaces(installation.release, installation.namespace):
+            found.setdefault(name, installation.release.file.path)
+    return found
 
 
 def _admit(

@@ -36,6 +36,7 @@ from kubocd_gen.processes.timing import counted, timed
 from kubocd_gen.sources.encryption import encrypted
 from kubocd_gen.sources.environment import expand_environment
 from kubocd_gen.sources.flux_sync import KUSTOMIZE_GROUP
+from kubocd_gen.sources.namespace_objects import NAMESPACE_MENTION, is_namespace
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ _MENTIONS = (
     *_FLUX_MENTIONS,
     re.compile(_OF_KIND.encode()),
     re.compile(rb"""kind["']?\s*:\s*["']?ENC\["""),
+    NAMESPACE_MENTION,
 )
 _OF_KUBOCD = re.compile("kubocd|kubotal", re.IGNORECASE)
 
@@ -220,5 +222,5 @@ def _items(resource: Resource, value: Any) -> Iterator[Resource]:
 
 
 def is_kept(resource: Resource) -> bool:
-    """Return whether the resource is one of KuboCD or Flux. All others are ignored."""
-    return resource.group in _GROUPS or resource.is_kubocd
+    """Return whether the resource is one of KuboCD or Flux, or a Namespace. All others are ignored."""
+    return resource.group in _GROUPS or resource.is_kubocd or is_namespace(resource)

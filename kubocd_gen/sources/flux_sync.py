@@ -12,7 +12,7 @@ from typing import Any, Literal
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.checkout.walk import real_directories
+from kubocd_gen.checkout.walk import chart_of_template, real_directories
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.reader import read_documents
@@ -20,6 +20,7 @@ from kubocd_gen.model.delivery import FLUX_NAMESPACE, SOURCE_KINDS, FluxSource
 from kubocd_gen.model.project import PROJECT_FILE
 from kubocd_gen.model.resources import Resource
 from kubocd_gen.schema.names import is_subdomain
+from kubocd_gen.sources.namespace_objects import NAMESPACE_MENTION, NAMESPACE_TEXT, NamespaceFile, namespace_names
 from kubocd_gen.sources.yaml_files import find_documents, maps_in
 
 Feature = Literal["components", "external-artifact", "no-cross-namespace", "source-watcher"]
@@ -74,7 +75,8 @@ class Surroundings:
     """What a checkout has outside of the sources and outputs of a project.
 
     `inventories` are the directories that contain an inventory of kcd-gen, and `projects` the project files. `features`
-    are the settings of Flux's controllers that were found, with the first file that has each.
+    are the settings of Flux's controllers that were found, with the first file that has each. `namespaces` are the
+    Namespaces in manifests, not in the templates of Helm charts.
     """
 
     syncs: tuple[Sync, ...] = ()
@@ -82,6 +84,7 @@ class Surroundings:
     projects: tuple[Path, ...] = ()
     sources: tuple[SourceObject, ...] = ()
     features: Mapping[Feature, str] = field(default_factory=dict)
+    namespaces: tuple[NamespaceFile, ...] = ()
 
 
 def find_syncs(root: Path, ignore: Sequence[Path] = ()) -> list[Sync]:
@@ -110,7 +113,7 @@ def survey(
     """
     ignored, listed = ({os.path.realpath(path) for path in paths} for paths in (ignore, unread))
     files, budget = CheckoutFiles.around(root), budget or Budget()
-    found: list[Sync | SourceObject] = []
+    found: list[Sync | SourceObject | NamespaceFile] = []
     features: dict[Feature, str] = {}
     inventories: list[Path] = []
     projects: list[Path] = []
@@ -139,7 +142,8 @@ def survey(
                 found += _objects_of(path, path.relative_to(root).as_posix(), display, files, budget, features)
     syncs = tuple(one for one in found if isinstance(one, Sync))
     sources = tuple(one for one in found if isinstance(one, SourceObject))
-    return Surroundings(syncs, tuple(inventories), tuple(projects), sources, features)
+    namespaces = tuple(one for one in found if isinstance(one, NamespaceFile))
+    return Surroundings(syncs, tuple(inventories), tuple(projects), sources, features, namespaces)
 
 
 def list_name(directory: Path) -> str | None:
@@ -161,14 +165,15 @@ def lies_below(path: str, directory: str) -> bool:
 
 def _objects_of(
     path: Path, name: str, display: str, files: CheckoutFiles, budget: Budget, features: dict[Feature, str]
-) -> Iterator[Sync | SourceObject]:
+) -> Iterator[Sync | SourceObject | NamespaceFile]:
     """Yield what a file declares, and add its settings of Flux's controllers to `features`."""
     try:
-        file = read_source(path, display, (*_MENTIONS, *_FEATURES.values()), files, budget)
+        file = read_source(path, display, (*_MENTIONS, NAMESPACE_MENTION, *_FEATURES.values()), files, budget)
         if file:
             found = (feature for feature, text in _FEATURES.items() if text.decode() in file.text)
             features.update({feature: display for feature in found if feature not in features})
-            file = file if any(one.decode() in file.text for one in _MENTIONS) else None
+            declares = any(one.decode() in file.text for one in _MENTIONS) or NAMESPACE_TEXT.search(file.text)
+            file = file if declares else None
         values = [document.value for document in read_documents(file.text, display, budget=budget)] if file else []
     except BudgetExceededError:
         raise
@@ -184,6 +189,8 @@ def _objects_of(
                 features.setdefault("no-cross-namespace", display)
         elif source := _source_object(resource):
             yield source
+        elif (names := list(namespace_names(value))) and chart_of_template(path) is None:
+            yield from (NamespaceFile(one, path, display) for one in names)
 
 
 def _source_object(resource: Resource) -> SourceObject | None:

@@ -92,7 +92,7 @@ def find_installations(resources: Sequence[Resource], problems: Problems) -> lis
             )
         namespace = _text(resource.spec.get("targetNamespace")) or resource.namespace
         try:
-            found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version or _ASSUMED))))
+            found.append(Installation(resource, namespace, tuple(_carried(resource, namespace, version, problems))))
         except ProblemsError as error:
             # Helm fails to render the whole chart then, so none of its resources reaches the cluster.
             problems.error(error)
@@ -124,11 +124,17 @@ def _exact_version(version: Any) -> tuple[int, int, int] | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
-def _carried(resource: Resource, namespace: str, version: tuple[int, int, int]) -> Iterator[Resource]:
+def _carried(
+    resource: Resource, namespace: str, version: tuple[int, int, int] | None, problems: Problems
+) -> Iterator[Resource]:
     values = _value(resource, resource.spec, dict, "spec", "values")
     config = _value(resource, values, dict, "spec", "values", "config")
     if config.get("enabled", True):
-        yield _config(resource, config, namespace, version)
+        if (problem := _values_of_v02(resource, config, version)) is not None:
+            if not config.get("content"):
+                raise ProblemsError(problem)
+            problems.warning(problem)
+        yield _config(resource, config, namespace, version or _ASSUMED)
     for index, item in enumerate(_value(resource, values, list, "spec", "values", "contexts")):
         yield _context(resource, _mapping(item), index)
 
@@ -146,6 +152,25 @@ def _value(resource: Resource, parent: Mapping[str, Any], kind: type[_Value], *p
             position=resource.position(*path),
         )
     return value
+
+
+def _values_of_v02(
+    resource: Resource, config: Mapping[str, Any], version: tuple[int, int, int] | None
+) -> Problem | None:
+    """Return the problem of a Config in the form of v0.2, which later versions of the chart silently ignore."""
+    if (version or _ASSUMED) < (0, 3, 0):
+        return None
+    fields = [f"config.{name}" for name in (*_V02_FIELDS, "defaultNamespaceContext") if config.get(name)]
+    if not fields:
+        return None
+    several = len(fields) > 1
+    values = f"{', '.join(fields)} {'have' if several else 'has'} no effect"
+    since = f"the chart '{KUBOCD_CHART}' reads 'config.content' since v0.3"
+    hint = f"move {'them' if several else 'it'} to 'config.content'"
+    if version is None:
+        hint += "; or, if the chart is v0.2, set its exact version"
+    position = resource.position("spec", "values", *fields[0].split("."))
+    return Problem("outdated-values", f"{values}: {since}", position, hint)
 
 
 def _config(resource: Resource, config: Mapping[str, Any], namespace: str, version: tuple[int, int, int]) -> Resource:

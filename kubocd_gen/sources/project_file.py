@@ -187,7 +187,7 @@ def _read(path: Path, files: CheckoutFiles, flags: Flags) -> Project:
     hosts = admitted.get("hosts", {})
     clusters = tuple(
         _cluster(
-            {"flux": admitted.get("flux"), **item},
+            {"flux": admitted.get("flux"), "namespaces": admitted["namespaces"], **item},
             index,
             root,
             hosts,
@@ -313,6 +313,7 @@ def _cluster(
         hosts=_merged(hosts, item.get("hosts", {})),
         exclude=tuple(item.get("exclude", ())),
         ignore_kustomizations=item["ignoreKustomizations"],
+        namespaces=item["namespaces"],
         places={
             (source if isinstance(source, str) else str(RenderedSource(*next(iter(source.items()))))): partial(
                 locate, (*path, "sources", number)

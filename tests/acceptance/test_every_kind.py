@@ -79,6 +79,7 @@ IN_UNIT_TESTS = {
     "mass-removal": "../acceptance/test_removals.py::test_a_single_release_is_all_of_them",
     "missing-feature-gate": "../acceptance/test_delivery.py::test_missing_features_of_flux_are_reported_with_artifact",
     "missing-chart": "packaging/test_helm_repository.py::test_a_missing_chart_or_version_is_an_error_with_a_suggestion",
+    "missing-namespace": "../acceptance/test_namespaces.py::test_lint_finds_a_target_namespace_that_nothing_creates",
     "missing-output": "../server/test_serve.py::test_unusable_arguments_are_an_error",
     "missing-platform": "../acceptance/test_image.py::test_platforms_can_be_selected",
     "missing-repository": "../faults/test_pushing.py::test_an_unexpected_status_of_an_upload_is_an_error",
@@ -295,10 +296,36 @@ def other_file_system(workspace: Workspace) -> Outcome:
         return workspace.build()
 
 
+def outdated_values(workspace: Workspace) -> Outcome:
+    workspace.release("web")
+    chart = "chart: {spec: {chart: kubocd-ctrl, version: 0.3.1}}"
+    workspace.source(
+        "kubocd.yaml",
+        f"""\
+        apiVersion: helm.toolkit.fluxcd.io/v2
+        kind: HelmRelease
+        metadata: {{name: kubocd, namespace: kubocd}}
+        spec:
+          {chart}
+          values:
+            config: {{clusterRoles: [storage], defaultContexts: [{{name: cluster, namespace: contexts}}]}}
+        """,
+    )
+    return workspace.build()
+
+
 def several_providers(workspace: Workspace) -> Outcome:
     workspace.release("web", "dependencies: [database]")
     workspace.release("mysql", "roles: [database]")
     workspace.release("postgres", "roles: [database]")
+    return workspace.build()
+
+
+def suspended_provider(workspace: Workspace) -> Outcome:
+    workspace.release("db", "roles: [database]")
+    workspace.release("web", "dependencies: [database]")
+    workspace.build()
+    workspace.release("db", "roles: [database]\nsuspended: true")
     return workspace.build()
 
 
@@ -448,7 +475,9 @@ KINDS = [
     not_a_package,
     other_file_system,
     package_limit,
+    outdated_values,
     several_providers,
+    suspended_provider,
     symlinked_output,
     template_too_large,
     unknown_cluster,

@@ -55,7 +55,21 @@ def test_a_protected_release_that_would_be_removed_is_an_error_unless_it_is_name
     assert files_below(workspace.output) == before
     assert workspace.build("--allow-protected-removal", "other/web").exit == 1
     allowed = workspace.build("--allow-protected-removal", "default/web")
-    assert (allowed.exit, allowed.err) == (0, "")
+    assert allowed.exit == 0
+    assert allowed.err.startswith("output/flux/default/web.yaml: note[protected-removal]: the protected Release ")
+    assert "flux/default/web.yaml" not in files_below(workspace.output)
+
+
+def test_a_release_that_is_no_longer_protected_is_removed_by_the_next_build(workspace: Workspace) -> None:
+    workspace.release("web", "protected: true")
+    workspace.release("app")
+    assert workspace.build().exit == 0
+    workspace.release("web", "protected: false")
+    assert workspace.build().exit == 0
+    assert b"prune" not in (workspace.output / "flux/default/web.yaml").read_bytes()
+    (workspace.root / "sources/default-web.yaml").unlink()
+    removed = workspace.build()
+    assert (removed.exit, removed.err) == (0, "")
     assert "flux/default/web.yaml" not in files_below(workspace.output)
 
 

@@ -206,6 +206,16 @@ def test_skopeo_and_buildah_read_it(workspace: Workspace) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_push_to_a_registry_that_serves_plain_http_needs_insecure(registry: Running, workspace: Workspace) -> None:
+    outcome = image(workspace, "--base", single(workspace), "--push", f"{registry.host}/charts/prod:main")
+    assert outcome.exit == 4
+    assert f"{registry.host} does not serve HTTPS\n    if it serves plain HTTP, add --insecure\n" in outcome.err
+    base = pushed(registry, workspace, single(workspace), "bases/nginx")
+    outcome = image(workspace, "--base", base, "--push", "registry.example.com/charts/prod:main", "--insecure")
+    assert outcome.exit == 4
+    assert f"skopeo copy --all --src-tls-verify=false docker://{registry.host}/bases/nginx:TAG oci:DIR" in outcome.err
+
+
 def test_a_push_sends_only_missing_blobs_and_writes_the_digest(registry: Running, workspace: Workspace) -> None:
     path = workspace.output / "server/kustomization.yaml"
     path.parent.mkdir(parents=True)

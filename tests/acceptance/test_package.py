@@ -254,6 +254,21 @@ def test_a_registry_gets_the_package_once(author: Author, registry: Running) -> 
     assert ok(pulled) == shown.out
 
 
+def test_a_registry_that_serves_plain_http_is_pushed_to_and_read_with_insecure(
+    author: Author, registry: Running
+) -> None:
+    author.chart()
+    prefix = f"{registry.host}/plain"
+    hint = f"{registry.host} does not serve HTTPS\n    if it serves plain HTTP, add --insecure\n"
+    for arguments in (
+        ("package", author.manifest(), "--repo-prefix", prefix),
+        ("dump", f"{prefix}/demo:1.0.0"),
+    ):
+        outcome = kcd_gen(*arguments, directory=author.root, environment=author.environment)
+        assert outcome.exit == 4
+        assert hint in outcome.err
+
+
 def test_a_push_over_tls_uses_kubocds_variables(tmp_path: Path, author: Author) -> None:
     author.chart()
     name = author.manifest()

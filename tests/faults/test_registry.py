@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.descriptors import CONFIG_TYPE, CONTENT_TYPE, MANIFEST_TYPE, JsonSource, sha256
-from kubocd_gen.oci.endpoints import Access
+from kubocd_gen.oci.endpoints import Access, InsecureSetting
 from kubocd_gen.oci.reference import Reference
 from tests.faults.conftest import PLAIN, NewClient
 from tests.support.images import write_layout
@@ -161,6 +162,35 @@ def test_there_is_no_fallback_to_plain_http(plain: Running, client: NewClient) -
     error = refusal("registry-failed", client().registry.resolve, Reference(plain.host, "p", "1"), Access())
     assert error.message == f"{plain.host} does not serve HTTPS"
     assert "insecure: true" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("setting", "on", "off"),
+    [
+        ("release", "set 'insecure: true' in the Release's package", "remove 'insecure' from the Release's package"),
+        (
+            "redirect",
+            "set 'insecure: true' in the 'packageRedirects' of the",
+            "remove 'insecure' from the 'packageRedi",
+        ),
+        ("module", "set 'insecure: true' in the 'oci' source of the module", "remove 'insecure' from the 'oci' source"),
+        ("flag", "add --insecure", "remove --insecure"),
+        ("base", "copy the image: skopeo copy --all --src-tls-verify=false docker://HOST/p:TAG oci:DIR", "remove --in"),
+    ],
+)
+def test_the_hint_names_what_selects_plain_http(
+    setting: InsecureSetting, on: str, off: str, plain: Running, trusted: Running, client: NewClient
+) -> None:
+    resolve = client().registry.resolve
+    for access, host, hint in ((Access(), plain.host, on), (PLAIN, trusted.host, off)):
+        error = refusal("registry-failed", resolve, Reference(host, "p", "1"), replace(access, setting=setting))
+        assert hint in str(error.hint).replace(host, "HOST")
+
+
+def test_the_hint_for_a_mirror_names_its_address(plain: Running, client: NewClient) -> None:
+    one = client(network=Network(mirrors={"quay.io": plain.host})).registry
+    error = refusal("registry-failed", one.resolve, Reference("quay.io", "p", "1"), Access())
+    assert "write 'http://' before its address in 'packages.mirrors'" in str(error.hint)
 
 
 def test_a_mirror_replaces_the_registry(plain: Running, tmp_path: Path, client: NewClient) -> None:

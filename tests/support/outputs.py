@@ -47,7 +47,7 @@ def codes(error: BaseException) -> set[str]:
     return {one.code for one in error.problems}
 
 
-def kustomization(paths: Sequence[str]) -> list[OutputFile]:
+def kustomization(paths: Sequence[str], _listed: bool | None = None) -> list[OutputFile]:
     lines = [f"- {path}\n" for path in paths]
     return [OutputFile("flux/kustomization.yaml", ("resources:\n" + "".join(lines)).encode())] if paths else []
 

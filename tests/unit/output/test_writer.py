@@ -335,7 +335,7 @@ def test_an_output_that_cannot_be_created_is_an_error_that_names_it(tmp_path: Pa
 
 def test_an_output_of_only_a_shared_file_is_written(tmp_path: Path) -> None:
     shared = [OutputFile("flux/kustomization.yaml", b"resources: []\n")]
-    write(plan_output(tmp_path, [], lambda _: shared, complete=True))
+    write(plan_output(tmp_path, [], lambda *_: shared, complete=True))
     assert set(contents_of_files(tmp_path)) == {".kcd-gen/shared.list", "flux/kustomization.yaml"}
 
 
@@ -365,5 +365,5 @@ def test_a_foreign_file_is_an_error_if_no_process_writes(tmp_path: Path) -> None
     assert caught.value.problem.code == "foreign-file"
 
 
-def no_shared_files(_paths: Any) -> tuple[OutputFile, ...]:
+def no_shared_files(_paths: Any, _listed: Any) -> tuple[OutputFile, ...]:
     return ()

@@ -111,3 +111,31 @@ def test_a_misspelled_kind_is_an_error_and_keeps_the_written_files(load: Load, k
 def test_a_resource_without_a_kind_is_an_error(load: Load, kind: str) -> None:
     problem = load(f"apiVersion: {API}\n{kind}metadata: {{name: x}}\n").only()
     assert (problem.severity, problem.message) == ("error", "kind is required")
+
+
+CHART = """\
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: kubocd-ctrl, namespace: flux-system}
+spec:
+  targetNamespace: kubocd
+  install: {createNamespace: %s}
+  chart: {spec: {chart: kubocd-ctrl, version: 0.3.1}}
+  values: {extraNamespaces: %s}
+"""
+
+
+def test_namespaces_of_the_sources_and_of_the_chart_are_created_by_their_files(load: Load) -> None:
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n"
+    files = {
+        "a.yaml": namespace % "apps" + "---\n" + namespace.replace("v1", "example.com/v1") % "other",
+        "list.yaml": "apiVersion: v1\nkind: List\nitems:\n- " + (namespace % "listed").replace("\n", "\n  "),
+        "z.yaml": CHART % ("true", "[{name: extra}, {name: apps}, {name: 3}, text]"),
+    }
+    created = load(files).cluster_resources.created_namespaces
+    assert created == {"apps": "a.yaml", "listed": "list.yaml", "kubocd": "z.yaml", "extra": "z.yaml"}
+
+
+@pytest.mark.parametrize("values", ["[]", "text", "{name: apps}", "null"])
+def test_the_chart_creates_nothing_else(load: Load, values: str) -> None:
+    assert load(CHART % ("false", values)).cluster_resources.created_namespaces == {}

@@ -90,6 +90,30 @@ def test_v02_reads_only_some_fields_of_the_config(load: Load, version: str, cont
     assert spec == {"clusterRoles": ["storage"], "defaultNamespaceContexts": contexts}
 
 
+@pytest.mark.parametrize(("version", "exact"), [("0.3.0", True), ("1.0.0", True), ("'*'", False)])
+def test_values_of_v02_are_one_error_in_later_versions(load: Load, version: str, exact: bool) -> None:
+    loaded = load(installation(V02, version=version))
+    (problem,) = [one for one in loaded.found if one.severity == "error"]
+    assert (problem.code, str(problem.position)) == ("outdated-values", "f.yaml:9:7")
+    fields = "config.clusterRoles, config.defaultNamespaceContexts, config.defaultNamespaceContext have no effect"
+    assert problem.message.startswith(fields)
+    assert ("exact version" in str(problem.hint)) != exact
+    assert loaded.cluster_resources.configs == ()
+    assert [one.problem.message for one in loaded.cluster_resources.broken_configs] == [problem.message]
+
+
+def test_values_of_v02_next_to_those_of_v03_are_a_warning(load: Load) -> None:
+    loaded = load(installation(V03 + "  clusterRoles: [other]\n"))
+    assert (loaded.only().severity, loaded.only().code) == ("warning", "outdated-values")
+    assert loaded.only().message.startswith("config.clusterRoles has no effect")
+    assert loaded.cluster_resources.configs[0].spec["clusterRoles"] == ["storage"]
+
+
+@pytest.mark.parametrize("values", ["config: {clusterRoles: []}", "config: {enabled: false, clusterRoles: [a]}", "{}"])
+def test_values_that_change_nothing_are_not_outdated(load: Load, values: str) -> None:
+    assert load(installation(values)).said == []
+
+
 @pytest.mark.parametrize(
     ("ref", "helm_timeout"),
     [
