@@ -12,7 +12,7 @@ bin := $(VENV)/bin
 runs := $(VENV)/.runs
 installed := $(VENV)/.installed
 
-.PHONY: help demo test helm-versions coverage lint types docs wheel bench schemas hostile clean
+.PHONY: help demo test helm-versions coverage lint types docs wheel bench schemas hostile cluster clean
 .NOTPARALLEL:  # one pip at a time in the private environment
 
 help: ## Say what there is
@@ -84,6 +84,10 @@ schemas: $(installed) ## Write schemas/flux/ from the Go types of Flux's APIs; n
 
 hostile: $(installed) ## Measure what hostile input costs, for docs/limits.md
 	$(bin)/python -m tests.benchmarks.hostile
+
+# Not part of `make test` and CI: building Kubernetes and Flux takes too long. tests/cluster/README.md describes it.
+cluster: $(installed) ## Apply the output with Flux on a real API server; CLUSTER_ARGS="--delivery git" and others
+	$(bin)/python -m tests.cluster $(CLUSTER_ARGS)
 
 clean: ## Remove what these commands made
 	rm -rf $(VENV) $(DEMO) .helm build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
