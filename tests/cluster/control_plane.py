@@ -65,11 +65,12 @@ class Kubectl:
 
 @contextmanager
 def control_plane(programs: Mapping[str, Built], directory: Path) -> Iterator[Kubectl]:
-    """Run the control plane, and yield a kubectl for it."""
+    """Run the control plane, and yield a kubectl for it; the controller manager is optional in `programs`."""
     with ExitStack() as stack:
         etcd = _etcd(stack, programs["etcd"].path, directory / "etcd")
         kubectl = _api_server(stack, programs, directory, etcd)
-        _controller_manager(stack, programs["kube-controller-manager"].path, directory, kubectl.kubeconfig)
+        if manager := programs.get("kube-controller-manager"):
+            _controller_manager(stack, manager.path, directory, kubectl.kubeconfig)
         yield kubectl
 
 

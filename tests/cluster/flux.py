@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,12 +15,11 @@ NAMESPACE = "flux-system"
 _SOURCES = ("source-controller", "source-watcher")  # they serve artifacts to the others
 
 
-def install_definitions(kubectl: Kubectl, programs: Collection[Built]) -> None:
-    """Create the custom resource definitions that the controllers' modules contain, and the namespace of Flux."""
-    names = []
-    for program in programs:
-        if any(program.crds.iterdir()):
-            names += kubectl("apply", "--server-side", "-f", str(program.crds), "-o", "name").split()
+def install_definitions(kubectl: Kubectl, definitions: Iterable[Path]) -> None:
+    """Create the custom resource definitions in these directories, and the namespace of Flux."""
+    names: list[str] = []
+    for directory in definitions:
+        names += kubectl("apply", "--server-side", "-f", str(directory), "-o", "name").split()
     kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
 

@@ -12,6 +12,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +43,10 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A program that is ready to run, and the directory with its custom resource definitions."""
+    """A program that is ready to run."""
 
     program: Program
     path: Path
-    crds: Path
     seconds: float | None = None
     """How long the build took; None if the cache had it."""
 
@@ -83,7 +84,7 @@ FLUX = {
         _flux("helm-controller", "1.4.3"),
     ),
     "2.9": (
-        _flux("source-controller", "1.9.4"),
+        _flux("source-controller", "1.9.2"),
         _flux("kustomize-controller", "1.9.6"),
         _flux("helm-controller", "1.6.2"),
         _flux("source-watcher", "2.2.1", "/v2"),
@@ -103,15 +104,12 @@ def build(program: Program, cache: Path, jobs: int) -> Built:
     Raises UnavailableError with Go's own message if the module is not served, or does not compile with this Go.
     """
     target = cache / program.directory
-    built = Built(program, target / program.name, target / "crds")
-    if built.path.exists():
-        return built
+    path = target / program.name
+    if path.exists():
+        return Built(program, path)
     started = time.monotonic()
-    scratch = cache / f".{program.directory}-{os.getpid()}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        module = _json("mod", "download", "-json", f"{program.module}@{program.version}", directory=scratch)
+    with _replacing(target) as scratch:
+        module = _download(program, scratch)
         (scratch / "go.mod").write_text(_go_mod(program, Path(module["GoMod"]), scratch))
         flags = "-s -w " + " ".join(f"-X {variable}" for variable in program.variables)
         _go(
@@ -119,16 +117,39 @@ def build(program: Program, cache: Path, jobs: int) -> Built:
             *("-o", str(scratch / program.name), program.module + program.package),
             directory=scratch,
         )
-        # The controllers of Flux publish their definitions in the same module.
-        crds = Path(module["Dir"]) / "config" / "crd" / "bases"
-        (scratch / "crds").mkdir()
-        for path in sorted(crds.glob("*.yaml")):
-            (scratch / "crds" / path.name).write_bytes(path.read_bytes())
+    return Built(program, path, time.monotonic() - started)
+
+
+def definitions(program: Program, cache: Path) -> Path:
+    """Return a directory with the custom resource definitions that the module of a controller of Flux contains.
+
+    Raises UnavailableError if the module is not served.
+    """
+    target = cache / f"{program.directory}-definitions"
+    if not target.is_dir():
+        with _replacing(target) as scratch:
+            bases = Path(_download(program, scratch)["Dir"]) / "config" / "crd" / "bases"
+            for path in bases.glob("*.yaml"):
+                (scratch / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty directory, which becomes `target` if the block succeeds."""
+    scratch = target.with_name(f".{target.name}-{os.getpid()}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
         shutil.rmtree(target, ignore_errors=True)
         scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Built(program, built.path, built.crds, time.monotonic() - started)
+
+
+def _download(program: Program, directory: Path) -> dict[str, Any]:
+    return _json("mod", "download", "-json", f"{program.module}@{program.version}", directory=directory)
 
 
 def _go_mod(program: Program, published: Path, directory: Path) -> str:

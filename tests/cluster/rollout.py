@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,11 @@ class Rollout:
     case: Case
     delivery: Delivery
     programs: Mapping[str, Built]
+    definitions: Sequence[Path]
     directory: Path
     timeout: float
+    dry_run: bool = False
+    """Only let the API server validate the output."""
 
     def run(self) -> None:
         """Do all of it. Raises ClusterError at the first check that fails."""
@@ -59,8 +62,10 @@ class Rollout:
 
             started = time.monotonic()
             kubectl = stack.enter_context(control_plane(self.programs, self.directory))
-            _report("etcd, kube-apiserver and kube-controller-manager started", started)
-            self._dry_run(kubectl, tree)
+            _report("control plane started", started)
+            self._validate(kubectl, tree)
+            if self.dry_run:
+                return
 
             started = time.monotonic()
             kubernetes = {program.name for program in KUBERNETES}
@@ -78,10 +83,10 @@ class Rollout:
         if tree.kinds() != expected:
             raise ClusterError(f"compiled {_counted(tree.kinds())} instead of {_counted(expected)}")
 
-    def _dry_run(self, kubectl: Kubectl, tree: Checkout) -> None:
+    def _validate(self, kubectl: Kubectl, tree: Checkout) -> None:
         """Let the API server validate the output with the definitions of Flux, in namespaces that exist."""
         started = time.monotonic()
-        install_definitions(kubectl, list(self.programs.values()))
+        install_definitions(kubectl, self.definitions)
         documents = tree.documents()
         emitted = {document["metadata"]["name"] for document in documents if document["kind"] == "Namespace"}
         needed = {document["metadata"].get("namespace") for document in documents} - {None}
