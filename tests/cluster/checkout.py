@@ -25,10 +25,11 @@ _REGISTRY = "quay.io/"  # of all packages of the cases
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A working tree, and the bare repository to which it is pushed."""
+    """A working tree, the bare repository to which it is pushed, and how its charts are delivered."""
 
     directory: Path
     remote: Path
+    delivery: Delivery
 
     @property
     def output(self) -> Path:
@@ -36,7 +37,7 @@ class Checkout:
 
     def build(self, *flags: str) -> None:
         """Run `kcd-gen build`. Raises ClusterError with its problems."""
-        command = [sys.executable, "-m", "kubocd_gen", "build", *flags]
+        command = [sys.executable, "-m", "kubocd_gen", "build", *self.delivery.build, *flags]
         done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode:
             raise ClusterError(f"kcd-gen build: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
@@ -69,15 +70,17 @@ def create(directory: Path, remote: Path, case: Case, delivery: Delivery, regist
         "spec": {"packageRedirects": [redirect]},
     }
     (directory / SOURCES / "local-registry.yaml").write_text(yaml.safe_dump(config))
-    cluster = {"name": "test", "sources": [SOURCES], "output": OUTPUT, "repositoryURL": charts}
+    cluster: dict[str, Any] = {"name": "test", "sources": [SOURCES], "output": OUTPUT, "repositoryURL": charts}
     if delivery.name != "server":  # the default, also of versions without this field
         cluster["delivery"] = delivery.name
+    if delivery.chart_repository:
+        cluster["chartRepository"] = {"url": f"oci://{registry}/charts", "insecure": True}
     project = {"apiVersion": "kcd-gen/v1alpha1", "kind": "Project", "clusters": [cluster]}
     (directory / "kcd-gen.yaml").write_text(yaml.safe_dump(project))
     git(directory, "init", "--quiet", "--initial-branch=main")
     remote.mkdir(parents=True)
     git(remote, "init", "--quiet", "--bare", "--initial-branch=main")
-    return Checkout(directory, remote)
+    return Checkout(directory, remote, delivery)
 
 
 def push_packages(case: Case, scratch: Path, registry: str) -> int:

@@ -32,6 +32,11 @@ class Delivery:
     controllers: frozenset[str] = frozenset()
     """Controllers of Flux that it needs, in addition to those that every delivery needs."""
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Flags by the name of the controller."""
+    build: tuple[str, ...] = ()
+    """Flags of `kcd-gen build`."""
+    chart_repository: bool = False
+    """Whether charts are pushed to a registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ DELIVERIES = {
     for delivery in (
         Delivery("server"),
         Delivery("git"),
-        Delivery("oci"),
+        Delivery("oci", build=("--push-charts",), chart_repository=True),
         Delivery(
             "artifact",
             frozenset({"source-watcher"}),

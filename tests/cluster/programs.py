@@ -21,6 +21,7 @@ from typing import Any
 CACHE = "CLUSTER_TESTS_CACHE"
 _KUBERNETES = "1.34.2"
 _ETCD = "3.6.16"
+_GENERATOR = "sigs.k8s.io/controller-tools v0.19.0"
 # The version of a module is also that of the modules in its staging directory, with major version 0.
 _STAGING = f"v0.{_KUBERNETES.partition('.')[2]}"
 
@@ -34,6 +35,8 @@ class Program:
     version: str
     package: str = ""
     variables: tuple[str, ...] = ()
+    api: str = ""
+    """The module with the types of its custom resources, of the same version. Empty if its own has the definitions."""
 
     @property
     def directory(self) -> str:
@@ -67,8 +70,13 @@ def _kubernetes(name: str) -> Program:
     )
 
 
-def _flux(name: str, version: str, major: str = "") -> Program:
-    return Program(name, f"github.com/fluxcd/{name}{major}", f"v{version}")
+def _flux(name: str, version: str) -> Program:
+    return Program(name, f"github.com/fluxcd/{name}", f"v{version}")
+
+
+def _source_watcher(version: str) -> Program:
+    module = "github.com/fluxcd/source-watcher"
+    return Program("source-watcher", f"{module}/v2", f"v{version}", api=f"{module}/api/v2")
 
 
 KUBERNETES = (
@@ -87,7 +95,7 @@ FLUX = {
         _flux("source-controller", "1.9.2"),
         _flux("kustomize-controller", "1.9.6"),
         _flux("helm-controller", "1.6.2"),
-        _flux("source-watcher", "2.2.1", "/v2"),
+        _source_watcher("2.2.4"),
     ),
 }
 
@@ -113,7 +121,7 @@ def build(program: Program, cache: Path, jobs: int) -> Built:
         (scratch / "go.mod").write_text(_go_mod(program, Path(module["GoMod"]), scratch))
         flags = "-s -w " + " ".join(f"-X {variable}" for variable in program.variables)
         _go(
-            *("build", "-mod=mod", "-trimpath", "-p", str(jobs), "-ldflags", flags),
+            *("build", "-trimpath", "-p", str(jobs), "-ldflags", flags),
             *("-o", str(scratch / program.name), program.module + program.package),
             directory=scratch,
         )
@@ -121,17 +129,31 @@ def build(program: Program, cache: Path, jobs: int) -> Built:
 
 
 def definitions(program: Program, cache: Path) -> Path:
-    """Return a directory with the custom resource definitions that the module of a controller of Flux contains.
+    """Return a directory with the custom resource definitions of a controller of Flux.
 
+    They are files of its module, or generated from the Go types of its API, as the controller's own build does.
     Raises UnavailableError if the module is not served.
     """
     target = cache / f"{program.directory}-definitions"
     if not target.is_dir():
         with _replacing(target) as scratch:
-            bases = Path(_download(program, scratch)["Dir"]) / "config" / "crd" / "bases"
-            for path in bases.glob("*.yaml"):
-                (scratch / path.name).write_bytes(path.read_bytes())
+            if program.api:
+                _generate_definitions(program, scratch)
+            else:
+                bases = Path(_download(program, scratch)["Dir"]) / "config" / "crd" / "bases"
+                for path in bases.glob("*.yaml"):
+                    (scratch / path.name).write_bytes(path.read_bytes())
     return target
+
+
+def _generate_definitions(program: Program, directory: Path) -> None:
+    with _replacing(directory / "generator") as scratch:
+        requirements = f"require {program.api} {program.version}\nrequire {_GENERATOR}\n"
+        (scratch / "go.mod").write_text(f"module kcd-gen.test/{program.name}-definitions\ngo 1.25.0\n{requirements}")
+        tool = "sigs.k8s.io/controller-tools/cmd/controller-gen"
+        output = f"output:crd:dir={directory}"
+        _go("run", "-p", "1", tool, "crd", f"paths={program.api}/...", output, directory=scratch)
+    shutil.rmtree(directory / "generator")
 
 
 @contextmanager
@@ -178,13 +200,14 @@ def _json(*arguments: str, directory: Path) -> dict[str, Any]:
 def _go(*arguments: str, directory: Path) -> str:
     # A build is as long as it takes on the machine; the registries of Go answer or refuse within their own limits.
     command = ["nice", "-n", "19", "go", *arguments]
-    environment = {**os.environ, "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    environment = {**os.environ, "GOFLAGS": "-buildvcs=false -mod=mod", "GOWORK": "off"}
     try:
         done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise UnavailableError(f"{error.filename} is not installed") from error
     if done.returncode:
-        # `go mod download -json` prints its error to standard output.
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if not line.startswith("go: downloading")]
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("go: downloading")]
+        if not lines and arguments[:2] == ("mod", "download"):  # its error is in the JSON document
+            lines = json.loads(done.stdout)["Error"].splitlines()
         raise UnavailableError("\n".join(line.strip() for line in lines[-6:]))
     return done.stdout
