@@ -45,8 +45,8 @@ class Rollout:
             started = time.monotonic()
             registry = stack.enter_context(run_registry(self.directory / "registry")).host
             packages = checkout.push_packages(self.case, self.directory / "packages", registry)
-            hr = self.directory / "checkout" / OUTPUT / "hr"
-            charts = stack.enter_context(run_nginx(hr, self.directory / "nginx"))
+            output = self.directory / "checkout" / OUTPUT
+            charts = stack.enter_context(run_nginx(output, self.directory / "nginx"))
             repositories = self.directory / "git"
             url = stack.enter_context(git_server(repositories)) + "/fleet.git"
             _report(f"{packages} packages in a registry; nginx and git http-backend", started)
