@@ -109,7 +109,7 @@ def _run(case: str, delivery: str, flux: str, available: Available, options: arg
     if not CASES[case].sources.is_dir():
         return f"NOT RUN: {CASES[case].sources} does not exist"
     directory = Path(tempfile.mkdtemp(prefix="kcd-gen-cluster-"))
-    built = {program.name: available.built[program] for program in needed & available.built.keys()}
+    built = {program.name: found for program, found in available.built.items() if program in needed}
     crds = [available.definitions[program] for program in FLUX[flux] if program in needed]
     try:
         Rollout(CASES[case], DELIVERIES[delivery], built, crds, directory, options.timeout, options.dry_run).run()

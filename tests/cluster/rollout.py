@@ -131,7 +131,10 @@ class Rollout:
             },
         )
         ready = self._await(kubectl, commit, self._all_there, running)
-        _report(f"all Ready: {_counted(ready)}", started)
+        installed = _installed(kubectl)
+        if not installed:
+            raise ClusterError("Helm has installed nothing")
+        _report(f"all Ready: {_counted(ready)}; {len(installed)} objects of charts", started)
 
     def _change(self, kubectl: Kubectl, tree: Checkout, running: list[Running]) -> None:
         """Change a parameter: exactly one HelmRelease gets a second revision of Helm."""
@@ -165,11 +168,8 @@ class Rollout:
             return f"still there: {_counted(kept)}" if kept else None
 
         self._await(kubectl, commit, gone, running)
-        chart = kubectl(
-            "get", "deployments,services,ingresses", "-A", "-l", "app.kubernetes.io/managed-by=Helm", "-o", "name"
-        )
-        if chart:
-            raise ClusterError(f"left by Helm: {', '.join(chart.split())}")
+        if left := _installed(kubectl):
+            raise ClusterError(f"left by Helm: {', '.join(left)}")
         _report("removed Release: all its objects pruned, its chart uninstalled", started)
 
     def _roll_out(self, kubectl: Kubectl, tree: Checkout) -> tuple[float, str]:
@@ -230,6 +230,12 @@ def _not_ready(objects: list[Object]) -> list[str]:
             message = ready.get("message", "no condition Ready")
             found.append(f"{item['kind']} {metadata['namespace']}/{metadata['name']}: {message}")
     return found
+
+
+def _installed(kubectl: Kubectl) -> list[str]:
+    """Return the objects of charts, which Helm labels."""
+    kinds = "deployments,statefulsets,services,ingresses,configmaps"
+    return kubectl("get", kinds, "-A", "-l", "app.kubernetes.io/managed-by=Helm", "-o", "name").split()
 
 
 def _counted(kinds: Mapping[str, int]) -> str:
