@@ -70,8 +70,9 @@ def main() -> int:
             available.build(program)
     if options.build_only:
         return NOT_RUN if available.missing else 0
+    moved = f" to {options.move_to}" if options.move_to else ""
     outcomes = {
-        f"{case}, delivery {delivery}, Flux {flux}": (case, delivery, flux)
+        f"{case}, delivery {delivery}{moved}, Flux {flux}": (case, delivery, flux)
         for flux, case, delivery in product(options.flux, options.case, options.delivery)
     }
     results = {}
@@ -87,10 +88,16 @@ def main() -> int:
     return NOT_RUN if any(result.startswith("NOT RUN") for result in results.values()) else 0
 
 
+def _controllers(delivery: str, options: argparse.Namespace) -> frozenset[str]:
+    """Return the controllers that only some deliveries need, for those of a run."""
+    moved_to = DELIVERIES[options.move_to].controllers if options.move_to else frozenset()
+    return DELIVERIES[delivery].controllers | moved_to
+
+
 def _needed(flux: str, delivery: str, options: argparse.Namespace) -> set[Program]:
     """Return the programs for a delivery; controllers that only other deliveries need are left out."""
     kubernetes = {one for one in KUBERNETES if not options.dry_run or one.name in _FOR_DRY_RUN}
-    optional = set().union(*(one.controllers for one in DELIVERIES.values())) - DELIVERIES[delivery].controllers
+    optional = frozenset().union(*(one.controllers for one in DELIVERIES.values())) - _controllers(delivery, options)
     return kubernetes | {one for one in FLUX[flux] if one.name not in optional}
 
 
@@ -102,7 +109,7 @@ def _programs(options: argparse.Namespace) -> list[Program]:
 
 def _run(case: str, delivery: str, flux: str, available: Available, options: argparse.Namespace) -> str:
     needed = _needed(flux, delivery, options)
-    if unsupported := DELIVERIES[delivery].controllers - _names(needed):
+    if unsupported := _controllers(delivery, options) - _names(needed):
         return f"NOT RUN: Flux {flux} has no {', '.join(sorted(unsupported))}"
     if absent := needed & available.missing:
         return f"NOT RUN: not available: {', '.join(sorted(_names(absent)))}"
@@ -111,8 +118,10 @@ def _run(case: str, delivery: str, flux: str, available: Available, options: arg
     directory = Path(tempfile.mkdtemp(prefix="kcd-gen-cluster-"))
     built = {program.name: found for program, found in available.built.items() if program in needed}
     crds = [available.definitions[program] for program in FLUX[flux] if program in needed]
+    move_to = DELIVERIES[options.move_to] if options.move_to else None
+    run = Rollout(CASES[case], DELIVERIES[delivery], built, crds, directory, options.timeout, options.dry_run, move_to)
     try:
-        Rollout(CASES[case], DELIVERIES[delivery], built, crds, directory, options.timeout, options.dry_run).run()
+        run.run()
     except ClusterError as error:
         return f"FAILED: {error}\nLogs are in {directory}"
     if options.keep:
@@ -130,6 +139,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--case", choices=CASES, action="append", help="what to compile; repeatable [quickstart]")
     parser.add_argument("--delivery", choices=DELIVERIES, action="append", help="repeatable [server]")
+    parser.add_argument("--move-to", choices=DELIVERIES, help="then change the delivery to this one")
     parser.add_argument("--flux", choices=FLUX, action="append", help="the line of Flux; repeatable [2.9]")
     parser.add_argument("--dry-run", action="store_true", help="only let the API server validate the output")
     parser.add_argument("--build-only", action="store_true", help="build the programs, and start nothing")

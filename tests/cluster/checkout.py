@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,35 @@ _REGISTRY = "quay.io/"  # of all packages of the cases
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A working tree, the bare repository to which it is pushed, and how its charts are delivered."""
+    """A working tree, and the bare repository to which it is pushed.
+
+    Packages are pulled from `registry`, and charts from `charts` or pushed to `registry`, as the delivery says.
+    """
 
     directory: Path
     remote: Path
     delivery: Delivery
+    registry: str
+    charts: str
 
     @property
     def output(self) -> Path:
         return self.directory / OUTPUT
+
+    def with_delivery(self, delivery: Delivery) -> Checkout:
+        """Write the project file for a delivery, and return the checkout with it."""
+        cluster: dict[str, Any] = {
+            "name": "test",
+            "sources": [SOURCES],
+            "output": OUTPUT,
+            "delivery": delivery.name,
+            "repositoryURL": self.charts,
+        }
+        if delivery.chart_repository:
+            cluster["chartRepository"] = {"url": f"oci://{self.registry}/charts", "insecure": True}
+        project = {"apiVersion": "kcd-gen/v1alpha1", "kind": "Project", "clusters": [cluster]}
+        (self.directory / "kcd-gen.yaml").write_text(yaml.safe_dump(project))
+        return replace(self, delivery=delivery)
 
     def build(self, *flags: str) -> None:
         """Run `kcd-gen build`. Raises ClusterError with its problems."""
@@ -60,7 +80,7 @@ class Checkout:
 
 
 def create(directory: Path, remote: Path, case: Case, delivery: Delivery, registry: str, charts: str) -> Checkout:
-    """Write sources and a project file for a delivery; packages are pulled from `registry`, charts from `charts`."""
+    """Write sources and a project file for a delivery, and create the repositories."""
     shutil.copytree(case.sources, directory / SOURCES)
     redirect = {"oldPrefix": _REGISTRY, "newPrefix": f"{registry}/", "insecure": True, "interval": "30m"}
     config = {
@@ -70,17 +90,10 @@ def create(directory: Path, remote: Path, case: Case, delivery: Delivery, regist
         "spec": {"packageRedirects": [redirect]},
     }
     (directory / SOURCES / "local-registry.yaml").write_text(yaml.safe_dump(config))
-    cluster: dict[str, Any] = {"name": "test", "sources": [SOURCES], "output": OUTPUT, "repositoryURL": charts}
-    if delivery.name != "server":  # the default, also of versions without this field
-        cluster["delivery"] = delivery.name
-    if delivery.chart_repository:
-        cluster["chartRepository"] = {"url": f"oci://{registry}/charts", "insecure": True}
-    project = {"apiVersion": "kcd-gen/v1alpha1", "kind": "Project", "clusters": [cluster]}
-    (directory / "kcd-gen.yaml").write_text(yaml.safe_dump(project))
     git(directory, "init", "--quiet", "--initial-branch=main")
     remote.mkdir(parents=True)
     git(remote, "init", "--quiet", "--bare", "--initial-branch=main")
-    return Checkout(directory, remote, delivery)
+    return Checkout(directory, remote, delivery, registry, charts).with_delivery(delivery)
 
 
 def push_packages(case: Case, scratch: Path, registry: str) -> int:

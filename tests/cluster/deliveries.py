@@ -37,6 +37,8 @@ class Delivery:
     """Flags of `kcd-gen build`."""
     chart_repository: bool = False
     """Whether charts are pushed to a registry."""
+    digest_in_version: bool = False
+    """Whether helm-controller appends a digest to the chart's version, so that a move to or from it is an upgrade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,12 @@ DELIVERIES = {
     for delivery in (
         Delivery("server"),
         Delivery("git"),
-        Delivery("oci", build=("--push-charts",), chart_repository=True),
+        Delivery("oci", build=("--push-charts",), chart_repository=True, digest_in_version=True),
         Delivery(
             "artifact",
             frozenset({"source-watcher"}),
             {"helm-controller": ("--feature-gates=ExternalArtifact=true",)},
+            digest_in_version=True,
         ),
     )
 }

@@ -76,7 +76,7 @@ def _flux(name: str, version: str) -> Program:
 
 def _source_watcher(version: str) -> Program:
     module = "github.com/fluxcd/source-watcher"
-    return Program("source-watcher", f"{module}/v2", f"v{version}", api=f"{module}/api/v2")
+    return Program("source-watcher", f"{module}/v2", f"v{version}", "/cmd", api=f"{module}/api/v2")
 
 
 KUBERNETES = (

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.nginx import run_nginx
 from tests.support.registry import run_registry
 
 _NAME = "flux-system"  # of the GitRepository and the Kustomization
+_NOT_COMPILED = ("GitRepository", "Kustomization", "HelmChart", "ExternalArtifact")
 _REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
 
 
@@ -38,6 +40,8 @@ class Rollout:
     timeout: float
     dry_run: bool = False
     """Only let the API server validate the output."""
+    move_to: Delivery | None = None
+    """A delivery to which the cluster is moved when everything is Ready."""
 
     def run(self) -> None:
         """Do all of it. Raises ClusterError at the first check that fails."""
@@ -70,16 +74,19 @@ class Rollout:
             started = time.monotonic()
             kubernetes = {program.name for program in KUBERNETES}
             flux = {name: built for name, built in self.programs.items() if name not in kubernetes}
-            running = stack.enter_context(controllers(kubectl, flux, self.directory, self.delivery.flags))
+            flags = {**self.delivery.flags, **(self.move_to.flags if self.move_to else {})}
+            running = stack.enter_context(controllers(kubectl, flux, self.directory, flags))
             _report(f"started {', '.join(flux)}", started)
 
             self._install(kubectl, tree, url, running)
+            if self.move_to:
+                tree = self._move(kubectl, tree, self.move_to, running)
             if self.case.change:
                 self._change(kubectl, tree, running)
                 self._remove(kubectl, tree, running)
 
     def _check_kinds(self, tree: Checkout) -> None:
-        expected = Counter(self.case.objects[self.delivery.name])
+        expected = Counter(self.case.objects[tree.delivery.name])
         if tree.kinds() != expected:
             raise ClusterError(f"compiled {_counted(tree.kinds())} instead of {_counted(expected)}")
 
@@ -130,11 +137,37 @@ class Rollout:
                 },
             },
         )
-        ready = self._await(kubectl, commit, self._all_there, running)
+        ready = self._await(kubectl, commit, partial(_difference, tree), running)
         installed = _installed(kubectl)
         if not installed:
             raise ClusterError("Helm has installed nothing")
         _report(f"all Ready: {_counted(ready)}; {len(installed)} objects of charts", started)
+
+    def _move(self, kubectl: Kubectl, tree: Checkout, delivery: Delivery, running: list[Running]) -> Checkout:
+        """Change the delivery: the HelmReleases stay the same objects, with one upgrade or none."""
+        upgrades = int(delivery.digest_in_version or tree.delivery.digest_in_version)
+        tree = tree.with_delivery(delivery)
+        tree.build()
+        self._check_kinds(tree)
+        before = _revisions(kubectl.objects([KINDS["HelmRelease"]]))
+
+        def check(objects: list[Object]) -> str | None:
+            after = _revisions(objects)
+            if before.keys() != after.keys():
+                return "HelmReleases were recreated"
+            steps = Counter(after[uid] - before[uid] for uid in after)
+            wrong = None if set(steps) == {upgrades} else f"upgrades by number of Releases: {dict(steps)}"
+            return _difference(tree, objects) or wrong
+
+        started, commit = self._roll_out(kubectl, tree)
+        self._await(kubectl, commit, check, running)
+        _report(f"moved to {delivery.name}: the same {len(before)} HelmReleases, {upgrades} upgrade each", started)
+        compiled = {_identity(document) for document in tree.documents()}
+        kinds = [KINDS[kind] for kind in ("HelmRepository", "OCIRepository")]
+        surplus = [item for item in kubectl.objects(kinds) if _identity(item) not in compiled]
+        if surplus:
+            print(f"  protected and no longer compiled: {', '.join(map(_identity, surplus))}", flush=True)
+        return tree
 
     def _change(self, kubectl: Kubectl, tree: Checkout, running: list[Running]) -> None:
         """Change a parameter: exactly one HelmRelease gets a second revision of Helm."""
@@ -145,15 +178,15 @@ class Rollout:
         assert changed != source.read_text(), f"{old!r} is not in {source}"
         source.write_text(changed)
         tree.build()
+        before = _revisions(kubectl.objects([KINDS["HelmRelease"]]))
+
+        def check(objects: list[Object]) -> str | None:
+            steps = Counter(after - before[uid] for uid, after in _revisions(objects).items())
+            upgraded = None if steps[1] == 1 and set(steps) <= {0, 1} else f"upgrades by number of Releases: {steps}"
+            return _difference(tree, objects) or upgraded
+
         started, commit = self._roll_out(kubectl, tree)
-
-        def upgraded(objects: list[Object]) -> str | None:
-            revisions = sorted(
-                item["status"]["history"][0]["version"] for item in objects if item["kind"] == "HelmRelease"
-            )
-            return None if revisions[-1] == 2 and set(revisions[:-1]) <= {1} else f"Helm revisions {revisions}"
-
-        self._await(kubectl, commit, lambda objects: self._all_there(objects) or upgraded(objects), running)
+        self._await(kubectl, commit, check, running)
         _report("changed parameter: one HelmRelease upgraded, all Ready", started)
 
     def _remove(self, kubectl: Kubectl, tree: Checkout, running: list[Running]) -> None:
@@ -178,12 +211,6 @@ class Rollout:
         now = f"{_REQUESTED_AT}={time.time_ns()}"
         kubectl("annotate", KINDS["GitRepository"], _NAME, "-n", NAMESPACE, "--overwrite", now)
         return started, commit
-
-    def _all_there(self, objects: list[Object]) -> str | None:
-        found = Counter(item["kind"] for item in objects)
-        expected = Counter(self.case.objects[self.delivery.name])
-        missing = expected - found
-        return f"missing: {_counted(missing)}" if missing else None
 
     def _await(
         self, kubectl: Kubectl, commit: str, check: Callable[[list[Object]], str | None], running: list[Running]
@@ -230,6 +257,32 @@ def _not_ready(objects: list[Object]) -> list[str]:
             message = ready.get("message", "no condition Ready")
             found.append(f"{item['kind']} {metadata['namespace']}/{metadata['name']}: {message}")
     return found
+
+
+def _difference(tree: Checkout, objects: list[Object]) -> str | None:
+    """Return how the objects in the cluster differ from the output, if they do; protected ones are never pruned."""
+    compiled = {_identity(document) for document in tree.documents() if document["kind"] in KINDS}
+    found = {_identity(item) for item in objects if item["kind"] not in _NOT_COMPILED}
+    if missing := compiled - found:
+        return f"missing: {', '.join(sorted(missing))}"
+    kept = found - compiled - {_identity(item) for item in objects if _is_protected(item)}
+    return f"not pruned: {', '.join(sorted(kept))}" if kept else None
+
+
+def _identity(item: Object) -> str:
+    metadata = item["metadata"]
+    return f"{item['kind']} {metadata['namespace']}/{metadata['name']}"
+
+
+def _is_protected(item: Object) -> bool:
+    annotations = item["metadata"].get("annotations", {})
+    return bool(annotations.get("kustomize.toolkit.fluxcd.io/prune") == "disabled")
+
+
+def _revisions(objects: list[Object]) -> dict[str, int]:
+    """Return the Helm revision of each HelmRelease by its UID."""
+    releases = [item for item in objects if item["kind"] == "HelmRelease"]
+    return {item["metadata"]["uid"]: item["status"]["history"][0]["version"] for item in releases}
 
 
 def _installed(kubectl: Kubectl) -> list[str]:
