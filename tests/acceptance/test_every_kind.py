@@ -88,6 +88,7 @@ IN_UNIT_TESTS = {
     "not-finite": "kube_yaml/test_emitter.py::test_a_number_that_json_cannot_represent_is_an_error",
     "not-unicode": "kube_yaml/test_emitter.py::test_a_lone_surrogate_is_an_error_that_names_the_resource",
     "offline": "../faults/test_failing_servers.py::test_offline_mode_sends_no_request",
+    "old-helm": "helm/test_process.py::test_an_old_version_is_a_problem",
     "other-flux-source": "../acceptance/test_delivery.py::test_another_source_of_the_output_is_reported",
     "outdated-output": "../acceptance/test_ci_formats.py::test_an_outdated_output_is_annotated",
     "outside-checkout": "../acceptance/test_init_server.py::test_an_output_outside_the_checkout_is_an_error",

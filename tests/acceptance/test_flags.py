@@ -273,7 +273,7 @@ def test_ignoring_dependencies_gives_what_the_controller_writes(web: Workspace) 
 
 def test_version_prints_the_versions_in_use(tmp_path: Path) -> None:
     versions = json.loads(kcd_gen("version", "--format", "json", directory=tmp_path).out)
-    assert versions.keys() == {"kcd-gen", "python", "helm", "helmPath"}
+    assert versions.keys() == {"kcd-gen", "python", "helm", "helmPath", "flux"}
     missing = kcd_gen("version", "--helm", "/nowhere/helm", directory=tmp_path)
     assert missing.exit == 1
     assert missing.out.endswith("helm not found\n")

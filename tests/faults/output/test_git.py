@@ -177,6 +177,7 @@ def test_empty_directories_are_removed_with_the_last_release_of_a_namespace(web:
         path.unlink()
     web.release("other", namespace="elsewhere")
     assert web.build("--allow-removals", "all").exit == 0
-    assert sorted(path.name for path in (web.output / "flux").iterdir()) == ["elsewhere", "kustomization.yaml"]
+    left = ["elsewhere", "kustomization.yaml", "namespaces.yaml"]
+    assert sorted(path.name for path in (web.output / "flux").iterdir()) == left
     assert [path.name for path in (web.output / "hr").iterdir()] == ["elsewhere"]
     assert sorted(path.name for path in (web.output / ".kcd-gen").iterdir()) == ["elsewhere", "shared.list"]
