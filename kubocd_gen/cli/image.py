@@ -21,6 +21,7 @@ from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, ha
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.oci.reference import LayoutImage, RegistryImage, parse_image, parse_reference, split_layout
+from kubocd_gen.output.chart_list import CHART_LIST
 from kubocd_gen.server.container import CONTENT_ROOT, IMAGE_NAME, MANIFESTS
 
 if TYPE_CHECKING:  # `--help` needs none of them
@@ -235,8 +236,6 @@ def _kustomization(options: ImageOptions, cluster: Cluster) -> Path | None:
 
 def _chart_list(kustomization: Path, options: ImageOptions, cluster: Cluster) -> Path | None:
     """Return the chart list next to the kustomization; None if a build would not find it."""
-    from kubocd_gen.output.chart_list import CHART_LIST
-
     path = cluster.output / CHART_LIST
     found = not options.sources and kustomization.absolute() == (path.parent / "kustomization.yaml").absolute()
     return path if found else None

@@ -14,8 +14,6 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.kube_yaml.reader import read_document
 
 IMAGE_NAME = "kcd-gen-charts"  # the image in the Deployment, replaced by `images:` in kustomization.yaml
 LARGEST = 1 << 20  # bytes of a kustomization.yaml
@@ -37,6 +35,8 @@ def read_pinned(text: str, path: str, budget: Budget | None = None) -> Pinned | 
 
     Raises ProblemsError `bad-kustomization`, and those of invalid YAML.
     """
+    from kubocd_gen.kube_yaml.locations import find_position
+
     found = find_entry(read_kustomization(text, path, budget), path)
     if found is None:
         return None
@@ -51,6 +51,8 @@ def read_pinned(text: str, path: str, budget: Budget | None = None) -> Pinned | 
 
 def read_kustomization(text: str, path: str, budget: Budget | None = None) -> dict[str, Any]:
     """Return the value of a kustomization.yaml. Raises ProblemsError like `read_pinned`."""
+    from kubocd_gen.kube_yaml.reader import read_document  # `kcd-gen image --help` needs only the image's name
+
     if len(text) > LARGEST:
         raise ProblemsError(bad_kustomization(path, f"it is larger than {LARGEST >> 20} MiB"))
     value = read_document(text, path, strict=True, budget=budget)
