@@ -13,8 +13,9 @@ field. A HelmRelease whose patches take the chart from elsewhere is left as it i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.model.delivery import ChartRepository, Delivery
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import Release
+from kubocd_gen.oci.reference import parse_reference
 from kubocd_gen.packages.chart_artifact import CHART_LAYER_TYPE, ChartArtifact, chart_artifact, dashed
 from kubocd_gen.packages.chart_index import chart_files
 
@@ -32,6 +34,7 @@ Spec = Mapping[str, Any]
 
 GENERATOR_API_VERSION = "source.extensions.fluxcd.io/v1beta1"
 PACKAGE_ALIAS = "package"
+_DISTINCT = 8  # hexadecimal digits that make a name distinct
 
 # Fields of `chart` that the mode has no equivalent for, with what to do instead. `valuesFiles` are files of the chart
 # only if a HelmRepository serves it: in a GitRepository, their paths begin at the root of the repository.
@@ -43,8 +46,6 @@ _LOST_WITH_REFERENCE: Mapping[tuple[str, ...], str] = {
     **_LOST,
     ("metadata",): "remove it: no HelmChart is created that could have these labels and annotations",
 }
-_ARCHIVE = re.compile(r"(?P<name>.+?)-(?P<version>v?[0-9]+\.[0-9]+\.[0-9]+.*)\.tgz")
-_TAG = re.compile(r"(?P<version>.+)-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +107,13 @@ def deliver(
         ]
         return Delivered((), changed, files)
     if delivery.mode == "artifact":
-        names = {file: artifact_name(release, file) for file in used}
+        names = artifact_names(release, used)
         sources = [artifact_generator(release, list(used), protected=protected)] if used else []
         kind = "ExternalArtifact"
     else:
         assert delivery.repository is not None
         made = {one.file: chart_artifact(one.chart, one.version, package.files[one.file]) for one in used.values()}
+        _check_references(release, package, delivery.repository, made.values())
         names = _repository_names(release, made)
         sources = [
             chart_source(
@@ -171,12 +173,13 @@ def artifact_generator(release: Release, files: Sequence[str], *, protected: boo
     The name of an artifact contains the chart's version. Otherwise, a HelmRelease would be upgraded twice for a new
     package: with new values and the old chart first.
     """
+    names = artifact_names(release, files)
     alias = f"@{PACKAGE_ALIAS}"
     spec = {
         "artifacts": [
             {
                 "copy": [{"from": f"{alias}/{file}", "strategy": "Extract", "to": "@artifact/"}],
-                "name": artifact_name(release, file),
+                "name": names[file],
                 "originRevision": alias,
             }
             for file in sorted(files)
@@ -188,51 +191,12 @@ def artifact_generator(release: Release, files: Sequence[str], *, protected: boo
     )
 
 
-def artifact_name(release: Release, file: str) -> str:
-    """Return the name of the ExternalArtifact of a chart archive: `kcd-<release>-<chart>-<version>`, with dashes only.
+def artifact_names(release: Release, files: Iterable[str]) -> dict[str, str]:
+    """Return the ExternalArtifact's name of each chart archive: `kcd-<release>-<chart>-<version>`, with dashes only.
 
     ArtifactGenerators accept no other characters.
     """
-    return dashed(f"kcd-{release.name}-{file.removesuffix('.tgz')}")
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledChart:
-    """What a HelmRelease installs: name and version of the chart, "" if unknown, and the archive in its package."""
-
-    name: str
-    version: str
-    file: str
-
-
-def installed_chart(document: Document, siblings: Sequence[Document]) -> InstalledChart:
-    """Return the chart of a HelmRelease of any mode; `siblings` are the other resources of its Release."""
-    spec = document["spec"]
-    if reference := spec.get("chartRef"):
-        name, kind = reference.get("name"), reference.get("kind")
-        for one in siblings:
-            if kind == "OCIRepository" and (one["kind"], one["metadata"]["name"]) == (kind, name):
-                chart = one["spec"]["url"].rpartition("/")[2]
-                tag = _TAG.fullmatch(one["spec"].get("ref", {}).get("tag", ""))
-                version = tag["version"].replace("_", "+") if tag else ""
-                return InstalledChart(chart, version, f"{chart}-{version}.tgz")
-            if kind == "ExternalArtifact" and one["kind"] == "ArtifactGenerator":
-                for file in (
-                    artifact["copy"][0]["from"] for artifact in one["spec"]["artifacts"] if artifact["name"] == name
-                ):
-                    return _of_file(file)
-        return InstalledChart(str(name or ""), "", "")
-    chart = spec.get("chart", {}).get("spec", {})
-    name, version = str(chart.get("chart", "")), str(chart.get("version", ""))
-    if chart.get("sourceRef", {}).get("kind") == "HelmRepository" or not name.endswith(".tgz"):
-        return InstalledChart(name, version, f"{name}-{version}.tgz")
-    return _of_file(name)
-
-
-def _of_file(path: str) -> InstalledChart:
-    file = path.rpartition("/")[2]
-    found = _ARCHIVE.fullmatch(file)
-    return InstalledChart(found["name"], found["version"], file) if found else InstalledChart(file, "", file)
+    return _distinct({file: dashed(f"kcd-{release.name}-{file.removesuffix('.tgz')}") for file in files})
 
 
 def own_repository(release: Release) -> dict[str, str]:
@@ -293,8 +257,40 @@ def _repository_names(release: Release, made: Mapping[str, ChartArtifact]) -> di
     A stable name means that a new version changes the OCIRepository in place: Flux then upgrades once.
     """
     charts = [one.repository for one in made.values()]
+    return _distinct(
+        {
+            file: f"kcd-{release.name}-{one.repository}"
+            + (f"-{dashed(one.version)}" if charts.count(one.repository) > 1 else "")
+            for file, one in made.items()
+        }
+    )
+
+
+def _distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of files, with a digest of the file's name added to each that several files have.
+
+    Charts such as `my_app` and `my-app`, or versions such as `1.0.0+a` and `1.0.0-a`, differ only in characters that
+    are replaced.
+    """
+    counts = Counter(names.values())
     return {
-        file: f"kcd-{release.name}-{one.repository}"
-        + (f"-{dashed(one.version)}" if charts.count(one.repository) > 1 else "")
-        for file, one in made.items()
+        file: f"{name}-{hashlib.sha256(file.encode()).hexdigest()[:_DISTINCT]}" if counts[name] > 1 else name
+        for file, name in names.items()
     }
+
+
+def _check_references(
+    release: Release, package: Package, repository: ChartRepository, charts: Iterable[ChartArtifact]
+) -> None:
+    """Raise ProblemsError `bad-reference` for charts that no registry can store in this repository."""
+    errors = []
+    for one in charts:
+        try:
+            parse_reference(f"{repository.url}/{one.repository}:{one.tag}")
+        except ProblemsError as error:
+            message = f"the chart {quoted(one.chart)} of package {package.label} can't be in a registry"
+            hint = "rename the chart, or use another delivery"
+            position = release.position("spec", "package")
+            errors.append(Problem("bad-reference", f"{message}: {error.problem.message}", position, hint))
+    if errors:
+        raise ProblemsError(*errors)

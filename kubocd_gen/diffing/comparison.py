@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.compiler.delivery import installed_chart
+from kubocd_gen.compiler.installed_charts import installed_chart
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.compiler.value_changes import changes
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
@@ -124,7 +124,7 @@ def _spec(document: Document | None, one: CompiledRelease | None) -> Document:
     """Return the spec of a HelmRelease with name and version of its chart, however it refers to the chart."""
     if document is None or one is None:
         return {}
-    chart = installed_chart(document, one.documents)
+    chart = installed_chart(document, one.documents, one.rendered.resolved.package.files)
     spec = {key: value for key, value in document["spec"].items() if key != "chartRef"}
     return {**spec, "chart": {"spec": {"chart": chart.name, "version": chart.version}}}
 
@@ -152,7 +152,7 @@ def _side(one: CompiledRelease | None) -> ReleaseSide | None:
         return None
     charts = {}
     for document in one.helm_releases:
-        chart = installed_chart(document, one.documents)
+        chart = installed_chart(document, one.documents, one.rendered.resolved.package.files)
         charts[document["metadata"]["name"]] = f"{chart.name} {chart.version}".strip()
     package = one.rendered.resolved.package
     return ReleaseSide(one.release.image, package.digest, one.protected, one.release.suspended, charts)
@@ -285,10 +285,11 @@ def _installation(one: CompiledRelease | None, name: str) -> Installation | None
     if one is None or not documents:
         return None
     spec = documents[0]["spec"]
-    chart = installed_chart(documents[0], one.documents)
+    files = one.rendered.resolved.package.files
+    chart = installed_chart(documents[0], one.documents, files)
     install = spec.get("install") or {}
     return Installation(
-        archive=one.rendered.resolved.package.files.get(chart.file, b""),
+        archive=files.get(chart.file, b""),
         release_name=spec.get("releaseName") or name,
         namespace=spec.get("targetNamespace") or documents[0]["metadata"]["namespace"],
         values=spec.get("values") or {},

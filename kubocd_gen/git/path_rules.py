@@ -13,8 +13,6 @@ from kubocd_gen.git.repository import Repository
 from kubocd_gen.git.setup import Setup, for_own_store, for_questions
 from kubocd_gen.processes.children import scratch
 
-_LINES = 1 << 20  # bytes of a file with rules; longer files are an error, because Git would read them
-
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -44,7 +42,8 @@ def in_lfs(repository: Repository, paths: Sequence[str]) -> list[str]:
         run(for_questions(), *location, *arguments, name="check-attr", directory=repository.top, given=given)
     )
     fields = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    return [path for path, _, value in zip(*[iter(fields[:-1])] * 3, strict=False) if value == "lfs"]
+    found = zip(*[iter(fields[:-1])] * 3, strict=False)
+    return [path.removeprefix("./") for path, _, value in found if value == "lfs"]
 
 
 def ignored_by_rules(rules: Mapping[str, bytes], paths: Sequence[str], environment: Mapping[str, str]) -> list[Match]:
@@ -60,7 +59,7 @@ def ignored_by_rules(rules: Mapping[str, bytes], paths: Sequence[str], environme
         tree.mkdir()
         for name, content in rules.items():
             (tree / name).mkdir(parents=True, exist_ok=True)
-            (tree / name / ".gitignore").write_bytes(content[:_LINES])
+            (tree / name / ".gitignore").write_bytes(content)
         setup = for_own_store(environment)
         _checked(run(setup, "init", "--quiet", "--bare", "--template=", "--", str(store), name="init"))
         location = (f"--git-dir={store}", f"--work-tree={tree}", "-c", f"core.excludesFile={os.devnull}")

@@ -92,11 +92,12 @@ def changed_charts(old: Pin, new: Pin) -> list[IndexedChart]:
 def _refuse_conflicts(text: str, path: Path, display: str) -> None:
     """Raise ProblemsError `bad-lock` if the file has Git conflict markers."""
     if (number := conflict_line(text)) is not None:
+        pushed = ", and 'kcd-gen build --push-charts' to record the charts" if "\ncharts:" in text else ""
         raise ProblemsError.of(
             "bad-lock",
             "the lock file has an unresolved merge conflict",
             position=Position(display, number, 1),
-            hint=f"run 'git checkout --ours {path.name}', then 'kcd-gen lock' to add the missing packages",
+            hint=f"run 'git checkout --ours {path.name}', then 'kcd-gen lock' to add the missing packages{pushed}",
         )
 
 

@@ -40,7 +40,9 @@ from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
-_CHARTS_IN_OUTPUT = re.compile(r"^ +kind: (?:HelmRepository|GitRepository)$", re.MULTILINE)  # as the source of a chart
+_CHARTS_IN_OUTPUT = re.compile(
+    r"^ +kind: (?:HelmRepository|GitRepository|Bucket)$", re.MULTILINE
+)  # as the source of a chart
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _CONSEQUENCES = {"updated": "overwrites it", "removed": "removes it"}
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)

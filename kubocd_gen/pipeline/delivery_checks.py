@@ -122,8 +122,8 @@ def _missing_features(cluster: Cluster, around: Surroundings) -> Iterator[Proble
 
 def _other_source(project: Project, cluster: Cluster, syncs: Iterable[Sync]) -> Iterator[Problem]:
     """Yield a problem if Flux applies the output from another source than the charts'."""
-    path = (path_in_source(cluster, project) or "").removeprefix("./")
-    applying = [one for one in syncs if lies_below(f"{path}/flux", one.path) and not one.is_root]
+    path = posixpath.normpath(f"{path_in_source(cluster, project) or ''}/flux")
+    applying = [one for one in syncs if lies_below(path, one.path) and not one.is_root]
     for one in applying[:1]:
         if one.source != cluster.delivery.source:
             message = (
@@ -148,11 +148,14 @@ def _cross_namespace(compilation: Compilation, around: Surroundings) -> Iterator
 def _left_out_by_git(project: Project, cluster: Cluster, top: Path, paths: list[str]) -> Iterator[Problem]:
     """Yield the rules of Git that keep charts out of commits, each once."""
     repository = find_repository(top, offline=project.offline)
+    directory = os.path.relpath(os.path.realpath(cluster.output), top)
+    again = posixpath.normpath(f"/{directory}/hr/**")
     for match, count in _by_rule(ignored_paths(repository, paths)):
         position = Position(display_path(top / match.file, project.root), match.line, 1)
         message = f"the pattern {shown(match.pattern)} makes Git ignore {_charts(match, count)}, which Flux needs"
-        directory = os.path.relpath(os.path.realpath(cluster.output), top)
-        hint = f"remove the line, or add '!/{directory}/hr/**' at the end of .gitignore"
+        hint = "remove the line"  # if it matches a directory, Git ignores what includes files in it again
+        if not ignored_paths(repository, [f"{parent}/" for parent in _parents(match.path) if parent]):
+            hint += f", or add '!{again}' at the end of .gitignore"
         yield Problem("chart-not-in-git", message, position, hint)
     pointers = in_lfs(repository, paths)
     if pointers:
@@ -175,7 +178,13 @@ def _left_out_by_flux(
     for parent in sorted(parents):
         file = top / parent / _SOURCE_IGNORE
         if os.path.lexists(file):
-            rules[parent] = project.files.read(file, display_path(file, project.root), CONFIGURATION)
+            display = display_path(file, project.root)
+            try:
+                rules[parent] = project.files.read(file, display, CONFIGURATION)
+            except OSError as error:
+                message = f"cannot find out which charts Flux leaves out: {error.strerror or error}"
+                hint = "make it a regular file that is not too large, or remove it"
+                yield Problem("unreadable-source", message, Position(display), hint)
     names = {one: display_path(top / one / _SOURCE_IGNORE, project.root) for one in rules}
     own = rules.get("", b"")
     own += b"\n" if own and not own.endswith(b"\n") else b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -492,6 +493,35 @@ def test_rules_that_keep_the_charts_are_no_problem(in_git: Workspace) -> None:
     assert (outcome.exit, outcome.err) == (0, "")
 
 
+def test_the_hint_for_an_ignored_chart_works(in_git: Workspace) -> None:
+    rules = in_git.root / ".gitignore"
+    rules.write_text("*.tgz\n")
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    found = re.search(r"add '(.*)' at the end of .gitignore", outcome.err)
+    assert found, outcome.err
+    rules.write_text(f"*.tgz\n{found[1]}\n")
+    assert kcd_gen("build", "--offline", directory=in_git.root).exit == 0
+    rules.write_text("hr/\n")  # Git includes no file of an ignored directory again
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert "chart-not-in-git" in outcome.err
+    assert "at the end of .gitignore" not in outcome.err
+
+
+@pytest.mark.parametrize("kind", ["large", "directory", "fifo"])
+def test_rules_of_flux_that_cannot_be_read_are_a_warning(in_git: Workspace, kind: str) -> None:
+    path = in_git.root / ".sourceignore"
+    path.unlink(missing_ok=True)
+    if kind == "large":
+        path.write_bytes(b"#" * (2 << 20))
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert outcome.exit == 0, outcome.err
+    assert ".sourceignore: warning[unreadable-source]" in outcome.err
+
+
 def test_rules_of_the_git_repository_object_come_after_those_of_the_files(in_git: Workspace) -> None:
     flux(in_git, SYNC.format(name="flux-system", ignore="/deploy/prod/hr"))
     outcome = kcd_gen("build", "--offline", directory=in_git.root)
@@ -509,6 +539,26 @@ def test_another_source_of_the_output_is_reported(in_git: Workspace) -> None:
     outcome = kcd_gen("build", "--offline", directory=in_git.root)
     assert "warning[other-flux-source]" in outcome.err
     assert "set 'fluxSource: GitRepository/flux-system/fleet'" in outcome.err
+
+
+def test_another_source_is_reported_if_the_output_is_the_root_of_the_repository(in_git: Workspace) -> None:
+    sync = SYNC.format(name="fleet", ignore="/docs").replace("./deploy/prod/flux", "./flux")
+    flux(in_git, sync)
+    project = in_git.root / "kcd-gen.yaml"
+    project.write_text(project.read_text().replace("output: deploy/prod", "output: ."))
+    outcome = kcd_gen("build", "--offline", directory=in_git.root)
+    assert (outcome.exit, "warning[other-flux-source]" in outcome.err) == (0, True), outcome.err
+
+
+@pytest.mark.parametrize("source", ["GitRepository/apps/fleet", "Bucket/apps/fleet"])
+def test_the_removal_of_a_protected_release_names_charts_that_go_with_it(in_git: Workspace, source: str) -> None:
+    in_git.release("web", "protected: true\n")
+    flags = ("--offline", "--flux-source", source)
+    assert kcd_gen("build", *flags, directory=in_git.root).exit == 0
+    (in_git.root / "sources/default-web.yaml").unlink()
+    outcome = kcd_gen("build", *flags, "--allow-removals", "all", directory=in_git.root)
+    assert "error[protected-removal]" in outcome.err
+    assert "where Flux then does not find its charts" in outcome.err
 
 
 def test_references_that_flux_refuses_are_reported(in_git: Workspace) -> None:
@@ -622,3 +672,91 @@ def test_pushing_for_one_release_keeps_the_records_of_the_others(plain: Workspac
     (plain.root / "sources/default-other.yaml").unlink()
     assert kcd_gen("build", "--push-charts", "--allow-removals", "all", directory=plain.root).exit == 0
     assert (plain.root / "kcd-gen.lock").read_text().count("sha256:") == 1
+
+
+# Names of charts
+
+
+CONFIG_MAP = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n"
+
+
+def with_one_chart(workspace: Workspace, name: str, version: str, file: str, template: bytes) -> None:
+    """Make the package `WEB` with one chart, whose archive is the file `file`."""
+    status = {"apiVersion": "v1alpha1", "chartByModule": {"main": {"name": name, "version": version}}}
+    meta = f"apiVersion: v2\nname: {name}\nversion: {version}\n".encode()
+    archive = chart_archive({"chart/Chart.yaml": meta, "chart/templates/one.yaml": template})
+    workspace.layers[WEB] = package_layer(modules("main"), yaml.safe_dump(status), {file: archive})
+    write_layout(workspace.root / "packages", workspace.layers)
+
+
+def project(workspace: Workspace, mode: str) -> None:
+    (workspace.root / "kcd-gen.yaml").write_text(
+        f"apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {{vendor: packages}}\ndelivery: {mode}\n"
+        f"chartRepository: {{url: '{REPOSITORY}'}}\nclusters: [{{name: prod, sources: [sources], output: output}}]\n"
+    )
+
+
+@pytest.mark.parametrize("mode", ["server", "git", "oci", "artifact"])
+@pytest.mark.parametrize(
+    ("name", "version", "file"),
+    [("My_App.x", "1.0.0", "My_App.x-1.0.0.tgz"), ("x", "v1.0.0+b.1", "other.tgz")],
+    ids=["characters", "file"],
+)
+def test_diff_compares_the_manifests_of_charts_with_unusual_names(
+    workspace: Workspace, mode: str, name: str, version: str, file: str
+) -> None:
+    workspace.release("web")
+    with_one_chart(workspace, name, version, file, CONFIG_MAP % b"old")
+    project(workspace, mode)
+    (workspace.root / ".gitignore").write_text(".cache\n")
+    git(workspace.root, "init", "-q", "-b", "main")
+    git(workspace.root, "add", "-A")
+    git(workspace.root, "commit", "-qm", "one")
+    for other in ("git", "oci"):
+        project(workspace, other)
+        outcome = kcd_gen("diff", "--ref", "HEAD", "--charts", "--offline", directory=workspace.root)
+        assert outcome.exit == 0, outcome.err
+        assert "chart-changed" not in outcome.out
+        assert "ConfigMap" not in outcome.out
+    project(workspace, mode)
+    with_one_chart(workspace, name, version, file, CONFIG_MAP % b"new")
+    outcome = kcd_gen("diff", "--ref", "HEAD", "--charts", "--offline", directory=workspace.root)
+    assert outcome.exit == 0, outcome.err
+    assert "+ ConfigMap default/new" in outcome.out
+
+
+@pytest.mark.parametrize("flags", [OCI, ARTIFACT], ids=["oci", "artifact"])
+@pytest.mark.parametrize(
+    "charts",
+    [[("My_App", "1.0.0"), ("my-app", "1.0.0")], [("x", "1.0.0-a"), ("x", "1.0.0+a")]],
+    ids=["names", "versions"],
+)
+def test_charts_of_a_package_whose_names_differ_in_replaced_characters_have_their_own_sources(
+    workspace: Workspace, flags: tuple[str, ...], charts: list[tuple[str, str]]
+) -> None:
+    workspace.release("web")
+    first, second = charts
+    with_charts(workspace, modules("a", "b"), {"a": (*first, b"first"), "b": (*second, b"second")})
+    documents = built(workspace, *flags)
+    references = {one["spec"]["chartRef"]["name"] for one in documents if one["kind"] == "HelmRelease"}
+    sources = {one["metadata"]["name"] for one in documents if one["kind"] == "OCIRepository"}
+    artifacts = [one["spec"]["artifacts"] for one in documents if one["kind"] == "ArtifactGenerator"]
+    assert len(references) == 2
+    assert references <= sources | {one["name"] for several in artifacts for one in several}
+    workspace.release("web", "suspended: true")
+    assert built(workspace, *flags) == documents
+
+
+@pytest.mark.parametrize("name", ["___", "x" * 250])
+def test_a_chart_that_no_registry_can_store_is_an_error_of_its_release_with_oci(
+    workspace: Workspace, name: str
+) -> None:
+    workspace.release("web")
+    other = "registry.example.com/demo/other:1.0.0"
+    workspace.package(reference=other)
+    workspace.release("good", package=other)
+    with_one_chart(workspace, name, "1.0.0", "x.tgz", b"")
+    outcome = workspace.build("--keep-going", *OCI)
+    assert outcome.exit == 1
+    assert "sources/default-web.yaml:5:3: error[bad-reference]: the chart '" in outcome.err
+    assert (workspace.output / "flux/default/good.yaml").exists()
