@@ -17,6 +17,7 @@ from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.model.project import STDIN, Cluster, Flags, Project
 from kubocd_gen.packages.lock import Lock
 from kubocd_gen.pipeline.kustomizations import surroundings
+from kubocd_gen.pipeline.namespaces import find_beside_outputs
 from kubocd_gen.pipeline.packages import project_lock
 from kubocd_gen.pipeline.suspended import Written, in_revision, on_disk
 from kubocd_gen.processes.children import scratch
@@ -113,6 +114,7 @@ def both_sides(flags: Flags, directory: Path, ends: Ends) -> Iterator[Sides]:
             return replace(side, output=_no_output) if side is not None and unread else side
 
         surroundings(now, Problems())  # found once, in the working tree, for all sides
+        find_beside_outputs(now)
         old = side_of(revision)
         if until is not None:
             there = side_of(until)

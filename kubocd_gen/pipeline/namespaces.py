@@ -22,7 +22,7 @@ from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.inventory import NAMESPACES
 from kubocd_gen.output.plan import OutputFile, resource_changes
 from kubocd_gen.sources.cluster_resources import ClusterResources
-from kubocd_gen.sources.flux_sync import Surroundings, Sync
+from kubocd_gen.sources.flux_sync import Surroundings, Sync, list_name, lists_file
 from kubocd_gen.sources.namespace_objects import NAMESPACE_MENTION, namespace_names
 from kubocd_gen.sources.yaml_files import maps_in
 
@@ -124,14 +124,32 @@ def existing_namespaces(
     return found
 
 
+def find_beside_outputs(project: Project) -> None:
+    """Find the namespaces in `server/` of the outputs of a working tree, which then also count for its revisions."""
+    for cluster in project.clusters:
+        _beside_output(project, cluster)
+
+
 def _beside_output(project: Project, cluster: Cluster) -> list[tuple[str, str]]:
-    """Return the namespaces in `server/` of the output, which `init server` writes, each with its file."""
+    """Return the namespaces in `server/` of the output, which `init server` writes, each with its file.
+
+    For a revision, these are the ones of the working tree, as for everything outside of the sources.
+    """
+    found: list[tuple[str, str]] = project.surroundings.get(
+        f"server of {cluster.name}", lambda: [] if project.origin else _in_server(project, cluster)
+    )
+    return found
+
+
+def _in_server(project: Project, cluster: Cluster) -> list[tuple[str, str]]:
     directory = cluster.output / "server"
-    if project.origin or not directory.is_dir() or not project.files.holds(Path(os.path.realpath(directory))):
+    if not directory.is_dir() or not project.files.holds(Path(os.path.realpath(directory))):
         return []
+    listing = list_name(directory)
     found = []
     for path in sorted(directory.iterdir()):
-        if path.suffix in _SUFFIXES and not path.is_symlink():
+        is_applied = listing is None or lists_file(directory / listing, path.name)
+        if path.suffix in _SUFFIXES and is_applied and not path.is_symlink():
             display = display_path(path, project.root)
             for value in maps_in(path, display, (NAMESPACE_MENTION,), project.files):
                 found += [(name, display) for name in namespace_names(value)]

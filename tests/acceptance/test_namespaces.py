@@ -451,3 +451,41 @@ def test_lint_finds_a_target_namespace_that_nothing_creates(workspace: Workspace
     assert "missing-namespace" not in kcd_gen(*flags, "--ignore", "missing-namespace", directory=workspace.root).text
     project(workspace, namespaces="external")
     assert "missing-namespace" not in kcd_gen("lint", "--offline", directory=workspace.root).text
+
+
+def test_a_manifest_that_the_kustomization_of_the_server_does_not_list_creates_nothing(workspace: Workspace) -> None:
+    workspace.release("web", namespace="apps")
+    write(
+        workspace.root,
+        {
+            "output/server/namespace.yaml": NAMESPACE.format("apps"),
+            "output/server/kustomization.yaml": "resources: [service.yaml]\n",
+        },
+    )
+    assert workspace.build().exit == 0
+    assert "apps" in emitted(workspace)
+    write(workspace.root, {"output/server/kustomization.yaml": "resources: [namespace.yaml]\n"})
+    assert workspace.build().exit == 0
+    assert "apps" not in emitted(workspace)
+
+
+def test_diff_counts_the_namespaces_of_the_server_on_both_sides(workspace: Workspace) -> None:
+    workspace.release("web", namespace="apps")
+    project = (
+        "apiVersion: kcd-gen/v1alpha1\nkind: Project\npackages: {vendor: packages}\n"
+        "clusters: [{name: prod, sources: [sources], output: output}]\n"
+    )
+    server = {
+        "output/server/namespace.yaml": NAMESPACE.format("apps"),
+        "kcd-gen.yaml": project,
+        ".gitignore": ".cache\n",
+    }
+    write(workspace.root, server)
+    for command in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "one")):
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+        subprocess.run(["git", *identity, *command], cwd=workspace.root, check=True, capture_output=True)
+    workspace.release("web", "parameters: {replicas: 3}", namespace="apps")
+    for flags in (("--ref", "HEAD"), ("--ref", "HEAD", "--cluster", "prod")):
+        outcome = kcd_gen("diff", *flags, "--offline", directory=workspace.root)
+        assert (outcome.exit, "replicas" in outcome.out) == (0, True), outcome.err
+        assert "namespace" not in outcome.out
