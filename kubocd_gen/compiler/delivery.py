@@ -206,7 +206,9 @@ def own_repository(release: Release) -> dict[str, str]:
 
 def _is_own(release: Release, spec: Spec) -> bool:
     """Return whether a HelmRelease takes its chart from the Release's HelmRepository, as KuboCD sets it."""
-    source: Mapping[str, Any] = spec.get("chart", {}).get("spec", {}).get("sourceRef", {})
+    if "chart" not in spec:  # a patch has set `chartRef` instead
+        return False
+    source: Mapping[str, Any] = spec["chart"].get("spec", {}).get("sourceRef", {})
     wanted = own_repository(release)
     return {**wanted, **source} == wanted
 

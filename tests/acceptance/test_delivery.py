@@ -294,6 +294,21 @@ def test_a_chart_from_elsewhere_is_left_alone(workspace: Workspace, flags: tuple
     assert release["spec"]["chart"]["spec"]["sourceRef"]["name"] == "bitnami"
 
 
+@pytest.mark.parametrize("flags", [(), GIT, OCI, ARTIFACT], ids=["server", "git", "oci", "artifact"])
+def test_a_patch_can_refer_to_a_source_of_charts(workspace: Workspace, flags: tuple[str, ...]) -> None:
+    workspace.release(
+        "web",
+        """
+        moduleOverrides:
+        - module: main
+          specPatch: {chart: null, chartRef: {kind: OCIRepository, name: other}}
+        """,
+    )
+    release = built(workspace, *flags)[-1]
+    assert release["spec"]["chartRef"] == {"kind": "OCIRepository", "name": "other"}
+    assert "chart" not in release["spec"]
+
+
 # Suspended Releases
 
 
