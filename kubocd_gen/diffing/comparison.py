@@ -249,8 +249,8 @@ def compare_manifests(
 ) -> dict[str, list[ResourceDifference]]:
     """Return the resources of charts that differ, by the key of the Release.
 
-    A chart is only rendered if its archive, values or other inputs differ. If helm can't render a chart, it is not
-    compared, and an error is added to the `problems` of that side.
+    A chart is only rendered if its archive, values or other inputs differ. If it is not in the package, this is a note;
+    if helm can't render it, this is an error. Both are added to the `problems` of a side.
     """
     before, after = _releases(old), _releases(new)
     pairs = []
@@ -259,7 +259,11 @@ def compare_manifests(
         names = {document["metadata"]["name"] for one in both if one for document in one.helm_releases}
         for name in () if _is_suspended(*both) else sorted(names):
             installations = [_installation(one, name) for one in both]
-            if installations[0] != installations[1]:
+            if installations[0] == installations[1]:
+                continue
+            if problem := _from_elsewhere(name, installations, both):
+                problems[1].note(problem, release=key)
+            else:
                 pairs.append((key, name, list(zip(both, installations, strict=True))))
     with ThreadPoolExecutor(max_workers=helm.jobs) as pool:
         sides = [[pool.submit(_manifests, helm, name, *side) for side in both] for _, name, both in pairs]
@@ -295,6 +299,18 @@ def _installation(one: CompiledRelease | None, name: str) -> Installation | None
         values=spec.get("values") or {},
         crds=install.get("crds") != "Skip" and not install.get("skipCRDs"),
     )
+
+
+def _from_elsewhere(
+    name: str, installations: Sequence[Installation | None], sides: Sequence[CompiledRelease | None]
+) -> Problem | None:
+    """Return a note if a HelmRelease takes its chart from another source than its package, because a patch says so."""
+    for one, side in zip(installations, sides, strict=True):
+        if one is not None and side is not None and not one.archive:
+            message = f"HelmRelease '{name}': its chart is not in the package, so its manifests are not compared"
+            position = side.release.position("metadata", "name")
+            return Problem("chart-not-in-package", message, position, "compare what it renders with 'helm template'")
+    return None
 
 
 def _manifests(

@@ -740,6 +740,25 @@ def test_diff_compares_the_manifests_of_charts_with_unusual_names(
     assert "+ ConfigMap default/new" in outcome.out
 
 
+@pytest.mark.parametrize("mode", ["server", "git", "oci", "artifact"])
+def test_diff_does_not_render_charts_from_elsewhere(workspace: Workspace, mode: str) -> None:
+    patch = """
+        moduleOverrides:
+        - module: main
+          specPatch: {chart: {spec: {chart: main, version: 1.0.0, sourceRef: {name: bitnami}}}, values: {replicas: %d}}
+        """
+    workspace.release("web", patch % 1)
+    project(workspace, mode)
+    (workspace.root / ".gitignore").write_text(".cache\n")
+    git(workspace.root, "init", "-q", "-b", "main")
+    git(workspace.root, "add", "-A")
+    git(workspace.root, "commit", "-qm", "one")
+    workspace.release("web", patch % 2)
+    outcome = kcd_gen("diff", "--ref", "HEAD", "--charts", "--offline", directory=workspace.root)
+    assert outcome.exit == 0, outcome.err
+    assert "note[chart-not-in-package]: HelmRelease 'web-main': its chart is not in the package" in outcome.err
+
+
 @pytest.mark.parametrize("flags", [OCI, ARTIFACT], ids=["oci", "artifact"])
 @pytest.mark.parametrize(
     "charts",
