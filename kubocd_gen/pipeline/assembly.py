@@ -21,6 +21,7 @@ from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered,
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
 from kubocd_gen.oci.descriptors import sha256
+from kubocd_gen.pipeline.kept_sources import keeps_sources
 from kubocd_gen.pipeline.suspended_providers import WrittenOutput, notes_of, still_provided
 from kubocd_gen.schema.flux import violations
 from kubocd_gen.schema.names import LABEL, SUBDOMAIN, is_label, is_subdomain
@@ -85,7 +86,7 @@ def _compile(
     )
     documents = list[Mapping[str, Any]]()
     # A suspended Release keeps the sources of its HelmReleases, unless these sources are for all versions of a chart.
-    is_kept = release.suspended and delivery.mode in ("oci", "artifact")
+    is_kept = release.suspended and keeps_sources(delivery)
     emitted = delivery.needs_package_image if project.emit_oci_repository is None else project.emit_oci_repository
     if emitted and not is_kept:
         pinned = package.digest if project.pin_digest else None

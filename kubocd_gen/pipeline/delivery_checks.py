@@ -73,7 +73,7 @@ def delivery_notes(compilation: Compilation) -> Iterator[Problem]:
         if name.endswith(".tgz")
     }
     for (_, name), data in sorted(archives.items()):
-        if mode in ("server", "git") and len(data) > _LARGEST_CHART:
+        if compilation.cluster.delivery.writes_charts and len(data) > _LARGEST_CHART:
             message = f"the chart {quoted(name)} has {len(data) / MIB:.1f} MiB, more than Flux loads by default"
             hint = "start source-controller with a larger --helm-chart-max-size"
             yield Problem("large-chart", message, position, hint)
