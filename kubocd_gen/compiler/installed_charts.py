@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from kubocd_gen.packages.chart_artifact import chart_artifact, dashed
@@ -43,9 +44,15 @@ def installed_chart(document: Document, siblings: Sequence[Document], files: Map
         is_own = any(
             one["kind"] == "HelmRepository" and one["metadata"]["name"] == source.get("name") for one in siblings
         )
-        file = chart_files(files).get((name, version)) if is_own else None
+        file = _indexed(files["index.yaml"]).get((name, version)) if is_own else None
         return InstalledChart(name, version, file or "")
     return _of_file(name, files)
+
+
+@lru_cache(maxsize=256)
+def _indexed(index: bytes) -> Mapping[tuple[str, str], str]:
+    """Return the file of each chart in an index, which is read several times for each HelmRelease of a package."""
+    return chart_files({"index.yaml": index})
 
 
 def _referenced(kind: str, name: str, siblings: Sequence[Document], files: Mapping[str, bytes]) -> InstalledChart:
@@ -62,7 +69,7 @@ def _referenced(kind: str, name: str, siblings: Sequence[Document], files: Mappi
 
 def _pushed(repository: str, tag: str, files: Mapping[str, bytes]) -> InstalledChart:
     """Return the chart whose artifact has this repository and tag: they can differ from its name and version."""
-    for (name, version), file in chart_files(files).items():
+    for (name, version), file in _indexed(files["index.yaml"]).items():
         if dashed(name) == repository and chart_artifact(name, version, files[file]).tag == tag:
             return InstalledChart(name, version, file)
     found = _TAG.fullmatch(tag)
@@ -72,7 +79,7 @@ def _pushed(repository: str, tag: str, files: Mapping[str, bytes]) -> InstalledC
 def _of_file(path: str, files: Mapping[str, bytes]) -> InstalledChart:
     """Return the chart in an archive of the package: the name of the file does not have to be that of the chart."""
     file = path.rpartition("/")[2]
-    for (name, version), known in chart_files(files).items():
+    for (name, version), known in _indexed(files["index.yaml"]).items():
         if known == file:
             return InstalledChart(name, version, file)
     found = _ARCHIVE.fullmatch(file)

@@ -53,9 +53,23 @@ def test_failing_charts_are_reported_in_the_order_of_their_names(monkeypatch: py
     one = mock.MagicMock()
     one.release.key, one.release.suspended = "apps/web", False
     one.release.position.return_value = Position("web.yaml")
-    one.rendered.resolved.package.files = {}
+    index = b"entries: {a: [{version: 1.0.0, urls: [a.tgz]}], b: [{version: 1.0.0, urls: [b.tgz]}]}"
+    one.rendered.resolved.package.files = {"index.yaml": index, "a.tgz": b"a", "b.tgz": b"b"}
+    one.documents = [{"kind": "HelmRepository", "metadata": {"name": "kcd-web"}}]
     one.helm_releases = [
-        {"metadata": {"name": name, "namespace": "apps"}, "spec": {"chart": {"spec": {"chart": name}}}} for name in "ab"
+        {
+            "metadata": {"name": name, "namespace": "apps"},
+            "spec": {
+                "chart": {
+                    "spec": {
+                        "chart": name,
+                        "version": "1.0.0",
+                        "sourceRef": {"kind": "HelmRepository", "name": "kcd-web"},
+                    }
+                }
+            },
+        }
+        for name in "ab"
     ]
     old, new = Problems(), Problems()
     pool = cast("HelmPool", SimpleNamespace(jobs=2, budget=Budget()))
