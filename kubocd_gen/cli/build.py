@@ -296,9 +296,7 @@ def run_pipeline(
                 if push_charts:
                     whole = not (releases or options.clusters or options.keep_going)
                     jobs = options.job_count
-                    pushed.extend(
-                        push_and_record(project, compilations, tool.lock, tool.line, problems, jobs=jobs, prune=whole)
-                    )
+                    pushed.extend(push_and_record(project, compilations, tool.line, problems, jobs=jobs, prune=whole))
                 else:
                     check_pushed(project, compilations, tool.lock, problems)
 

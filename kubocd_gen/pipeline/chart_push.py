@@ -21,7 +21,7 @@ from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference, parse_reference
 from kubocd_gen.packages.chart_artifact import ChartArtifact
 from kubocd_gen.packages.lock import Lock
-from kubocd_gen.pipeline.packages import holds_lock, network, write_lock
+from kubocd_gen.pipeline.packages import holds_lock, network, project_lock, write_lock
 
 if TYPE_CHECKING:
     from kubocd_gen.oci.registry import Registry
@@ -50,7 +50,6 @@ class PushedChart:
 def push_and_record(
     project: Project,
     compilations: Sequence[Compilation],
-    lock: Lock | None,
     progress: Callable[[str], None],
     problems: Problems,
     *,
@@ -70,7 +69,8 @@ def push_and_record(
         for warning in registry.warnings():
             problems.warning(warning)
         registry.close()
-    new = with_pushed(lock or Lock(), pushed, compilations, prune=prune)
+    # Read again: another run can have recorded its charts in the meantime.
+    new = with_pushed(project_lock(project) or Lock(), pushed, compilations, prune=prune)
     if not holds_lock(project, new):
         write_lock(project, new)
     return pushed
