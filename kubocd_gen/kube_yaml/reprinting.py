@@ -25,10 +25,10 @@ _MERGE = "<<"
 _REFUSED = re.compile("[\x7f-\x84\x86-\x9f\ufffe\uffff]")  # not in the set `c-printable` of YAML
 _FOLD = re.compile(" *\x85[ \x85]*")
 _MARKER = re.compile("\x85(?:---|\\.\\.\\.)(?=[ \x85])")
-# What a tree must contain to be changed or refused, in the JSON that Python prints. One character of a key is printed
-# by Go as at most six.
-_UNUSUAL = re.compile(rf'[\x7f-\x9f\ufffe\uffff]|"<<"|-0\.0\b|"[^"]{{{LONGEST_KEY // 6},}}":')
-_JSON_STRING = re.compile(r"\\.")
+# What the JSON of a tree contains if the tree is changed or refused. Searching for strings is faster than one pattern.
+_UNUSUAL = ("\x7f", '"<<"', "-0.0")
+_UNUSUAL_OUTSIDE_ASCII = re.compile("[\x80-\x9f\ufffe\uffff]")
+_LONG_KEY = re.compile(rf'"[^"]{{{LONGEST_KEY // 6},}}":')  # Go prints a character of a key as at most six
 _ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 
 
@@ -66,11 +66,13 @@ def reprinted(value: Any, *, strict: bool) -> Any:
 
 
 def _is_unusual(value: Any) -> bool:
-    # Printing and one search are many times faster than visiting every value, and almost no tree needs a change.
+    # Printing and searching are many times faster than visiting every value, and almost no tree needs a change.
     text = json.dumps(value, ensure_ascii=False, default=dict)
+    if any(part in text for part in _UNUSUAL) or (not text.isascii() and _UNUSUAL_OUTSIDE_ASCII.search(text)):
+        return True
     if "\\" in text:
-        text = _JSON_STRING.sub("__", text)
-    return _UNUSUAL.search(text) is not None
+        text = text.replace("\\\\", "__").replace('\\"', "__")
+    return _LONG_KEY.search(text) is not None
 
 
 def _reread(value: Any, path: KeyPath) -> Any:
