@@ -130,32 +130,29 @@ def _merged(value: Any, path: KeyPath, *, strict: bool) -> Any:
     if _MERGE not in value:
         return {key: _merged(item, (*path, key), strict=strict) for key, item in value.items()}
     result: dict[str, Any] = {}
-    _merge_onto(result, value, path, strict=strict)
+    _merge_onto(result, value, path, (*path, _MERGE), strict=strict)
     return result
 
 
-def _merge_onto(result: dict[str, Any], value: dict[str, Any], path: KeyPath, *, strict: bool) -> None:
-    """Read the map `value` onto `result` in the order in which Go prints its keys: a later key replaces an earlier."""
+def _merge_onto(result: dict[str, Any], value: dict[str, Any], path: KeyPath, merge: KeyPath, *, strict: bool) -> None:
+    """Read the map `value` onto `result` in the order in which Go prints its keys: a later key replaces an earlier one.
+
+    `merge` is the path of the outermost `<<`, which is the cause of a key that is defined twice.
+    """
     for key in sorted(value, key=_after_merge):
         item, at = value[key], (*path, key)
         if key != _MERGE:
-            _define(result, key, _merged(item, at, strict=strict), at, strict=strict)
+            if strict and key in result:
+                message = f"defines {quoted(key)} twice: KuboCD prints this key without quotes, and merges its value"
+                raise UnreadableError(merge, message, "rename the key '<<', or remove one of the two keys")
+            result[key] = _merged(item, at, strict=strict)
             continue
         parts = item if isinstance(item, list) else [item]
         if not all(isinstance(part, dict) for part in parts):
-            message = "must be a map or a list of maps, because KuboCD prints the key '<<' without quotes and merges it"
+            message = "must be a map or a list of maps: KuboCD prints this key without quotes, and merges its value"
             raise UnreadableError(at, message, "rename the key")
         for part in reversed(parts):
-            _merge_onto(result, part, at, strict=strict)
-
-
-def _define(result: dict[str, Any], key: str, item: Any, path: KeyPath, *, strict: bool) -> None:
-    if strict and key in result:
-        message = (
-            f"is defined twice: KuboCD prints the key '<<' without quotes, and merges it into a map with {quoted(key)}"
-        )
-        raise UnreadableError(path, message, "rename the key '<<', or remove one of the two keys")
-    result[key] = item
+            _merge_onto(result, part, at, merge, strict=strict)
 
 
 def _after_merge(key: str) -> int:

@@ -100,8 +100,8 @@ def test_a_later_key_and_the_first_map_of_a_list_win_in_a_merge_that_is_not_stri
 def test_a_strict_merge_must_not_define_a_key_twice(tree: Any) -> None:
     with pytest.raises(UnreadableError) as found:
         reprinted({"a": tree}, strict=True)
-    assert found.value.path[0] == "a"
-    assert "is defined twice" in str(found.value)
+    assert found.value.path == ("a", "<<")
+    assert "twice" in str(found.value)
 
 
 @pytest.mark.parametrize("value", [5, None, "x", [1], [{"x": 1}, None]])
