@@ -205,6 +205,16 @@ class Helm:
             return self.pool.run(arguments, directory / "home", timeout, size=chart.size, whole=whole)
 
 
+def _words_as_yaml(value: Any) -> str | None:
+    """Return a list of plain words as YAML; None for any other value, which helm must print.
+
+    Roles and dependencies of most packages are such lists. If all values are, no helm run is needed.
+    """
+    if not isinstance(value, list) or not all(isinstance(item, str) and _WORD.fullmatch(item) for item in value):
+        return None
+    return "\n".join(f"- {item}" for item in value) or "[]"
+
+
 def _unprintable(value: Any) -> ProblemsError:
     """Return the error for a value of which helm's `toYaml` prints nothing. Every valid value is at least one word."""
     try:
@@ -214,16 +224,6 @@ def _unprintable(value: Any) -> ProblemsError:
         return ProblemsError.of("bad-rendering", f"helm cannot print a tree: {where}{error}", hint=error.hint)
     hint = "write the tree as a string with a literal block ('|')"
     return ProblemsError.of("bad-rendering", "helm cannot print a tree of the package as YAML", hint=hint)
-
-
-def _words_as_yaml(value: Any) -> str | None:
-    """Return a list of plain words as YAML; None for any other value, which helm must print.
-
-    Roles and dependencies of most packages are such lists. If all values are, no helm run is needed.
-    """
-    if not isinstance(value, list) or not all(isinstance(item, str) and _WORD.fullmatch(item) for item in value):
-        return None
-    return "\n".join(f"- {item}" for item in value) or "[]"
 
 
 def _batches(jobs: Sequence[Job], processes: int) -> list[list[Job]]:
