@@ -1,4 +1,4 @@
-"""Comparison of `kube_yaml.reprinting` with helm, whose functions use the same YAML library as KuboCD."""
+"""Comparison of `kube_yaml` with helm, whose functions use the same YAML library as KuboCD."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from kubocd_gen.compiler.values import go_json
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.process import find_helm
+from kubocd_gen.kube_yaml.parser import YamlError
+from kubocd_gen.kube_yaml.reader import read_document
 from kubocd_gen.kube_yaml.reprinting import UnreadableError, reprinted, reread
 from tests.support.thorough import count
 
@@ -77,6 +79,48 @@ def test_trees_change_as_in_helm(tmp_path: Path, seed: int, pipeline: str, stric
         else:
             assert go_json(ours) == go_json(theirs), value
     assert len(trees) / 20 < refused < len(trees) / 2
+
+
+def text_of(rng: random.Random) -> str:
+    """Return a map with keys and values that JSON cannot have, some of which duplicate keys and merges hide."""
+    anchors: list[str] = []
+
+    def key() -> str:
+        plain = ["a", "a", "b", "c", "d", "~", "18446744073709551615", "<<", "<<", "'<<'", ".inf", "1", "!!null ''"]
+        return rng.choice([*plain, *(f"*{anchor} " for anchor in anchors)])
+
+    def value(depth: int) -> str:
+        if anchors and rng.random() < 0.1:
+            return f"*{rng.choice(anchors)}"
+        anchor = ""
+        if rng.random() < 0.2:
+            anchors.append(rng.choice("pqr"))
+            anchor = f"&{anchors[-1]} "
+        kind = rng.random()
+        if depth == 0 or kind < 0.35:
+            return anchor + rng.choice([".inf", "1", "x", "~", "!!null", "!t,u 1", "!!float .inf", "'\ufeffx'"])
+        if kind < 0.55:
+            return f"{anchor}[{', '.join(value(depth - 1) for _ in range(rng.randint(0, 3)))}]"
+        return f"{anchor}{{{', '.join(f'{key()}: {value(depth - 1)}' for _ in range(rng.randint(0, 4)))}}}"
+
+    marks = ["", "", "", "\ufeff"]
+    return "z: 1\n" + "".join(f"{rng.choice(marks)}{key()}: {value(2)}\n" for _ in range(rng.randint(1, 4)))
+
+
+@pytest.mark.parametrize("seed", range(CHARTS))
+def test_rendered_texts_are_read_as_in_helm(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 (examples of a test)
+    texts = [text_of(rng) for _ in range(4 * TREES)]
+    refused = 0
+    for text, theirs in zip(texts, read_by_helm(tmp_path, texts, "fromYaml"), strict=True):
+        try:
+            ours = read_document(text, "text", keep_marks=True)
+        except YamlError:
+            refused += 1
+            assert "Error" in theirs, text
+        else:
+            assert go_json(ours) == go_json(theirs), text
+    assert refused < 0.95 * len(texts)
 
 
 @pytest.mark.parametrize("value", [{"a": "It\x92s"}, ["\x7f"], "\ufffe", {"k" * 1023: 1}, {"a\x85": 1}])
