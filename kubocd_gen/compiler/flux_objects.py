@@ -6,12 +6,13 @@ A patch can therefore have `Install:`, `9m` or `suspend: false`: the cluster get
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
+from kubocd_gen.kube_yaml.reprinting import UnreadableError, reprinted
+from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.kustomize.substitution import has_variable
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.resources import Release
@@ -56,8 +57,6 @@ _POINTERS = frozenset(
         ("uninstall", "deletionPropagation"),
     }
 )
-# Characters that are valid in JSON, but not in the YAML through which KuboCD decodes its tree into the Go type.
-_REFUSED = re.compile("[\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _DURATION = "(ms|s|m|h))+$"
 
 
@@ -192,12 +191,16 @@ def typed_spec(kind: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list
     """
     fields = _spec_schema(kind)
     violations: list[Violation] = []
+    if kind == "helmrelease-v2":
+        try:
+            spec = reprinted(spec, strict=True)
+        except UnreadableError as error:
+            return {}, [Violation(error.path, str(error), "invalid-value", error.hint)]
     printed = _printed(canonical_fields(spec, fields), fields, (), violations)
     if violations:
         return {}, violations
     # Only for the violations: the API server sets the defaults itself.
     _, violations = admit(printed, fields)
-    violations += _control_characters(printed, ())
     return printed, violations
 
 
@@ -210,16 +213,20 @@ def normal_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _printed(value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], violations: list[Violation]) -> Any:
+    kind = rules.get("type", "")
     if isinstance(value, list) and "items" in rules:
-        return [_printed(item, rules["items"], (*path, i), violations) for i, item in enumerate(value)]
-    if isinstance(value, str) and rules.get("pattern", "").endswith(_DURATION):
-        try:
-            return normal_duration(value)
-        except DurationError as error:
-            violations.append(Violation(path, str(error), "invalid-duration", error.hint))
-            return value
-    if not isinstance(value, dict) or "properties" not in rules:
+        items = rules["items"]
+        return [_printed(_element(item, items), items, (*path, index), violations) for index, item in enumerate(value)]
+    if kind == "string":
+        return _printed_string(value, rules, path, violations)
+    if kind == "integer" and isinstance(value, int | float) and not -(2**63) <= value < 2**63:
+        message = f"must be an integer of at most 64 bits, not {value}"
+        violations.append(Violation(path, message, "invalid-value", "use a smaller number"))
+    if not isinstance(value, dict):
         return value
+    if "properties" not in rules:
+        others = rules.get("additionalProperties") or {}
+        return {key: _printed(_element(item, others), others, (*path, key), violations) for key, item in value.items()}
     required = rules.get("required", ())
     printed = {}
     for key, item in value.items():
@@ -229,9 +236,50 @@ def _printed(value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], 
             continue
         item = _printed(item, field, (*path, key), violations)
         pointer = (*path, key) in _POINTERS and item is not None
-        if key in required or pointer or not _is_empty(item, field):
+        if pointer or not _is_empty(item, field) or (key in required and item is not None):
             printed[key] = item
+    for key in required:  # Go prints such a field even if it is not set
+        field = rules["properties"][key]
+        if key not in printed and (zero := _zero(field)) is not None:
+            printed[key] = zero
+        elif key not in printed and "default" in field:  # which the API server does not apply to what Go prints
+            violations.append(Violation((*path, key), "is required", "missing-field", "set it to a string"))
     return printed
+
+
+def _printed_string(
+    value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], violations: list[Violation]
+) -> Any:
+    """Return the value of a Go field of type string or `metav1.Duration`.
+
+    sigs.k8s.io/yaml converts a number or boolean to a string if the field has the type string, but not if it has a type
+    that reads JSON itself, like a duration (`convertToJSONableObject`).
+    """
+    if not rules.get("pattern", "").endswith(_DURATION):
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return number_text(value) if isinstance(value, int | float) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return normal_duration(value)
+    except DurationError as error:
+        violations.append(Violation(path, str(error), "invalid-duration", error.hint))
+        return value
+
+
+def _element(value: Any, rules: Mapping[str, Any]) -> Any:
+    """Return an item of a list or an entry of a map as Go decodes it: null is the zero value of the type."""
+    if value is not None:
+        return value
+    return {} if "properties" in rules else _zero(rules)
+
+
+def _zero(rules: Mapping[str, Any]) -> Any:
+    """Return the zero value of a Go type that is neither a struct nor a pointer; None if the CRD does not accept it."""
+    zeros: Mapping[str, Any] = {"boolean": False, "integer": 0, "number": 0, "string": ""}
+    zero = zeros.get(rules.get("type", ""))
+    return None if zero is None or admit(zero, rules)[1] else zero
 
 
 def _is_empty(value: Any, rules: Mapping[str, Any]) -> bool:
@@ -245,14 +293,3 @@ def _is_empty(value: Any, rules: Mapping[str, Any]) -> bool:
         zeros["object"] = {}  # a map; structs are pointers and are kept when they are empty
     zero = zeros.get(rules.get("type", ""))
     return type(value) is type(zero) and value == zero
-
-
-def _control_characters(value: Any, path: tuple[str | int, ...]) -> list[Violation]:
-    if isinstance(value, str):
-        found = _REFUSED.search(value)
-        if found is None:
-            return []
-        message = f"contains the character U+{ord(found[0]):04X}, which KuboCD cannot send"
-        return [Violation(path, message, "invalid-value")]
-    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [violation for key, item in items for violation in _control_characters(item, (*path, key))]

@@ -133,7 +133,7 @@ def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget
     `what` names the template in messages. Raises ProblemsError, with the rendered line as its hint, for invalid YAML.
     """
     try:
-        return read_document(text, what, exact_integers=exact_integers, budget=budget)
+        return read_document(text, what, exact_integers=exact_integers, keep_marks=True, budget=budget)
     except YamlError as error:
         line = error.problem.position.line if error.problem.position else None
         shown = rendered_hint(text, line)

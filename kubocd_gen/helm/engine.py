@@ -14,6 +14,7 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.files.directory import make_directory
 from kubocd_gen.helm.batch_run import PATIENCE, Attempt, Outcome, Runner
 from kubocd_gen.helm.chart import Chart, Job, renderings, yaml_chart
@@ -25,6 +26,7 @@ from kubocd_gen.helm.process import HELM_HINT, HelmPool, Run, helm_version, unwr
 from kubocd_gen.helm.rewrite import Rewritten, rewrite
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from kubocd_gen.helm.template_check import admitted, check_templates, refusals
+from kubocd_gen.kube_yaml.reprinting import UnreadableError, reread
 from kubocd_gen.processes.children import scratch
 
 # With fewer renderings, a second process costs more time than it saves.
@@ -96,7 +98,10 @@ class Helm:
         ]
 
     def to_yaml(self, values: Sequence[Any]) -> list[str]:
-        """Return each JSON-like value as helm's `toYaml` prints it, plus the final newline that KuboCD's dump has."""
+        """Return each JSON-like value as helm's `toYaml` prints it, plus the final newline that KuboCD's dump has.
+
+        Raises ProblemsError `bad-rendering` for a value that helm cannot print: its `toYaml` then prints nothing.
+        """
         printed = [_words_as_yaml(value) for value in values]
         others = [value for value, text in zip(values, printed, strict=True) if text is None]
         texts: Iterator[str] = iter(())
@@ -104,6 +109,9 @@ class Helm:
             run = self._run(yaml_chart(others), _SECONDS)
             if (found := renderings(run, len(others))) is None:
                 raise ProblemsError.of("helm-failed", f"helm failed to print YAML: {run.summary}", hint=HELM_HINT)
+            for value, text in zip(others, found, strict=True):
+                if not text:
+                    raise _unprintable(value)
             texts = iter(found)
         return [f"{next(texts) if text is None else text}\n" for text in printed]
 
@@ -205,6 +213,17 @@ def _words_as_yaml(value: Any) -> str | None:
     if not isinstance(value, list) or not all(isinstance(item, str) and _WORD.fullmatch(item) for item in value):
         return None
     return "\n".join(f"- {item}" for item in value) or "[]"
+
+
+def _unprintable(value: Any) -> ProblemsError:
+    """Return the error for a value of which helm's `toYaml` prints nothing. Every valid value is at least one word."""
+    try:
+        reread(value)
+    except UnreadableError as error:
+        where = f"{dotted(error.path)} " if error.path else "it "
+        return ProblemsError.of("bad-rendering", f"helm cannot print a tree: {where}{error}", hint=error.hint)
+    hint = "write the tree as a string with a literal block ('|')"
+    return ProblemsError.of("bad-rendering", "helm cannot print a tree of the package as YAML", hint=hint)
 
 
 def _batches(jobs: Sequence[Job], processes: int) -> list[list[Job]]:

@@ -14,8 +14,13 @@ import yaml
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MOST_COLONS = 30  # rejected colons of a text; each costs another parse of the text before it
-_MOST_REPEATED = 100_000  # events that are parsed again, for all colons together
+_MOST_CHANGES = 30  # replaced characters of a text; each costs another parse of the text before it
+_MOST_REPEATED = 100_000  # events that are parsed again, for all changes together
+_INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # a mark inside the text, which libyaml skips
+_IN_GO_TAGS = (",", "[", "]")
+_COMMA_OR_BRACKET = re.compile(r"[,\[\]]")
+_TAG = re.compile(r"(?:&[^\s,\[\]{}]*\s+)?(?:!<[^\s>]*>(?=\S)|(?=!(?!<)))(?P<tag>[^\s{}]*)")  # without a verbatim part
+_TAG_ERRORS = ("did not find expected whitespace or line break", "did not find expected tag URI")
 
 # Parts of libyaml's messages, and how to fix the cause.
 _HINTS = {
@@ -48,34 +53,72 @@ _PARTS = {
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # conflict markers of Git
 
 
-def events(text: str) -> Iterator[Any]:
+def events(text: str, *, keep_marks: bool = False) -> Iterator[Any]:
     """Yield PyYAML's events of `text`; their marks are positions in `text`. Raises yaml.YAMLError at an error.
 
-    libyaml rejects `[a:]` and `{a:, b: 1}`, because a bracket or comma follows the colon. In Go, a colon is part of the
-    string unless a space follows. Such a colon is replaced by a character that is not in the text, and restored in the
-    events.
+    Go's readers differ from libyaml, so some characters are replaced by others of the same effect, and those of strings
+    are restored in the events:
+    - libyaml rejects `[a:]` and `{a:, b: 1}`, because a bracket or comma follows the colon. In Go, a colon is part of
+      the string unless a space follows.
+    - Only in Go, a comma or bracket can be part of a tag, as in `{!!null, a: 1}`, where the tag is `!!null,`.
+    - libyaml skips a byte order mark at the start of a line. In Go, it is part of the line. (With `keep_marks`.)
     """
-    colon = ""
-    source = text
+    free = (one for one in map(chr, range(0xE000, 0xF900)) if one not in text)
+    restored: dict[str, str] = {}
+    colon, source = "", text
+    if keep_marks and inner_mark(text) is not None and (other := next(free, "")):
+        restored[other] = "\ufeff"
+        source = _INNER_MARK.sub(lambda found: found[0][:-1] + other, text)
     yielded = repeated = 0
-    for attempt in range(_MOST_COLONS + 1):
+    for attempt in range(_MOST_CHANGES + 1):
         try:
             for number, event in enumerate(iter(_Loader(source).get_event, None)):
                 if number < yielded:
                     repeated += 1
                     continue
-                if colon and type(event) is yaml.ScalarEvent:
-                    event.value = event.value.replace(colon, ":")
+                if getattr(event, "tag", None) and (changed := _go_tag(source, event.start_mark.index)):
+                    if attempt == _MOST_CHANGES or repeated + yielded > _MOST_REPEATED:
+                        raise yaml.scanner.ScannerError(None, None, "too many tags contain a comma", event.start_mark)
+                    source = changed
+                    break
+                if restored and type(event) is yaml.ScalarEvent:
+                    for replacement, character in restored.items():
+                        event.value = event.value.replace(replacement, character)
                 yielded += 1
                 yield event
-            break
+            else:
+                break
         except yaml.scanner.ScannerError as error:
             mark: Any = error.problem_mark
-            index = mark.index if mark and error.problem == "found unexpected ':'" else -1
-            colon = colon or next((one for one in map(chr, range(0xE000, 0xF900)) if one not in text), "")
-            if index < 0 or not colon or attempt == _MOST_COLONS or repeated + yielded > _MOST_REPEATED:
+            index = mark.index if mark else -1
+            if index < 0 or attempt == _MOST_CHANGES or repeated + yielded > _MOST_REPEATED:
                 raise
-            source = f"{source[:index]}{colon}{source[index + 1 :]}"
+            if error.problem == "found unexpected ':'" and (colon := colon or next(free, "")):
+                restored[colon] = ":"
+                source = f"{source[:index]}{colon}{source[index + 1 :]}"
+            elif error.problem in _TAG_ERRORS and source[index : index + 1] in _IN_GO_TAGS:
+                source = f"{source[:index]}.{source[index + 1 :]}"
+            else:
+                raise
+
+
+def inner_mark(text: str) -> int | None:
+    """Return the index of the first byte order mark at the start of a line, not of the text; None if there is none."""
+    found = _INNER_MARK.search(text) if "\ufeff" in text else None
+    return found.end() - 1 if found else None
+
+
+def _go_tag(source: str, index: int) -> str | None:
+    """Return `source` without commas and brackets in the tag of the node at `index`; None if its tag has none.
+
+    A tag with such a character is not a known tag, so it does not matter which one replaces it.
+    """
+    found = _TAG.match(source, index)
+    if found is None:
+        return None
+    start, end = found.span("tag")
+    tag = source[start:end]
+    return f"{source[:start]}{_COMMA_OR_BRACKET.sub('.', tag)}{source[end:]}" if _COMMA_OR_BRACKET.search(tag) else None
 
 
 def too_deep(error: Exception) -> Any:

@@ -18,7 +18,7 @@ import yaml
 from kubocd_gen.budget.spending import Budget, BudgetExceededError, Meter
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.diagnostics.wording import quoted
-from kubocd_gen.kube_yaml.parser import YamlError, events, position_at, syntax_error, too_deep
+from kubocd_gen.kube_yaml.parser import YamlError, events, inner_mark, position_at, syntax_error, too_deep
 from kubocd_gen.kube_yaml.scalars import float64, number_text, resolve_plain, resolve_tagged
 
 MAX_DEPTH = 100
@@ -33,10 +33,10 @@ NODE_TEXT = 64
 _MAX_FAULTS = 100  # faults of a document that are reported
 _INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys, with all numbers outside the range of float32
 _MERGE_TAG = "tag:yaml.org,2002:merge"
-_INNER_MARK = re.compile("[\n\r\x85\u2028\u2029]\ufeff")  # a mark inside the text, which libyaml skips
 _JOINED = "start the second document with '---', or remove one of the keys"
 _TWICE = "remove or rename one of the keys"
 _TEMPLATE = "quote a value that starts with '{' or '[' if it is a template or a string"
+_QUOTE_KEY = "quote the key if it is meant as a string"
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -65,21 +65,23 @@ class Document:
 
 
 def read_documents(
-    text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None
+    text: str, path: str, *, exact_integers: bool = False, keep_marks: bool = False, budget: Budget | None = None
 ) -> Iterator[Document]:
     """Yield the documents of `text` one by one, including those before a syntax error.
 
     Scalars, keys and merges follow sigs.k8s.io/yaml. With `exact_integers`, numbers stay as written (int or float), for
-    typed fields that accept a number as a string; otherwise they are converted to Go's float64. `path` is the path in
-    positions. Values are counted against `budget`.
+    typed fields that accept a number as a string; otherwise they are converted to Go's float64. A byte order mark that
+    starts a line is part of the line with `keep_marks`, as in Go, and otherwise an error, because it is a mistake in a
+    file. `path` is the path in positions. Values are counted against `budget`.
 
     Raises YamlError for a syntax error or a limit, after which reading cannot continue, and BudgetExceededError. An
     error that affects only one document, such as a null key or an infinite number, is the `error` of that document.
     """
-    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, (budget or Budget()).meter("yaml-values"))
-    if "\ufeff" in builder.text and (found := _INNER_MARK.search(builder.text)):
+    meter = (budget or Budget()).meter("yaml-values")
+    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, keep_marks, meter)
+    if not keep_marks and (mark_index := inner_mark(builder.text)) is not None:
         problem = "a line starts with a byte order mark (U+FEFF), which Kubernetes reads as part of the line"
-        position = position_at(builder.text, path, found.end() - 1)
+        position = position_at(builder.text, path, mark_index)
         hint = "remove it; it might be the start of a second file"
         raise YamlError(problem, code="bad-yaml", position=position, hint=hint)
     try:
@@ -93,9 +95,11 @@ def read_documents(
         raise builder.broken or syntax_error(error, text, path) from error
 
 
-def first_document(text: str, path: str, *, exact_integers: bool = False, budget: Budget | None = None) -> Document:
+def first_document(
+    text: str, path: str, *, exact_integers: bool = False, keep_marks: bool = False, budget: Budget | None = None
+) -> Document:
     """Return the first document of `text`; Kubernetes' readers ignore the others. Raises YamlError if it is invalid."""
-    documents = read_documents(text, path, exact_integers=exact_integers, budget=budget)
+    documents = read_documents(text, path, exact_integers=exact_integers, keep_marks=keep_marks, budget=budget)
     document = next(documents, Document(None, 1))
     if document.error:
         raise document.error
@@ -103,13 +107,19 @@ def first_document(text: str, path: str, *, exact_integers: bool = False, budget
 
 
 def read_document(
-    text: str, path: str, *, strict: bool = False, exact_integers: bool = False, budget: Budget | None = None
+    text: str,
+    path: str,
+    *,
+    strict: bool = False,
+    exact_integers: bool = False,
+    keep_marks: bool = False,
+    budget: Budget | None = None,
 ) -> Any:
     """Return the value of the first document like Kubernetes' readers; None for an empty text.
 
     With `strict`, a duplicate key raises YamlError; otherwise the last one counts.
     """
-    document = first_document(text, path, exact_integers=exact_integers, budget=budget)
+    document = first_document(text, path, exact_integers=exact_integers, keep_marks=keep_marks, budget=budget)
     if strict and document.faults:
         raise document.faults[0].error
     return document.value
@@ -137,9 +147,20 @@ def is_merge(event: Any) -> bool:
     return bool(event.value == "<<" and (event.implicit[0] or event.tag == _MERGE_TAG))
 
 
+@dataclass(frozen=True, slots=True)
+class _Invalid:
+    """A value that Go reads, but cannot convert to JSON: an error unless another value of its key replaces it."""
+
+    error: YamlError
+    is_map: bool = False
+
+
 @dataclass(slots=True)
 class _Frame:
-    """A map or list under construction. `weight` is its number of nodes with all aliases expanded."""
+    """A map or list under construction. `weight` is its number of nodes with all aliases expanded.
+
+    `invalid` is set if a map has a key that JSON cannot have.
+    """
 
     value: dict[str, Any] | list[Any]
     start: Any
@@ -147,6 +168,7 @@ class _Frame:
     key_event: Any = None
     merging: bool = False
     weight: int = 1
+    invalid: _Invalid | None = None
 
 
 @dataclass(slots=True)
@@ -154,6 +176,7 @@ class _Builder:
     text: str
     path: str
     exact_integers: bool
+    keep_marks: bool
     spend: Meter
     frames: list[_Frame] = field(default_factory=list)
     anchors: dict[str, tuple[Any, int] | None] = field(default_factory=dict)  # None while under construction
@@ -161,12 +184,13 @@ class _Builder:
     depth: int = 0
     expansion: int = 0
     root: Any = None
+    has_invalid: bool = False
     broken: YamlError | None = None
 
     def documents(self) -> Iterator[Document]:
         start: Any = None
         event: Any
-        for event in events(self.text):
+        for event in events(self.text, keep_marks=self.keep_marks):
             kind = type(event)
             if kind is not yaml.ScalarEvent:
                 self.guard(kind, event)
@@ -174,9 +198,13 @@ class _Builder:
             if kind is yaml.DocumentStartEvent:
                 start = event.start_mark
                 self.anchors, self.faults, self.expansion, self.root, self.broken = {}, [], 0, None, None
+                self.has_invalid = False
                 if event.version and event.version != (1, 1):
                     self.broken = self.error("Kubernetes reads only YAML 1.1", event, hint="remove the %YAML line")
             elif kind is yaml.DocumentEndEvent:
+                if self.has_invalid and self.broken is None and (found := _first_invalid(self.root)):
+                    self.broken, self.root = found.error, None
+                    self.faults.clear()
                 source = self.text[start.index : event.end_mark.index] if self.broken else ""
                 self.spend.settle(Position(self.path, start.line + 1))
                 yield Document(self.root, start.line + 1, tuple(self.faults), self.broken, source)
@@ -209,9 +237,10 @@ class _Builder:
             self.start([], event)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             frame = self.frames.pop()
+            value = frame.invalid or frame.value
             if frame.start.anchor and self.anchors[frame.start.anchor] is None:  # or a child redefined it
-                self.anchors[frame.start.anchor] = (frame.value, frame.weight)
-            self.add(frame.value, frame.weight, frame.start)
+                self.anchors[frame.start.anchor] = (value, frame.weight)
+            self.add(value, frame.weight, frame.start)
         elif kind is yaml.AliasEvent:
             self.alias(event)
 
@@ -267,7 +296,7 @@ class _Builder:
             frame.value.append(self.number(value, event))
         elif frame.key is None:
             frame.merging = type(event) is yaml.ScalarEvent and is_merge(event)
-            frame.key, frame.key_event = self.key(value, event), event
+            frame.key, frame.key_event = self.key(value, event, frame), event
         else:
             if frame.merging:
                 self.merge(frame, value, event)
@@ -297,30 +326,37 @@ class _Builder:
         """Merge the value of `<<`: it overrides the keys before it; of a list of maps, the first one wins."""
         listed = isinstance(value, list) and type(event) is yaml.SequenceStartEvent  # no alias, like Go
         parts = value if listed else [value]
-        if not all(isinstance(part, dict) for part in parts):
+        if not all(isinstance(part, dict) or (isinstance(part, _Invalid) and part.is_map) for part in parts):
             raise self.error("the value of '<<' must be a map or a list of maps", event)
         for part in reversed(parts):
+            if isinstance(part, _Invalid):
+                frame.invalid = frame.invalid or part
+                continue
             self.expand(len(part), event)
             for key, item in part.items():
                 self.put(frame, key, item)
 
-    def key(self, value: Any, event: Any) -> str:
-        text = None if isinstance(value, (dict, list)) else key_text(value)
-        if text is None:
-            what = "null" if value is None else "a map or a list"
-            raise self.error(
-                f"a key must be a string, not {what}", event, hint="quote the key if it is meant as a string"
-            )
+    def key(self, value: Any, event: Any, frame: _Frame) -> str:
+        if isinstance(value, (dict, list, _Invalid)):
+            raise self.error("a key must be a string, not a map or a list", event, hint=_QUOTE_KEY)
+        text = key_text(value)
+        message = "a key must be a string, not null" if text is None else ""
         if type(value) is int and value >= 2**63:
-            raise self.error("a number of more than 63 bits cannot be a key", event, hint="quote the key")
-        return text
+            message = "a number of more than 63 bits cannot be a key"
+        if message:
+            frame.invalid = frame.invalid or self.invalid(message, event, _QUOTE_KEY, is_map=True)
+        return text or ""
 
     def number(self, value: Any, event: Any) -> Any:
         if type(value) is not int and type(value) is not float:
             return value
         if type(value) is float and not math.isfinite(value):
-            raise self.error("a number in Kubernetes must be finite", event, hint="quote it if it is meant as a string")
+            return self.invalid("a number in Kubernetes must be finite", event, "quote it if it is meant as a string")
         return value if self.exact_integers else float64(value)
+
+    def invalid(self, message: str, event: Any, hint: str, *, is_map: bool = False) -> _Invalid:
+        self.has_invalid = True
+        return _Invalid(self.error(message, event, hint=hint), is_map)
 
     def refuse_slash_escape(self, event: Any) -> None:
         # libyaml has accepted the escape since 0.2; its Go port has not.
@@ -336,3 +372,16 @@ class _Builder:
     def error(self, message: str, event: Any, code: str = "bad-yaml", hint: str | None = None) -> YamlError:
         mark = event.start_mark
         return YamlError(message, code=code, position=Position(self.path, mark.line + 1, mark.column + 1), hint=hint)
+
+
+def _first_invalid(root: Any) -> _Invalid | None:
+    """Return the first value of a tree that cannot be converted to JSON, or None. Shared parts are visited once."""
+    pending, seen = [root], set[int]()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, _Invalid):
+            return item
+        if isinstance(item, dict | list) and id(item) not in seen:
+            seen.add(id(item))
+            pending += reversed(list(item.values()) if isinstance(item, dict) else item)
+    return None

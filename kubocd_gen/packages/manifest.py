@@ -13,6 +13,7 @@ from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsErr
 from kubocd_gen.diagnostics.wording import dotted, quoted, type_name
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import Document, first_document
+from kubocd_gen.kube_yaml.reprinting import UnreadableError, reprinted
 from kubocd_gen.kube_yaml.scalars import float64
 from kubocd_gen.model.package import ChartRef, Module, Package, TemplateSource
 from kubocd_gen.package_data import schema
@@ -92,6 +93,13 @@ class _Reader:
             self.error(where + violation.message, *violation.path, code=violation.code, hint=violation.hint)
         if any(violation.code in ("invalid-type", "unknown-field") for violation in violations):
             raise ProblemsError(*self.errors)
+        try:
+            # KuboCD's packager prints the manifest, and the controller reads it again.
+            self.manifest = reprinted(self.manifest, strict=True)
+        except UnreadableError as error:
+            where = f"{dotted(error.path)} " if error.path else "the manifest "
+            self.error(f"{where}{error}", *error.path, code="invalid-value", hint=error.hint)
+            raise ProblemsError(*self.errors) from error
 
     def error(self, message: str, *keys: str | int, code: str = "bad-package", hint: str | None = None) -> None:
         if len(self.errors) >= MOST:

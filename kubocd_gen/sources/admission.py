@@ -8,6 +8,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
+from kubocd_gen.kube_yaml.reprinting import UnreadableError, reprinted, reread
 from kubocd_gen.model.resources import KUBOCD_GROUP, Config, Context, ContextRef, ModuleOverride, Release, Resource
 from kubocd_gen.package_data import schema
 from kubocd_gen.schema.durations import DurationError, normal_duration
@@ -47,6 +48,10 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
     if errors:
         raise ProblemsError(*errors)
     contexts = tuple(_reference(item, namespace) for item in spec.get("contexts") or ())
+    try:
+        model = reprinted(_release_model(resource, namespace, spec, contexts, target_namespace), strict=False)
+    except UnreadableError as error:
+        raise _unreadable(resource, error.path, error) from error
     return Release(
         resource=resource,
         namespace=namespace,
@@ -63,7 +68,7 @@ def admit_release(resource: Resource, default_namespace: str) -> Release:
         skip_default_context=bool(spec.get("skipDefaultContext")),
         suspended=bool(spec.get("suspended")),
         protected=spec.get("protected"),
-        model=_release_model(resource, namespace, spec, contexts, target_namespace),
+        model=model,
     )
 
 
@@ -74,7 +79,15 @@ def admit_context(resource: Resource, default_namespace: str) -> Context:
     if errors:
         raise ProblemsError(*errors)
     parents = tuple(_reference(item, namespace) for item in spec.get("parents") or ())
-    return Context(resource, ContextRef(namespace, resource.name), parents, spec.get("context"))
+    try:
+        context = reread(spec.get("context"))
+    except UnreadableError as error:
+        raise _unreadable(resource, ("spec", "context", *error.path), error) from error
+    return Context(resource, ContextRef(namespace, resource.name), parents, context)
+
+
+def _unreadable(resource: Resource, path: tuple[str | int, ...], error: UnreadableError) -> ProblemsError:
+    return ProblemsError.of("invalid-value", f"{dotted(path)} {error}", resource.position(*path), error.hint)
 
 
 def admit_config(resource: Resource) -> Config:

@@ -73,10 +73,11 @@ def test_a_redirect_replaces_all_fields_and_its_missing_interval_is_zero() -> No
 
 
 def test_a_value_that_flux_would_refuse_is_an_error_in_the_release() -> None:
+    redirect = {"oldPrefix": "registry.example.com/", "newPrefix": "mirror/", "provider": "other"}
     with pytest.raises(ProblemsError) as found:
-        oci(release(package={"secretRef": {"name": "s\x7f"}}))
+        oci(release(), redirect)
     (error,) = found.value.problems
-    assert error.message.startswith("OCIRepository 'kcd-web': spec.secretRef.name contains the character U+007F")
+    assert error.message.startswith("OCIRepository 'kcd-web': spec.provider must be")
     assert error.position is not None
     assert error.position.path == "web.yaml"
 
@@ -239,15 +240,86 @@ def test_a_target_namespace_has_at_most_63_characters() -> None:
     assert [one.path for one in violations(targetNamespace="x" * 64)] == [("targetNamespace",)]
 
 
-@pytest.mark.parametrize("character", ["\x7f", "\x80", "\x9f", "\ufffe"])
+@pytest.mark.parametrize("character", ["\x7f", "\x80", "\x9f", "\ufffe", "\uffff"])
 def test_a_character_that_kubocd_cannot_send_is_a_violation(character: str) -> None:
     (one,) = violations(values={"a": [{"b": f"x{character}"}]})
-    assert one.path == ("values", "a", 0, "b")
+    assert (one.path, one.code) == (("values", "a", 0, "b"), "invalid-value")
+    (one,) = violations(values={"a": [{f"x{character}": 1}]})
+    assert (one.path, one.code) == (("values", "a", 0, f"x{character}"), "invalid-value")
 
 
-@pytest.mark.parametrize("text", ["\x85", "\t\n", "é", "日本", "\u2028", "\U0001f600"])
+@pytest.mark.parametrize("text", ["\t\n", "é", "日本", "\u2028", "\ufeff", "\U0001f600"])
 def test_other_characters_are_accepted(text: str) -> None:
     assert printed(values={"a": text}) == {"values": {"a": text}}
+
+
+def test_values_change_as_the_printed_spec_is_read_again() -> None:
+    values = {"<<": {"a": "one\x85two"}, "b": -0.0}
+    assert printed(values=values) == {"values": {"a": "one two", "b": 0}}
+
+
+def test_a_merge_that_defines_a_key_twice_is_a_violation() -> None:
+    (one,) = violations(values={"a": {"<<": {"b": 1}, "b": 2}})
+    assert (one.path, one.code) == (("values", "a", "<<"), "invalid-value")
+
+
+def test_numbers_and_booleans_in_string_fields_are_converted_as_in_go() -> None:
+    fields: dict[str, Any] = {
+        "targetNamespace": 123,
+        "storageNamespace": True,
+        "releaseName": 1.10,
+        "commonMetadata": {"labels": {"v": 1, "on": False, "large": 10**20, "small": 1.5e-7, "none": None}},
+        "dependsOn": [{"name": 12345678.9}],
+        "valuesFrom": [{"kind": "Secret", "name": 5}],
+        "driftDetection": {"ignore": [{"paths": [1, True, None]}]},
+    }
+    assert printed(**fields) == {
+        "targetNamespace": "123",
+        "storageNamespace": "true",
+        "releaseName": "1.1",
+        "commonMetadata": {"labels": {"v": "1", "on": "false", "large": "1e+20", "small": "1.5e-07", "none": ""}},
+        "dependsOn": [{"name": "1.2345679e+07"}],
+        "valuesFrom": [{"kind": "Secret", "name": "5"}],
+        "driftDetection": {"ignore": [{"paths": ["1", "true", ""]}]},
+    }
+
+
+def test_numbers_in_values_are_not_converted() -> None:
+    assert printed(values={"version": 1.1, "on": True}) == {"values": {"version": 1.1, "on": True}}
+
+
+def test_a_number_is_not_a_duration() -> None:
+    (one,) = violations(timeout=5)
+    assert (one.path, one.code) == (("timeout",), "invalid-type")
+
+
+def test_a_converted_value_must_be_valid_for_flux() -> None:
+    (one,) = violations(driftDetection={"mode": True})
+    assert (one.path, one.code) == (("driftDetection", "mode"), "invalid-value")
+
+
+@pytest.mark.parametrize("number", [10**20, 2**63, -(2**63) - 1, 1e21])
+def test_an_integer_has_at_most_64_bits(number: float) -> None:
+    (one,) = violations(maxHistory=number)
+    assert (one.path, one.code) == (("maxHistory",), "invalid-value")
+
+
+def test_a_required_field_that_is_not_set_has_the_zero_value_of_its_go_type() -> None:
+    assert printed(dependsOn=[{}, None]) == {"dependsOn": [{"name": ""}, {"name": ""}]}
+    assert printed(kubeConfig={"secretRef": {}}) == {"kubeConfig": {"secretRef": {"name": ""}}}
+
+
+def test_a_required_field_whose_zero_value_flux_refuses_is_missing() -> None:
+    assert {(one.path, one.code) for one in violations(valuesFrom=[{}])} == {
+        (("valuesFrom", 0, "kind"), "missing-field"),
+        (("valuesFrom", 0, "name"), "missing-field"),
+    }
+
+
+def test_a_default_of_the_crd_does_not_apply_to_a_field_that_go_prints_as_empty() -> None:
+    chart = {"spec": {**BASE["chart"]["spec"], "verify": {}}}
+    (one,) = violations(chart=chart)
+    assert (one.path, one.code) == (("chart", "spec", "verify", "provider"), "missing-field")
 
 
 def test_the_given_spec_is_not_modified() -> None:

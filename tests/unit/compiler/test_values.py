@@ -235,3 +235,7 @@ def test_an_offset_in_the_json_of_a_map_is_resolved_to_its_parameter(mark: str, 
 def test_the_template_line_that_sets_a_key_is_found_if_it_is_unique(key: str, line: int | None) -> None:
     template = """a: 1\n{{- if true }}\n  'b': 2\n - - "c-d":\n- e: b: f:x\n twice: 1\ntwice: 2\n# none: 1"""
     assert line_of_key(template, key) == line
+
+
+def test_a_byte_order_mark_in_a_rendered_text_is_part_of_its_line() -> None:
+    assert parse_map("a: 1\n\ufeffb: 2", "values") == {"a": 1, "\ufeffb": 2}

@@ -387,3 +387,86 @@ def test_values_of_aliases_are_counted_for_each_alias() -> None:
     budget = Budget(moved(LIMITS, {"yaml-values": 2000}))
     with pytest.raises(BudgetExceededError):
         list(read_documents(f"a: &a [{', '.join('x' * 100)}]\nb: [{', '.join(['*a'] * 30)}]\n", "f", budget=budget))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: .inf\na: 1", {"a": 1}),
+        ("a: [{b: -.inf}]\na: 1", {"a": 1}),
+        ("a: {~: 1}\na: 2", {"a": 2}),
+        ("a: {9223372036854775808: 1}\na: 2", {"a": 2}),
+        ("x: &x {a: .inf}\nx: {<<: *x, a: 1}", {"x": {"a": 1}}),
+        ("x: &x {~: 1}\nx: *x\nx: 1", {"x": 1}),
+    ],
+)
+def test_a_value_that_json_cannot_have_is_accepted_if_a_duplicate_key_hides_it(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml") == value
+    with pytest.raises(YamlError):
+        read_document(text, "f.yaml", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("a: 1\na: .inf", "2:4"),
+        ("x: &x {~: 1}\nx: {<<: *x, a: 1}", "1:8"),
+        ("x: &x {a: .inf}\nx: {a: 1, <<: *x}", "1:11"),
+        ("x: &x .inf\nx: *x", "2:4"),
+        ("x: &x {~: 1}\nx: [{<<: [{a: 1}, *x]}]", "1:8"),
+        ("- {a: {9223372036854775808: 1}}", "1:8"),
+    ],
+)
+def test_a_value_that_json_cannot_have_is_an_error_if_nothing_hides_it(text: str, position: str) -> None:
+    assert str(refusal(text).problem.position) == f"f.yaml:{position}"
+
+
+def test_an_invalid_document_has_no_value() -> None:
+    first, second = read_documents("a: .inf\n---\nb: 1\n", "f.yaml")
+    assert (first.value, first.error is None, second.value) == (None, False, {"b": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{!!null, a: 1}", {"a": 1}),
+        ("[!!int, 1]", ["1"]),
+        ("{!!, a: 1}", {"a": 1}),
+        ("{a: &x !y,z [1], b: *x}", {"a": [1], "b": [1]}),
+        ("{a: !y,z &x {c: 1}, b: *x}", {"a": {"c": 1}, "b": {"c": 1}}),
+        ("a: !b[c] 1", {"a": "1"}),
+        ("a: !<tag:yaml.org,2002:int> 1", {"a": 1}),
+        ("a: [!!int 1, !!str 2]", {"a": [1, "2"]}),
+    ],
+)
+def test_a_tag_can_contain_commas_and_brackets(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml") == value
+
+
+@pytest.mark.parametrize("text", ["[!!a,b]", "{a: !b]}", "[!<x>, 1]", "a: !b{c}"])
+def test_a_tag_ends_with_a_space(text: str) -> None:
+    assert refusal(text).problem.code == "bad-yaml"
+
+
+def test_the_number_of_odd_tags_is_limited() -> None:
+    assert read_document(f"[{'!a, x, ' * 30}]", "f.yaml") == ["x"] * 30
+    assert refusal(f"[{'!a, x, ' * 31}]").problem.code == "bad-yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 1\n\ufeffb: 2", {"a": 1, "\ufeffb": 2}),
+        ("\ufeffa: 1", {"a": 1}),
+        ("\ufeff---\n\ufeffa: 1", {"\ufeffa": 1}),
+        ("a: 'x\n\ufeffy'", {"a": "x \ufeffy"}),
+        ("a: [\n\ufeff1, b:]", {"a": ["\ufeff1", "b:"]}),
+    ],
+)
+def test_a_byte_order_mark_is_part_of_its_line_in_a_rendered_text(text: str, value: Any) -> None:
+    assert read_document(text, "f.yaml", keep_marks=True) == value
+
+
+def test_a_byte_order_mark_inside_a_file_is_an_error() -> None:
+    error = refusal("a: 1\n\ufeffb: 2")
+    assert (error.problem.code, str(error.problem.position)) == ("bad-yaml", "f.yaml:2:1")

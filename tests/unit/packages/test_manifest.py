@@ -303,3 +303,38 @@ def test_a_manifest_without_fields_is_an_error_for_each_required_field() -> None
         "tag must be set",
         "a package must have at least one module",
     ]
+
+
+@pytest.mark.parametrize("character", ["\\x7f", "\\x92", "\\ufffe"])
+@pytest.mark.parametrize(
+    ("field", "where"),
+    [
+        ('description: "%s"', "4:1"),
+        ('usage: {"k%s": x}', "4:9"),
+        ('roles: ["a%s"]', "4:9"),
+        ('schema: {parameters: {properties: {a: {type: string, description: "%s"}}}}', "4:54"),
+    ],
+)
+def test_a_manifest_that_kubocd_cannot_print_is_refused(field: str, where: str, character: str) -> None:
+    (error,) = refused(f"{HEAD}{field.replace('%s', character)}\n{MODULE}")
+    assert error.startswith(f"{where} invalid-value ")
+
+
+@pytest.mark.parametrize("field", ["values", "specPatch"])
+def test_a_tree_that_kubocd_cannot_print_is_refused(field: str) -> None:
+    for tree in (
+        '{a: [{b: "It\\x92s"}]}',
+        f"{{? {'k' * 1023} : 1}}",
+        '{"a\\N": 1}',
+        '{"<<": 5}',
+        '{"<<": {a: 1}, a: 2}',
+    ):
+        (error,) = refused(f"{HEAD}{MODULE}    {field}: {tree}\n")
+        assert error.startswith("7:")
+        assert " invalid-value " in error
+
+
+def test_a_manifest_is_read_as_the_packager_prints_it() -> None:
+    package = read(f'{HEAD}description: "one\\Ntwo"\n{MODULE}    values: {{"<<": {{a: "x\\N\\Ny"}}, b: 1}}\n')
+    assert package.description.text == "one two"
+    assert package.modules[0].values.tree == {"a": "x\ny", "b": 1}

@@ -259,3 +259,53 @@ def test_a_null_ignore_is_omitted(load: Load) -> None:
     loaded = load(release().replace("    tag: 1.0.0\n", "    tag: 1.0.0\n    ignore:\n"))
     (one,) = loaded.cluster_resources.releases
     assert "ignore" not in one.model["spec"]["package"]
+
+
+@pytest.mark.parametrize("character", ["\x7f", "\x92", "\ufffe"])
+@pytest.mark.parametrize(
+    ("extra", "metadata", "where"),
+    [
+        ('description: "It%ss"', "", "spec.description"),
+        ('parameters: {a: {b: "%s"}}', "", "spec.parameters.a.b"),
+        ('moduleOverrides: [{module: a, specPatch: {values: {"k%s": 1}}}]', "", "spec.moduleOverrides[0].specPatch"),
+        ("", 'annotations: {note: "%s"}\n', "metadata.annotations.note"),
+    ],
+)
+def test_a_release_that_kubocd_cannot_print_is_an_error(
+    load: Load, extra: str, metadata: str, where: str, character: str
+) -> None:
+    escape = f"\\u{ord(character):04x}"
+    loaded = load(release("web", extra.replace("%s", escape), metadata.replace("%s", escape)))
+    one = loaded.only()
+    assert one.code == "invalid-value"
+    assert one.message.startswith(where)
+    assert one.position is not None
+    assert one.position.line is not None
+    assert loaded.cluster_resources.releases == ()
+
+
+def test_a_release_with_a_key_of_more_than_1022_characters_is_an_error(load: Load) -> None:
+    extra = "parameters:\n  ? {}\n  : 1"
+    assert admitted(load, extra.format("k" * 1022)).model["spec"]["parameters"] == {"k" * 1022: 1}
+    one = load(release("web", extra.format("k" * 1023))).only()
+    assert one.code == "invalid-value"
+
+
+def test_the_model_is_a_release_that_was_printed_and_read_again(load: Load) -> None:
+    one = admitted(load, 'parameters: {"<<": {x: 1}, a: "one\\Ntwo", x: -0.0}')
+    assert one.model["spec"]["parameters"] == {"a": "one two", "x": 0}
+    assert one.parameters == {"<<": {"x": 1}, "a": "one\x85two", "x": -0.0}  # the text of a template
+    error = load(release("web", 'parameters: {"<<": 5}')).only()
+    assert (error.code, error.message.partition(" must be")[0]) == ("invalid-value", 'spec.parameters["<<"]')
+
+
+def test_a_context_is_json_that_is_read_as_yaml(load: Load) -> None:
+    loaded = load(context("c", 'context: {"<<": {x: 1}, a: "one\\N\\Ntwo"}'))
+    assert loaded.said == []
+    (one,) = loaded.cluster_resources.contexts
+    assert one.context == {"<<": {"x": 1}, "a": "one\ntwo"}
+    for text in ('a: ["\\x92"]', '"\\N": 1', f"? {'k' * 1023}\n    : 1"):
+        (errors,) = load(context("c", f"context:\n    {text}")).cluster_resources.broken_contexts.values()
+        error = errors.problem
+        assert error.code == "invalid-value"
+        assert error.message.startswith("spec.context")
