@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 Render = Callable[..., Any]
@@ -138,20 +135,6 @@ def test_each_release_has_its_own_image_redirector(render_all: Render) -> None:
     changed, seen = render_all('{{ $_ := .ImageRedirector.Scan "9.9.9" }}{{ . }}', "{{ .ImageRedirector }}")
     assert "9.9.9" in changed
     assert "9.9.9" not in seen
-
-
-def test_ranges_over_numbers_and_int_of_fractions_depend_on_the_helm_in_use(render_all: Render, tmp_path: Path) -> None:
-    texts = ["{{ range 3 }}{{ . }}{{ end }}", '{{ int "1.9" }}']
-    found = render_all(*texts)
-    (tmp_path / "templates").mkdir()
-    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 0.0.0\n")
-    for text, outcome in zip(texts, found, strict=True):
-        (tmp_path / "templates" / "plain.yaml").write_text(f"# <{text}>")
-        done = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
-        if isinstance(outcome, TemplateFailure):
-            assert outcome.message.partition(" at <")[0] in done.stderr
-        else:
-            assert f"# <{outcome}>" in done.stdout
 
 
 def test_the_parameters_template_has_a_nil_map_of_parameters_and_an_image_redirector(helm: Helm) -> None:
