@@ -187,3 +187,9 @@ def test_the_interval_comes_from_the_release_unless_it_is_zero() -> None:
     for given, expected in {"": "5m0s", "1m": "1m0s", "0s": "7m0s"}.items():
         found = with_package_interval(release(package={"interval": given} if given else {}), settings)
         assert found.package["interval"] == found.model["spec"]["package"]["interval"] == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, None), ([], ()), (["s"], ("s",))])
+def test_an_image_redirect_keeps_an_empty_list_of_pull_secrets(given: list[str] | None, expected: object) -> None:
+    redirect = {"oldPrefix": "a", "newPrefix": "b", "imagePullSecrets": given}
+    assert combined(config("c", imageRedirects=[redirect])).image_redirects[0].image_pull_secrets == expected
