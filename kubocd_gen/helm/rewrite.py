@@ -168,6 +168,8 @@ class _Rewriter:
                 self._lookup(name, word.start, command if calls else None, body)
             elif name in REPLACED and not broken:
                 self._replacement(name, command if calls else None, word.start)
+            elif name in ("slice", "mustSlice") and calls and not broken:
+                self._slice(command)
             elif name in ("fail", "required") and calls:
                 self._mark_message(command)
 
@@ -185,6 +187,16 @@ class _Rewriter:
         if name not in _PRINTING and command and not command.piped and all(map(_NUMBER.fullmatch, arguments)):
             return
         self._lookup(name, start, command, None, REPLACED[name].convert)
+
+    def _slice(self, command: _Command) -> None:
+        # Only the indexes are converted, because a partial would lose the type of the list.
+        convert = f'include "{self.names.partial("int64")}"{REPLACED["int64"].convert}'
+        for word in command.words[2:]:
+            if not _NUMBER.fullmatch(self.source[word.start : word.end]):
+                self._insert(word.start, "(list ")
+                self._insert(word.end, f" | {convert})", word.start)
+        if command.piped and len(command.words) > 1:
+            self._insert(command.words[0].start, f"list | {convert} | ")
 
     def _lookup(self, name: str, start: int, command: _Command | None, body: _Body | None, convert: str = "") -> None:
         end = start + len(name)

@@ -67,6 +67,9 @@ def calls() -> list[str]:
         for value in PRINTED
         if not (name == "toToml" and value == ".none")
     ]
+    texts += [
+        f"{{{{ slice (list 1 2) {one} }}}} {{{{ 2 | slice (list 1 2) {one} }}}}" for one in ("0", '"0"', "true")
+    ]
     constraints = ("!=1.2.3", ">=1.2", "~1.2.0", "^1", "1.2 - 2", "<2 || >3", "*", "!=1.x", ">1, !=2.0.1")
     versions = ("1.2.3", "v2", "1.2.3+meta", "3.0.0")
     texts += [
@@ -97,11 +100,16 @@ def test_calls_print_the_same_as_in_helm(render_all: Render, tmp_path: Path) -> 
             '{{ div "7.9" 2 }} {{ mod "7.9" 4 }} {{ max "1.9" 0 "3.2" }} {{ min "1.9" 4 }} {{ biggest 1 "7.7" }}',
             "3 3 3 1 7",
         ),
+        (
+            '{{ slice (list 1 2 3) "1.9" }} {{ mustSlice (list 1 2 3) 0 "1.9" }} {{ "1.9" | slice (list 1 2) 0 }}',
+            "[2 3] [1] [1]",
+        ),
+        ("{{ slice (list 1 2 3) (int .Parameters.half) .Parameters.two }} {{ list 1 | slice }}", "[2] [1]"),
         ("{{ add .Parameters.half 1 }} {{ .Parameters.half | int | typeOf }} {{ add }}", "2 int 0"),
     ],
 )
 def test_a_decimal_string_is_read_by_its_integer_part(render: Render, text: str, printed: str) -> None:
-    assert render(text, parameters={"half": "1.5"}) == printed
+    assert render(text, parameters={"half": "1.5", "two": 2.9}) == printed
 
 
 @pytest.mark.parametrize(
