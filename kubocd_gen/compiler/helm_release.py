@@ -105,7 +105,7 @@ def _layers(
         patch = _map(settings.spec_patch, "specPatch of Config", in_config)
         layers.append(Layer(patch, lambda path: in_config(*path), "specPatch of Config"))
     patch = module.spec_patch
-    if release.create_namespace:
+    if release.create_namespace if module.create_namespace is None else module.create_namespace:
         install = patch.get("install")
         patch = {**patch, "install": {**(install if isinstance(install, Mapping) else {}), "createNamespace": True}}
     origin = f"package {package.label}, module '{module.name}', specPatch"

@@ -9,13 +9,14 @@ from itertools import islice
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.compiler.values import parse_map, parse_rendered, rendered_hint, strip_empty
+from kubocd_gen.compiler.values import invalid_utf8, parse_map, parse_rendered, rendered_hint, strip_empty
 from kubocd_gen.diagnostics.problems import MOST, Problem, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.package import Module, Package, TemplateSource
 from kubocd_gen.schema.durations import DurationError, normal_duration
+from kubocd_gen.schema.go_strings import has_invalid_utf8, trim_space, valid_utf8
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # Go's strconv.ParseBool
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
@@ -36,7 +37,8 @@ def read_rendered(
         if template.path not in texts:
             return default
         try:
-            return parse(texts[template.path], f"package {package.label}, {label}")
+            what = f"package {package.label}, {label}"
+            return parse(_utf8(texts[template.path], what), what)
         except BudgetExceededError:
             raise
         except ProblemsError as error:
@@ -51,8 +53,8 @@ def read_rendered(
         fields: dict[str, tuple[str, Callable[[str, str], Any], Any]] = {
             "values": ("values", partial(_map, budget=budget), {}),
             "specPatch": ("spec_patch", partial(_map, budget=budget), {}),
-            "timeout": ("timeout", _duration, None),
-            "interval": ("interval", _duration, None),
+            "timeout": ("timeout", partial(_duration, given=bool(item.timeout.text)), None),
+            "interval": ("interval", partial(_duration, given=bool(item.interval.text)), None),
             "targetNamespace": ("target_namespace", _trimmed, ""),
             "enabled": ("enabled", _boolean, True),
             "dependsOn": ("depends_on", names, ()),
@@ -62,19 +64,44 @@ def read_rendered(
         for field, template in item.templates():
             attribute, parse, default = fields[field]
             found[attribute] = read(f"module '{item.name}', {field}", template, parse, default)
-        return RenderedModule(item.name, **found)
+        return RenderedModule(item.name, **found, create_namespace=_created_namespace(package, item, texts, errors))
 
     rendered = RenderedPackage(
-        usage={key: texts.get(template.path, "") for key, template in package.usage.items()},
+        usage={key: valid_utf8(texts.get(template.path, "")) for key, template in package.usage.items()},
         roles=read("roles", package.roles, names, ()),
         dependencies=read("dependencies", package.dependencies, names, ()),
-        description=texts.get(package.description.path, ""),
+        description=valid_utf8(texts.get(package.description.path, "")),
         modules=tuple(module(item) for item in package.modules),
     )
     errors += _unknown_modules(package, rendered)
     if errors:
         raise ProblemsError(*errors)
     return rendered
+
+
+def create_namespace_of_model(module: Module) -> tuple[str, TemplateSource]:
+    """Return label and template of the Release's `createNamespace` as it is in the model.
+
+    KuboCD reads it from the model after it has rendered a module's `dependsOn`, so what templates changed in the model
+    counts. The template prints kind and value, and is needed only if a template can change the model.
+    """
+    text = "{{ $created := .Release.spec.createNamespace }}{{ kindOf $created }} {{ $created }}"
+    path = (*module.depends_on.path[:-1], "createNamespace")
+    return f"module '{module.name}', createNamespace of the model", TemplateSource(path, text, header=False)
+
+
+def _created_namespace(
+    package: Package, module: Module, texts: Mapping[tuple[str | int, ...], str], errors: list[Problem]
+) -> bool | None:
+    label, source = create_namespace_of_model(module)
+    text = texts.get(source.path)
+    if text not in (None, "bool true", "bool false"):
+        message = (
+            f"package {package.label}, {label}: a template changed '.Release.spec.createNamespace' to a value that "
+        )
+        hint = "set it to true or false, and do not remove it"
+        errors.append(Problem("bad-rendering", f"{message}is not a boolean", package.position(*source.path), hint))
+    return None if text is None else text == "bool true"
 
 
 def _printing_header(package: Package) -> Problem:
@@ -107,14 +134,31 @@ def _map(text: str, what: str, budget: Budget | None) -> Mapping[str, Any]:
     return strip_empty(parse_map(text, what, budget))
 
 
+def _utf8(text: str, what: str) -> str:
+    """Return `text`, or raise ProblemsError if a template printed a part of a character or binary data."""
+    if has_invalid_utf8(text):
+        raise ProblemsError(invalid_utf8(text, what))
+    return text
+
+
 def _trimmed(text: str, _what: str) -> str:
-    return text.strip()
+    return trim_space(text)
 
 
-def _duration(text: str, what: str) -> str | None:
-    trimmed = text.strip()
-    if not trimmed:
+def _duration(text: str, what: str, *, given: bool) -> str | None:
+    """Return the duration in `text`, or None if the template is not `given`: it is absent or an empty string.
+
+    A template that renders to nothing is an error, not the default: KuboCD parses the result of every given template.
+    """
+    trimmed = trim_space(text)
+    if not trimmed and not given:
         return None
+    if not trimmed:
+        raise ProblemsError.of(
+            "invalid-duration",
+            f"{what} must render to a duration, but renders to nothing",
+            hint="print a duration in every case, such as with '{{ else }}5m{{ end }}', or remove the field",
+        )
     try:
         return normal_duration(trimmed)
     except DurationError as error:
@@ -122,7 +166,7 @@ def _duration(text: str, what: str) -> str | None:
 
 
 def _boolean(text: str, what: str) -> bool:
-    trimmed = text.strip()
+    trimmed = trim_space(text)
     if trimmed not in _TRUE + _FALSE:
         raise ProblemsError.of(
             "bad-rendering",

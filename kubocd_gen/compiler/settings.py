@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, nearest
@@ -90,7 +90,7 @@ def _image_redirect(item: Mapping[str, Any]) -> ImageRedirect:
         old_prefix=item["oldPrefix"],
         new_prefix=item["newPrefix"],
         image_pull_policy=item.get("imagePullPolicy") or "",
-        image_pull_secrets=tuple(secrets) if secrets else None,
+        image_pull_secrets=None if secrets is None else tuple(secrets),
     )
 
 
@@ -170,7 +170,14 @@ def package_source(release: Release, settings: Settings) -> PackageSourceSpec:
     return PackageSourceSpec(repository, tag, fields)
 
 
-def package_interval(release: Release, settings: Settings) -> str:
-    """Return the interval of the Release's sources: the default of the Configs if that of the Release is `0s`."""
-    interval: str = release.package.get("interval", "0s")
-    return settings.package_interval if interval == "0s" else interval
+def with_package_interval(release: Release, settings: Settings) -> Release:
+    """Return the Release with the default of the Configs as the interval of its package if that is `0s`.
+
+    KuboCD sets it before it renders templates, so their `.Release` has it, too.
+    """
+    if release.package.get("interval", "0s") != "0s":
+        return release
+    interval = {"interval": settings.package_interval}
+    spec = release.model["spec"]
+    model = {**release.model, "spec": {**spec, "package": {**spec["package"], **interval}}}
+    return replace(release, package={**release.package, **interval}, model=model)

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import NODE_TEXT, read_document
+from kubocd_gen.schema.go_strings import has_invalid_utf8, valid_utf8
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +132,10 @@ def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget
     """Return the value of the first YAML document of a rendered text.
 
     `what` names the template in messages. Raises ProblemsError, with the rendered line as its hint, for invalid YAML.
+    Bytes that are not UTF-8 are invalid everywhere, in comments too.
     """
+    if has_invalid_utf8(text):
+        raise ProblemsError(invalid_utf8(text, what))
     try:
         return read_document(text, what, exact_integers=exact_integers, keep_marks=True, budget=budget)
     except YamlError as error:
@@ -144,9 +148,16 @@ def parse_rendered(text: str, what: str, *, exact_integers: bool = False, budget
         ) from error
 
 
+def invalid_utf8(text: str, what: str) -> Problem:
+    """Return the problem of a rendered text with bytes that are not UTF-8. The hint quotes the first line with one."""
+    line = next(number for number, one in enumerate(text.split("\n"), 1) if has_invalid_utf8(one))
+    hint = f"don't cut characters with trunc or substr, and don't decode binary data; {rendered_hint(text, line)}"
+    return Problem("bad-rendering", f"{what} renders to bytes that are not valid UTF-8", hint=hint)
+
+
 def rendered_hint(text: str, line: int | None = None) -> str:
     """Return a hint that quotes the rendered line `line`, shortened; the first line with content if it is None."""
-    lines = text.split("\n")
+    lines = valid_utf8(text).split("\n")
     if line is None or line > len(lines) or not lines[line - 1].strip():
         line = next((number for number, one in enumerate(lines, 1) if one.strip()), None)
     if line is None:

@@ -92,7 +92,7 @@ class Runner:
         for job in jobs:
             culprits = {index: rewritten for index, rewritten in job.templates if rewritten.path == error.path}
             for index, rewritten in culprits.items():
-                template = self.units[job.unit].templates[index]
+                template = self.units[job.unit].all_templates[index]
                 attempt.outcomes[job.unit, index] = failure_of(error, rewritten, template)
             remaining = job.without(culprits)
             if remaining.templates:
@@ -103,7 +103,7 @@ class Runner:
     def _without_failed(self, jobs: list[Job], key: tuple[int, int], error: HelmError, timeout: float) -> Attempt:
         unit, index = key
         at = next(number for number, job in enumerate(jobs) if job.unit == unit)
-        failure = failure_of(error, dict(jobs[at].templates)[index], self.units[unit].templates[index])
+        failure = failure_of(error, dict(jobs[at].templates)[index], self.units[unit].all_templates[index])
         remaining = jobs[at].without([index])
         rest = [remaining, *jobs[at + 1 :]] if remaining.templates else jobs[at + 1 :]
         return Attempt({key: failure}, good=jobs[:at], rest=[(rest, timeout)])
@@ -157,7 +157,7 @@ class Runner:
                 good.append(index)
                 attempt.outcomes.update(self._outcomes(chart, outputs[-1:]))
             elif error := read_error(run, self.names):
-                template = self.units[job.unit].templates[index]
+                template = self.units[job.unit].all_templates[index]
                 attempt.outcomes[job.unit, index] = failure_of(error, rewritten, template)
             else:
                 attempt.outcomes[job.unit, index] = _limit_error(run)

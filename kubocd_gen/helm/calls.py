@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from kubocd_gen.helm.lexer import Action, Kind, Token, TooManyTokensError, actions
 
 # Functions that return an integer, which `range` accepts from Go 1.24 on. Sprig's `ceil` and `floor` return floats.
-_WHOLE = "add add1 atoi biggest div int int64 len max min mod mul randInt sub toDecimal"
+_INT = frozenset(["atoi", "int", "len", "randInt"])
+_INT64 = frozenset(["add", "add1", "biggest", "div", "int64", "max", "min", "mod", "mul", "sub", "toDecimal"])
 # Functions whose output depends on the order of a list. `first` and `last` are left out: they are used on maps that
 # have a single key.
 _IN_ORDER = """
     cat join mustToJson mustToPrettyJson mustToRawJson print printf println quote squote toJson toPrettyJson toRawJson
     toString toStrings toYaml
 """
+_VERSION = re.compile(r"[0-9|xX*]+(?:\.[0-9|xX*]+){0,2}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
 _LONG = 1_000  # tokens; parentheses of longer actions are not followed, because that takes quadratic time
 _BEGINS = (Kind.LEFT_PAREN, Kind.PIPE, Kind.ASSIGN, Kind.KEYWORD)
 
@@ -42,13 +45,33 @@ def calls(template: str) -> Iterator[Call]:
                 yield Call(token.text, *position(token), _argument(words, index))
 
 
-def whole_number_ranges(template: str) -> Iterator[Call]:
-    """Yield each `range` over a value that is certainly an integer, unless it has two variables, which always fails."""
+def int64_ranges(template: str) -> Iterator[Call]:
+    """Yield each `range` over the result of a function that returns an int64.
+
+    A range over a number of Go's type int is rewritten for older versions of helm. The items of these are int64, too,
+    and no function makes a list of int64.
+    """
     position = _Positions(template)
     for action, words in _actions(template):
-        assigned = next((index for index, word in enumerate(words) if word.kind is Kind.ASSIGN), 0)  # 2 for `$x :=`
-        if action.keyword == "range" and assigned <= 2 and len(words) <= _LONG and _is_whole(words[assigned + 1 :]):
+        if action.keyword == "range" and _is_range_over(words, _INT64, literal=False):
             yield Call(words[0].text, *position(words[0]))
+
+
+def is_range_over_int(words: Sequence[Token]) -> bool:
+    """Return whether `words`, the tokens of a `range` without white space, iterate over an int with one variable."""
+    return _is_range_over(words, _INT, literal=True)
+
+
+def _is_range_over(words: Sequence[Token], functions: Container[str], *, literal: bool) -> bool:
+    assigned = next((index for index, word in enumerate(words) if word.kind is Kind.ASSIGN), 0)  # 2 for `$x :=`
+    if assigned > 2 or len(words) > _LONG:  # with two variables, a range over an integer always fails
+        return False
+    last = _last_command(words[assigned + 1 :])
+    while last and last[0].kind is Kind.LEFT_PAREN and _closing(last, 0) == len(last) - 1:
+        last = _last_command(last[1:-1])
+    if last and last[0].kind is Kind.NUMBER:
+        return literal and len(last) == 1 and last[0].text.isdigit()
+    return bool(last) and last[0].kind is Kind.IDENTIFIER and last[0].text in functions
 
 
 def unordered_lists(template: str) -> Iterator[Call]:
@@ -60,6 +83,18 @@ def unordered_lists(template: str) -> Iterator[Call]:
         for index, word in enumerate(words):
             if word.kind is Kind.IDENTIFIER and word.text in ("keys", "values") and _is_printed(words, index):
                 yield Call(word.text, *position(word))
+
+
+def mixes_prereleases(constraint: str) -> bool:
+    """Return whether a group of a semver constraint has a prerelease in some of its parts, but not in all.
+
+    Whether such a group matches a version with a prerelease depends on the version of helm (see `partials`).
+    """
+    for group in constraint.split("||"):
+        found = ["-" in version.partition("+")[0] for version in _VERSION.findall(group)]
+        if any(found) and not all(found):
+            return True
+    return False
 
 
 class _Positions:
@@ -102,18 +137,6 @@ def _literal(token: Token) -> str | None:
     if token.kind is Kind.RAW_STRING or (token.kind is Kind.STRING and "\\" not in token.text):
         return token.text[1:-1]
     return None
-
-
-def _is_whole(pipeline: Sequence[Token]) -> bool:
-    """Return whether the pipeline is an integer literal or ends in a function that returns an integer."""
-    last = _last_command(pipeline)
-    while last and last[0].kind is Kind.LEFT_PAREN and _closing(last, 0) == len(last) - 1:
-        last = _last_command(last[1:-1])
-    if not last:
-        return False
-    if last[0].kind is Kind.NUMBER:
-        return len(last) == 1 and last[0].text.isdigit()
-    return last[0].kind is Kind.IDENTIFIER and last[0].text in _WHOLE.split()
 
 
 def _depth(token: Token) -> int:

@@ -34,8 +34,8 @@ class Job:
     unit: int
     context: str
     model: str
-    image_redirector: bool
     templates: tuple[tuple[int, Rewritten], ...]  # index in the Unit, chart file
+    parameters: int | None = None  # the index of the parameters template, which has a model of its own
 
     @property
     def mutates(self) -> bool:
@@ -89,12 +89,15 @@ def rendering_chart(jobs: Sequence[Job], library: str, names: Names) -> Chart:
             document.append(_read("$context", stored[number]))
             context = "$context"
         document.append(f'{{{{ $model := index $models {index} }}}}{{{{ $_ := set $model "Context" {context} }}}}')
-        if job.image_redirector:
-            # Any pointer works, but not a shared one: templates can change its target (`.ImageRedirector.Scan`).
-            document.append('{{ $_ := set $model "ImageRedirector" (semver "0.0.0") }}')
+        # Any pointer works, but not a shared one: templates can change its target (`.ImageRedirector.Scan`).
+        document.append('{{ $_ := set $model "ImageRedirector" (semver "0.0.0") }}')
         for key, template in job.templates:
             chart.files[template.path.removeprefix(f"{CHART}/")] = template.text
-            document.append(f'{{{{ $t := include "{template.path}" $model }}}}{_SIZED}# {{{{ $t | b64enc }}}}')
+            model = "$model"
+            if key == job.parameters:
+                document.append(_parameters_model(copied=job.mutates and len(job.templates) > 1))
+                model = "$first"
+            document.append(f'{{{{ $t := include "{template.path}" {model} }}}}{_SIZED}# {{{{ $t | b64enc }}}}')
             chart.lines[len(document)] = (job.unit, key)
     chart.files[names.document] = "\n".join(document)
     return chart
@@ -122,9 +125,12 @@ def fits(text: str) -> bool:
 
 
 def renderings(run: Run, count: int) -> list[str] | None:
-    """Return the outputs that the document printed, in order; None if helm failed or did not print `count` of them."""
+    """Return the outputs that the document printed, in order; None if helm failed or did not print `count` of them.
+
+    Bytes that are not UTF-8 are kept (`surrogateescape`), because it depends on the field whether KuboCD accepts them.
+    """
     found = [
-        base64.b64decode(line[1:].strip()).decode("utf-8", "replace")
+        base64.b64decode(line[1:].strip()).decode("utf-8", "surrogateescape")
         for line in (run.stdout.split(b"\n") if run.succeeded else ())
         if line.startswith(b"#") and not line.startswith(b"# Source: ")
     ]
@@ -140,6 +146,17 @@ def check_helm(run: Run) -> None:
 
 def _chart() -> Chart:
     return Chart({"Chart.yaml": f"apiVersion: v2\nname: {CHART}\nversion: 0.0.0\n"})
+
+
+def _parameters_model(*, copied: bool) -> str:
+    """Return the action that sets `$first` to the model of the parameters template.
+
+    `Parameters` is a nil map, as in KuboCD (`fromJson` returns one for null). If `copied`, changes of the Release are
+    lost: JSON keeps all values of a model, which comes from JSON.
+    """
+    release = "($model.Release | toJson | fromJson)" if copied else "$model.Release"
+    own = f'"Parameters" (fromJson "null") "Release" {release} "ImageRedirector" (semver "0.0.0")'
+    return f'{{{{ $first := dict "Context" $model.Context {own} }}}}'
 
 
 def _store(chart: Chart, name: str, data: str) -> list[str]:

@@ -55,7 +55,7 @@ class Helm:
         self._found_version: str | None = None
 
     def render(self, units: Sequence[Unit], functions: Functions) -> list[list[Outcome]]:
-        """Return the output or the failure of each Unit's templates, in order. `<no value>` is removed from outputs.
+        """Return the output or the failure of each Unit's `all_templates`, in order, without `<no value>` in outputs.
 
         A template that fails does not affect the others: they are rendered as if it did not exist, without its changes
         to the model. Templates that the budget does not cover fail, too. Unknown hosts are added to `functions`. Raises
@@ -67,7 +67,7 @@ class Helm:
         unreadable: dict[tuple[int, int], tuple[Rewritten, Template]] = {}
         for number, unit in enumerate(units):
             pending: list[tuple[int, Rewritten]] = []
-            for index, template in enumerate(unit.templates):
+            for index, template in enumerate(unit.all_templates):
                 source = template.source
                 if "{{" not in source:
                     outcomes[number, index] = source
@@ -82,7 +82,8 @@ class Helm:
             if id(unit.context) not in contexts:
                 contexts[id(unit.context)] = json.dumps(unit.context, allow_nan=False)
             model = json.dumps({**unit.model, "Context": None}, allow_nan=False)
-            jobs.append(Job(number, contexts[id(unit.context)], model, unit.image_redirector, tuple(pending)))
+            first = 0 if unit.parameters is not None else None
+            jobs.append(Job(number, contexts[id(unit.context)], model, tuple(pending), first))
         if jobs:
             runner = Runner(
                 self._run, self._version, units, library(functions, self._names), self._names, self.pool.budget
@@ -93,7 +94,7 @@ class Helm:
         failures = (one for one in outcomes.values() if isinstance(one, TemplateFailure))
         functions.unknown.update(one.host for one in failures if one.host is not None)
         return [
-            [self._presentable(outcomes[number, index]) for index in range(len(unit.templates))]
+            [self._presentable(outcomes[number, index]) for index in range(len(unit.all_templates))]
             for number, unit in enumerate(units)
         ]
 
@@ -137,7 +138,7 @@ class Helm:
     def _presentable(self, outcome: Outcome) -> Outcome:
         if isinstance(outcome, TemplateFailure):
             return presentable(outcome, self._names)
-        return outcome.replace("<no value>", "")  # Go prints it for missing values, and KuboCD removes it
+        return _without_missing(outcome)
 
     def _admitted(self, source: str) -> Rewritten | TemplateFailure:
         try:
@@ -203,6 +204,17 @@ class Helm:
                 raise unwritable_input(error, self._debug_dir) from error
             arguments = ["template", "kcd", str(directory / "chart")]
             return self.pool.run(arguments, directory / "home", timeout, size=chart.size, whole=whole)
+
+
+def _without_missing(text: str) -> str:
+    """Return `text` without `<no value>`, which Go prints for missing values and KuboCD removes.
+
+    The parts around it are joined as bytes: together they can be a character.
+    """
+    removed = text.replace("<no value>", "")
+    if removed is text or removed.isascii():
+        return removed
+    return removed.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 def _words_as_yaml(value: Any) -> str | None:

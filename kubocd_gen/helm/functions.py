@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from kubocd_gen.helm.names import Names
+from kubocd_gen.helm.partials import PARTIALS
 from kubocd_gen.helm.template import Functions
 
 # KuboCD v0.3: Go's built-in functions, Sprig v3.3 without `env` and `expandenv`, Helm's data functions, and four of its
@@ -73,7 +74,7 @@ def unsupported_call(names: Names) -> re.Pattern[str]:
 
 
 def library(functions: Functions, names: Names) -> str:
-    """Return a chart file with the partials that implement `imageRedirect`, `resolveDNS` and `getHostByName`.
+    """Return a chart file with the partials of replaced functions: KuboCD's own, and those in `partials`.
 
     `resolveDNS` and `getHostByName` take their arguments as a list and print the result. `imageRedirect` takes a map
     with its arguments in `a`, stores the result in `r` and prints that key: `include` returns a string, which would
@@ -89,7 +90,7 @@ def library(functions: Functions, names: Names) -> str:
         for one in functions.image_redirects
     ]
     hosts = {name.lower().rstrip("."): address for name, address in functions.hosts.items()}
-    text = _LIBRARY.replace('"kcd/', f'"{names.partial("")}').replace("kcd-error", names.mark("error"))
+    text = (_LIBRARY + PARTIALS).replace('"kcd/', f'"{names.partial("")}').replace("kcd-error", names.mark("error"))
     return text.replace("@REDIRECTS@", _go_string(redirects)).replace("@HOSTS@", _go_string(hosts))
 
 

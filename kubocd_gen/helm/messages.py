@@ -32,12 +32,17 @@ _PARSE = re.compile(
 _LONG = 4_000  # characters of a message: Go quotes the action, which can be several megabytes
 _MODEL = ("Context", "Parameters", "Release")  # the values that templates get
 _FAILED = "this message comes from the template: check the parameters and the context that it uses"
+_NO_JSON = "remove NaN, infinite numbers and maps that contain themselves: KuboCD would print its error instead"
 _MISSING = 'set the missing value, or give it a default: (default "x" .a.b)'
 _REFUSAL_HINTS = {
     "no address": "add it to 'hosts' in kcd-gen.yaml, or pass it with --resolve",
     "invalid image name": "include the registry, as in docker.io/library/nginx:1.27",
     "expected a string; found no value": _MISSING,
     "expected the model": "pass $ as the second argument of imageRedirect",
+    "semverCompare needs": "use a newer helm, or a prerelease in each constraint, such as '<2.0.0-0'",
+    "toJson cannot": _NO_JSON,
+    "toToml cannot": "print the parts of the value that TOML has: it has no null",
+    "toYaml cannot": _NO_JSON,
 }
 _UNKNOWN_HOST = re.compile(r"no address is known for the host '(.*)'", re.DOTALL)
 _PARSE_HINTS = {
@@ -155,6 +160,8 @@ def _render_error(failure: HelmError, rewritten: Rewritten, template: Template) 
     if cause is None:
         return error_at(template, offset, _sentence(inner[3]))
     text = re.sub(r"^error calling \w+:\s+", "", cause[2])
+    if nested := re.search(rf'executing "{re.escape(names.partial(""))}\w+" at <.*?>:\s+(.*)', text, re.DOTALL):
+        text = re.sub(r"^error calling \w+:\s+", "", nested[1])  # the function that the partial replaces
     message = _restored(f"{text} at <{cause[1]}>", names)
     return error_at(template, offset, message, _hint(text, cause[1]))
 
@@ -206,6 +213,8 @@ def _hint(cause: str, expression: str) -> str | None:
         return (
             f"check '{above}', which is not a map" if above else "check the value before the field, which is not a map"
         )
+    if re.fullmatch(r"range can't iterate over -?\d+", cause):
+        return "use helm 3.18 or later, or 'range until (int …)', which works with every helm"
     if cause.startswith("incompatible types for comparison"):
         return "compare .x with 8080.0, or (int .x) with 8080: the model's numbers are floats"
     if re.fullmatch(r'template ".*" not defined', cause):
@@ -230,13 +239,14 @@ def _restored(message: str, names: Names) -> str:
     names = Names("")  # names without the nonce, as they are in the message now
     holder, mark, partial = re.escape(names.holder), rf'"{names.mark("at")}@\d+@"', rf'"{names.partial("")}(\w+)"'
     message = re.sub(rf'\(?regexReplaceAllLiteral "\$" {mark}(?: \|)? ?', "", message)
-    answer = rf' \| (?:set {holder} "a" \| )?include {partial}(?: \| get {holder})?'
+    answer = rf' \| (?:set {holder} "a" \| )?include {partial}(?: \| (?:get {holder}|int64|int|eq "true"))?'
     changed = 1
     while changed:  # inner calls first
         message, changed = re.subn(rf"\blist((?:(?!\blist\b).)*?){answer}", r"\2\1", message, flags=re.DOTALL)
     # Go points at the last argument that it evaluated, which can be an inserted one.
     message = re.sub(rf" at <{mark}>", " at <fail>", message)
-    return re.sub(rf" at <(?:{partial}|{holder})>", lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
+    inserted = rf" at <(?:(?:include )?{partial}|{holder})>"
+    return re.sub(inserted, lambda match: f" at <{match[1] or 'imageRedirect'}>", message)
 
 
 def _sentence(message: str) -> str:

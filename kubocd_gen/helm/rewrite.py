@@ -22,11 +22,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kubocd_gen.helm import functions
+from kubocd_gen.helm.calls import is_range_over_int
 from kubocd_gen.helm.lexer import Action, Kind, Token, actions
 from kubocd_gen.helm.names import Names
+from kubocd_gen.helm.partials import REPLACED
 
 _TAKES_NAME = frozenset({"define", "block", "template"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PRINTING = frozenset({"toJson", "toToml", "toYaml"})
+_NUMBER = re.compile(r"[+-]?[0-9]+")
+# A literal constraint of one version without `!=`, or of several versions without prereleases: every version of the
+# library compares it in the same way.
+_SIMPLE_CONSTRAINT = re.compile(r"""(["`])(?:[ <>=~^]*v?[0-9xX*.]+(?:-[0-9A-Za-z.]+)?|[ <>=~^,|0-9xX*.v]+)\1""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ class _Rewriter:
             body = inside[-1]
             for command in _commands(action.tokens):
                 self._command(command, body, broken=action.broken)
+            if keyword == "range" and not action.broken:
+                self._range(action)
             self._name(action)
             self.readable &= not action.broken
             if keyword in ("define", "block"):
@@ -157,13 +166,42 @@ class _Rewriter:
                 self._replace(word.start, end, call if calls else f"({call})")
             elif name in ("imageRedirect", "resolveDNS", "getHostByName"):
                 self._lookup(name, word.start, command if calls else None, body)
+            elif name in REPLACED and not broken:
+                self._replacement(name, command if calls else None, word.start)
+            elif name in ("slice", "mustSlice") and calls and not broken:
+                self._slice(command)
             elif name in ("fail", "required") and calls:
                 self._mark_message(command)
 
-    def _lookup(self, name: str, start: int, command: _Command | None, body: _Body) -> None:
+    def _range(self, action: Action) -> None:
+        # From Go 1.24 on, `range` accepts integers. It does nothing for negative ones, but `until` counts down.
+        tokens = [token for token in action.tokens if token.kind is not Kind.SPACE]
+        if is_range_over_int(tokens):
+            self._insert(tokens[-1].end, " | max 0 | int | until", tokens[-1].start)
+
+    def _replacement(self, name: str, command: _Command | None, start: int) -> None:
+        """Replace a call by one of its partial, unless its literal arguments show that the result is the same."""
+        arguments = [self.source[word.start : word.end] for word in command.words[1:]] if command else []
+        if name == "semverCompare" and arguments and _SIMPLE_CONSTRAINT.fullmatch(arguments[0]):
+            return
+        if name not in _PRINTING and command and not command.piped and all(map(_NUMBER.fullmatch, arguments)):
+            return
+        self._lookup(name, start, command, None, REPLACED[name].convert)
+
+    def _slice(self, command: _Command) -> None:
+        # Only the indexes are converted, because a partial would lose the type of the list.
+        convert = f'include "{self.names.partial("int64")}"{REPLACED["int64"].convert}'
+        for word in command.words[2:]:
+            if not _NUMBER.fullmatch(self.source[word.start : word.end]):
+                self._insert(word.start, "(list ")
+                self._insert(word.end, f" | {convert})", word.start)
+        if command.piped and len(command.words) > 1:
+            self._insert(command.words[0].start, f"list | {convert} | ")
+
+    def _lookup(self, name: str, start: int, command: _Command | None, body: _Body | None, convert: str = "") -> None:
         end = start + len(name)
-        call = f' | include "{self.names.partial(name)}"'
-        if name == "imageRedirect":
+        call = f' | include "{self.names.partial(name)}"{convert}'
+        if name == "imageRedirect" and body is not None:
             body.holder = True
             call = f' | set {self.names.holder} "a"{call} | get {self.names.holder}'
         if command is None:

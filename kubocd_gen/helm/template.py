@@ -26,15 +26,22 @@ class Template:
 class Unit:
     """The templates of one Release, rendered in order on one mutable model.
 
-    The model is `model` with `Context` set to `context` and, unless `image_redirector` is False, `ImageRedirector` set
-    to a pointer. Units that have the same `context` object share it: each distinct object is passed to helm once. No
-    Unit sees another's changes.
+    The model is `model` with `Context` set to `context` and `ImageRedirector` set to a pointer. Units that have the
+    same `context` object share it: each distinct object is passed to helm once. No Unit sees another's changes.
+
+    `parameters` is rendered first, on a model of its own, because KuboCD makes a new model for the other templates:
+    they see what it changes in the Context, but not in the Release. Its `Parameters` are a nil map.
     """
 
     context: Mapping[str, Any]
     model: Mapping[str, Any]
     templates: tuple[Template, ...]
-    image_redirector: bool = True
+    parameters: Template | None = None
+
+    @property
+    def all_templates(self) -> tuple[Template, ...]:
+        """The templates in the order of rendering; that of the parameters, if there is one, is the first."""
+        return self.templates if self.parameters is None else (self.parameters, *self.templates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH
 from kubocd_gen.migration.dump import Raw
+from kubocd_gen.schema.go_strings import trim_space
 
 KUBOCD = "kubocd.kubotal.io"
 FLUX_KINDS = ("OCIRepository", "HelmRepository", "HelmRelease")
@@ -132,7 +133,7 @@ class LiveObject:
 
         Helm reads this annotation of the object in the cluster only then. `helm uninstall` reads that of the manifest.
         """
-        return str(self.annotations.get("helm.sh/resource-policy", "")).strip().lower() == "keep"
+        return trim_space(str(self.annotations.get("helm.sh/resource-policy", ""))).lower() == "keep"
 
     @property
     def is_applied(self) -> bool:

@@ -53,7 +53,10 @@ class PackageSourceSpec:
 
 @dataclass(frozen=True, slots=True)
 class RenderedModule:
-    """The rendered fields of a module. Durations are strings as Go prints them, or None if the module sets none."""
+    """The rendered fields of a module. Durations are strings as Go prints them, or None if the module sets none.
+
+    `create_namespace` is the Release's `createNamespace` if templates can have changed it, otherwise None.
+    """
 
     name: str
     values: Mapping[str, Any]
@@ -64,6 +67,7 @@ class RenderedModule:
     enabled: bool
     depends_on: tuple[str, ...]
     on_failure_strategy: str
+    create_namespace: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from kubocd_gen.compiler.delivery import deliver
 from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository, requesting
 from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Absence, Party, order_by_roles
-from kubocd_gen.compiler.settings import Settings, package_interval
+from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.files.paths import FilePath, checkout_root, shown_path
@@ -77,7 +77,7 @@ def _compile(
 ) -> CompiledRelease:
     release, package, delivery = one.resolved.release, one.resolved.package, cluster.delivery
     protected = release.protected if release.protected is not None else package.protected
-    interval = package_interval(release, settings)
+    interval = release.package["interval"]
     # The HelmReleases of a suspended Release are neither created nor changed, so their errors do not matter.
     specs: Sequence[tuple[str, Mapping[str, Any]]] = (
         []

@@ -10,7 +10,7 @@ from itertools import islice
 
 from kubocd_gen.compiler.values import parameters_text
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, Severity
-from kubocd_gen.helm.calls import Call, calls, unordered_lists, whole_number_ranges
+from kubocd_gen.helm.calls import Call, calls, int64_ranges, mixes_prereleases, unordered_lists
 from kubocd_gen.helm.functions import UNSUPPORTED, VARYING
 from kubocd_gen.model.compilation import Resolved, WithParameters
 from kubocd_gen.model.package import Package, TemplateSource
@@ -20,6 +20,7 @@ from kubocd_gen.pipeline.rendering import Texts, packages_of, position_in_templa
 _MOST = 100  # problems reported per template; finding the position of each scans the whole text
 _DNS = ("getHostByName", "resolveDNS")
 _NEW = {"sha512sum": (3, 16)}  # functions that the oldest supported helm, 3.14, lacks
+_GROUPED_PRERELEASES = (3, 19)  # the first helm with version 3.4 of the semver library
 _WHOLE_NUMBERS = (3, 18)  # the first helm built with Go 1.24, whose `range` accepts integers
 
 
@@ -133,10 +134,12 @@ def _unportable_calls(template: TemplateText, surroundings: Surroundings) -> Ite
             yield template.problem(call, message, "unsupported-function", UNSUPPORTED[call.name])
         elif call.name in _NEW and not surroundings.has_helm(_NEW[call.name]):
             yield _newer(template, call, f"'{call.name}'", _NEW[call.name], "")
+        elif call.name == "semverCompare" and call.text and not surroundings.has_helm(_GROUPED_PRERELEASES):
+            yield from _semver(template, call, call.text)
     if not surroundings.has_helm(_WHOLE_NUMBERS):
-        for call in whole_number_ranges(template.text):
-            other = "use 'range until N', which works with every helm, or "
-            yield _newer(template, call, "'range' over an integer", _WHOLE_NUMBERS, other)
+        for call in int64_ranges(template.text):
+            other = "use 'range until (int …)', which works with every helm, or "
+            yield _newer(template, call, "'range' over an int64", _WHOLE_NUMBERS, other)
     for call in unordered_lists(template.text):
         message = f"'{call.name}' returns its items in random order"
         yield template.problem(call, message, "unordered-list", "sort the result with '| sortAlpha'")
@@ -156,6 +159,12 @@ def _dns(template: TemplateText, call: Call, surroundings: Surroundings) -> Iter
         hint = f"add the name to 'hosts', or use --resolve {name}=ADDRESS; otherwise rendering fails"
         severity = "warning"
     yield template.problem(call, message, "dns-function", hint, severity)
+
+
+def _semver(template: TemplateText, call: Call, constraint: str) -> Iterator[Problem]:
+    if mixes_prereleases(constraint):
+        what = f"'semverCompare' of a version with a prerelease and '{constraint}'"
+        yield _newer(template, call, what, _GROUPED_PRERELEASES, "use a prerelease in each part, or ")
 
 
 def _is_address(text: str) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
-from kubocd_gen.compiler.rendered import read_rendered
+from kubocd_gen.compiler.rendered import create_namespace_of_model, read_rendered
 from kubocd_gen.compiler.values import line_of_key, merge, parameters_text, parse_map, spend_values, way_in_json
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
+from kubocd_gen.helm.functions import MUTATING_WORD
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from kubocd_gen.kube_yaml.locations import find_in_text
 from kubocd_gen.model.compilation import Rendered, Resolved, WithParameters, collecting
@@ -34,9 +35,9 @@ def render_parameters(
     units = [
         Unit(
             context=resolved.context,
-            model={"Parameters": None, "Release": resolved.release.model},
-            templates=() if text is None else (Template("", text),),
-            image_redirector=False,
+            model={"Release": resolved.release.model},
+            templates=(),
+            parameters=None if text is None else Template("", text),
         )
         for resolved, text in zip(releases, texts, strict=True)
     ]
@@ -123,13 +124,20 @@ def render_packages(
     problems: Problems,
 ) -> list[Rendered]:
     """Render and check the packages of all Releases. Return the valid ones and report all templates that fail."""
-    outcomes = helm.render([_unit(one, texts[one.resolved.package.reference]) for one in releases], functions)
+    templates_of = {
+        reference: _model_templates(package, texts[reference])
+        for reference, package in packages_of([one.resolved for one in releases]).items()
+    }
+    units = []
+    for one in releases:
+        reference = one.resolved.package.reference
+        units.append(_unit(one, templates_of[reference], texts[reference]))
     valid = []
-    for one, outcome in zip(releases, outcomes, strict=True):
+    for one, outcome in zip(releases, helm.render(units, functions), strict=True):
         package = one.resolved.package
-        templates = list(package.templates())
+        templates = templates_of[package.reference]
         failures, rendered = [], {}
-        # The parameters template can come first, which is rendered again.
+        # The parameters template comes first if it is rendered again.
         for (label, source), result in zip(templates, outcome[len(outcome) - len(templates) :], strict=True):
             if isinstance(result, TemplateFailure):
                 failures.append(template_problem(package, label, source, result))
@@ -173,15 +181,25 @@ def template_of(package: Package, source: TemplateSource, text: str) -> Template
     return Template(package.template_header if source.header else "", text)
 
 
-def _unit(one: WithParameters, texts: Texts) -> Unit:
+def _model_templates(package: Package, texts: Texts) -> list[tuple[str, TemplateSource]]:
+    """Return label and template of the package's templates, and of what KuboCD reads from the model between them."""
+    found = list(package.templates())
+    if not any(MUTATING_WORD.search(text) for text in (package.template_header, *texts.values())):
+        return found
+    probes = {module.depends_on.path: create_namespace_of_model(module) for module in package.modules}
+    return [one for item in found for one in ((item, probes[item[1].path]) if item[1].path in probes else (item,))]
+
+
+def _unit(one: WithParameters, sources: Sequence[tuple[str, TemplateSource]], texts: Texts) -> Unit:
     package = one.resolved.package
-    templates = tuple(template_of(package, source, texts[source.path]) for _, source in package.templates())
-    # The parameters template can change the context with `set`, which affects the package's templates.
-    again = (Template("", one.parameters_text),) if one.parameters_text and "{{" in one.parameters_text else ()
+    templates = tuple(template_of(package, source, texts.get(source.path, source.text)) for _, source in sources)
+    # If the parameters template can change the Context, it is rendered again, for the package's templates.
+    again = one.parameters_text is not None and MUTATING_WORD.search(one.parameters_text) is not None
     return Unit(
         context=one.resolved.context,
         model={"Parameters": one.parameters, "Release": one.resolved.release.model},
-        templates=(*again, *templates),
+        templates=templates,
+        parameters=Template("", one.parameters_text) if again and one.parameters_text else None,
     )
 
 

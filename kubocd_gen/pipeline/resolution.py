@@ -9,7 +9,7 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
-from kubocd_gen.compiler.settings import Settings, combine_configs, package_source
+from kubocd_gen.compiler.settings import Settings, combine_configs, package_source, with_package_interval
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, collecting
 from kubocd_gen.model.package import Package
@@ -45,9 +45,10 @@ def resolve(
     """Return the Releases that have a package and a valid context. The problems of the others go to `problems`."""
     trees = ContextTrees(resources.contexts, resources.broken_contexts, budget)
     configs = sorted(resources.configs, key=lambda config: config.name)
-    found = find_packages(resources.releases, settings, packages, problems, budget)
+    releases = [with_package_interval(release, settings) for release in resources.releases]
+    found = find_packages(releases, settings, packages, problems, budget)
     resolved = []
-    for release in resources.releases:
+    for release in releases:
         if release.key not in found:
             continue
         with collecting(problems, release):

@@ -19,8 +19,8 @@ from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files
 NEW = path_of("4.3.1")
 OLD = find_helm()
 VALUES = "host: {{ .Parameters.host }}\n"
-CONSTRAINT = 'newer: {{ semverCompare "!=1.2.3" "2.0.0-alpha" }}'  # true before helm 3.19
-COUNT = "count: {{ range 3 }}x{{ end }}"  # an error before helm 3.18
+CONSTRAINT = 'newer: {{ toToml (dict "a" 1000000.0) | contains "." }}'  # true before helm 3.22 and 4.1
+COUNT = "count: {{ range add 1 2 }}x{{ end }}"  # an error before helm 3.18
 
 needs_both = pytest.mark.skipif(not NEW.exists(), reason="helm 4.3.1 is not installed: make helm-versions")
 
@@ -62,8 +62,9 @@ def test_only_releases_whose_result_differs_are_printed_and_nothing_is_written(w
     assert outcome.exit == 3
     assert outcome.out.splitlines() == [
         f"! default/fails fails with helm {version} only",
-        "    oci://registry.example.com/demo/count:1.0.0/original.yaml:15:23: error[template-error]: "
-        "package count:1.0.0, module 'main', values: range can't iterate over 3 at <3>",
+        "    oci://registry.example.com/demo/count:1.0.0/original.yaml:15:29: error[template-error]: "
+        "package count:1.0.0, module 'main', values: range can't iterate over 3 at <2>",
+        "        use helm 3.18 or later, or 'range until (int …)', which works with every helm",
         "        affects default/fails",
         "",
         "~ default/differs",

@@ -63,7 +63,11 @@ def lock(workspace: Workspace, *, helm: str | None = None) -> None:
         ("{{ if false }}{{ include `a` . }}{{ tpl `b` . }}{{ end }}", ["warning[unsupported-function]"] * 2),
         ("{{ lookup `v1` `Secret` `a` `b` | toJson }}", ["warning[empty-lookup]"]),
         ("{{ sha512sum `a` }}", ["warning[helm-dependent]"]),
-        ("{{ if false }}{{ range 3 }}{{ end }}{{ end }}", ["warning[helm-dependent]"]),
+        ("{{ if false }}{{ range add 1 2 }}{{ end }}{{ end }}", ["warning[helm-dependent]"]),
+        ("{{ range 3 }}{{ end }}", []),
+        ("{{ semverCompare `>=1.0-0 <2` `1.2.3` }}", ["warning[helm-dependent]"]),
+        ("{{ semverCompare `>=1.0-0 || <2` `1.2.3` }}", []),
+        ("{{ semverCompare `>=1.0-0, <2-0` `1.2.3` }}", []),
         ("{{ keys .Context | join `,` }}", ["warning[unordered-list]"]),
         ("{{ keys .Context | sortAlpha | join `,` }}", []),
     ],
@@ -107,7 +111,7 @@ def test_a_package_is_reported_once_and_parameters_per_release(workspace: Worksp
 
 
 def test_a_lock_pins_the_helm_version_of_the_project(workspace: Workspace) -> None:
-    with_template(workspace, "{{ sha512sum `a` }}{{ if false }}{{ range 3 }}{{ end }}{{ end }}")
+    with_template(workspace, "{{ sha512sum `a` }}{{ if false }}{{ range add 1 2 }}{{ end }}{{ end }}")
     lock(workspace, helm="3.17")
     assert codes(lint(workspace)).count("warning[helm-dependent]") == 1
     lock(workspace, helm="4.0")
@@ -160,7 +164,8 @@ def test_names(workspace: Workspace) -> None:
 
 
 def test_each_rule_has_its_message(workspace: Workspace, snapshot: SnapshotAssertion) -> None:
-    calls = "{{ resolveDNS `a.example.com` }} {{ readFile `a` }} {{ sha512sum `a` }} {{ range 3 }}{{ end }}"
+    calls = "{{ resolveDNS `a.example.com` }} {{ readFile `a` }} {{ sha512sum `a` }} {{ range add 1 2 }}{{ end }}"
+    calls += " {{ semverCompare `>=1-0 <2` `1.2` }}"
     values = f"{HOST}\n      x: '{{{{ if false }}}}{calls}{{{{ end }}}}'\n      y: '{{{{ now }}}}'"
     more = "\n      z: {{ keys .Context | join `,` }}{{ lookup `v1` `Secret` `a` `b` | toJson | trunc 0 }}"
     workspace.package(WEB_MANIFEST.replace(HOST, values + more + "\n      v: ${HOME}"))

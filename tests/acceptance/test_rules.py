@@ -41,7 +41,7 @@ PACKAGES = {
     + f"description: '{{{{ .Parameters.host }}}}{set_host('description')}'\n"
     + HEAD
     + values(f"{set_host('values')}\nhost: {{{{ .Parameters.host }}}}")
-    + f"    enabled: off\n    interval: '{set_host('interval')}'\n"
+    + f"    enabled: off\n    interval: '{set_host('interval')}5m'\n"
     + SIDE
     + values("host: {{ .Parameters.host }}")
     + "    dependsOn: [main]\n    enabled: 'T'\n",
@@ -56,6 +56,11 @@ PACKAGES = {
     + "roles: null\ndependencies: null\n",
     "documents": HEAD + values("a: 1\na: 2\n---\na: 3"),
     "tree": HEAD + "    values: {host: '{{ .Parameters.host }}', mode: 0755, ratio: 1.50, on: yes, gone: null}\n",
+    "creates": HEAD
+    + values("interval: {{ .Release.spec.package.interval }}")
+    + SIDE
+    + """    dependsOn: '{{ $_ := set .Release.spec "createNamespace" true }}[]'\n"""
+    + """    onFailureStrategy: '{{ $_ := set .Release.spec "createNamespace" false }}'\n""",
     "roles": HEAD + "roles: [web, ingress]\ndependencies: [storage]\n",
 }
 CONFIG = """\
@@ -78,9 +83,10 @@ RELEASES = {
     "roles": "roles: [web, api]\ndependencies: [dns, storage]",
     "web": "targetNamespace: apps\ncreateNamespace: true",
     "quoted": "parameters: {host: '{{ `back` }} {{ .Release.spec.package.tag }}'}",
+    "creates": """parameters: |\n  {{ $_ := set .Release.spec "createNamespace" "lost" }}\n  host: h\n""",
     "asked": "parameters: |\n"
     "  replicas: 3\n"
-    '  host: {{ kindOf .Parameters }} {{ hasKey . "ImageRedirector" }} {{ .Context.zone }}\n'
+    '  host: {{ .Parameters }} {{ hasKey . "ImageRedirector" }} {{ .Context.zone }}\n'
     "contexts: [{name: cluster}]",
     "patched": "moduleOverrides: [{module: main, specPatch: {driftDetection: {mode: warn},"
     " values: {text: '{{ .Release }}', none: null}}}]",
@@ -137,8 +143,8 @@ def test_gos_placeholder_for_a_missing_value_is_removed(compiled: Compiled) -> N
     assert compiled.values("model-main")["missing"] == []
 
 
-def test_the_model_of_the_parameters_template_has_no_parameters_and_no_image_redirector(compiled: Compiled) -> None:
-    assert compiled.values("asked-main") == {"replicas": 3, "host": "invalid false lan"}
+def test_the_model_of_the_parameters_template_has_a_nil_map_and_an_image_redirector(compiled: Compiled) -> None:
+    assert compiled.values("asked-main") == {"replicas": 3, "host": "map[] true lan"}
 
 
 def test_a_map_of_parameters_is_json_and_a_rendered_number_stays_a_string(compiled: Compiled) -> None:
@@ -152,6 +158,11 @@ def test_the_model_is_mutable_and_later_templates_see_its_changes(compiled: Comp
     assert report["roles"] == ["a", "b"]
     assert report["description"] == "given+roles"
     assert compiled.values("order-side") == {"host": "given+roles+description+values+interval"}
+
+
+def test_create_namespace_is_read_from_the_model_after_depends_on(compiled: Compiled) -> None:
+    created = [compiled.specs[f"default/creates-{module}"].get("install") for module in ("main", "side")]
+    assert created == [None, {"createNamespace": True}]
 
 
 def test_a_disabled_module_is_rendered_but_has_no_helm_release(compiled: Compiled) -> None:
@@ -306,6 +317,35 @@ def broken(workspace: Workspace, manifest: str, spec: str = "") -> list[str]:
     outcome = workspace.build()
     assert outcome.exit == 1
     return [line.partition("]: ")[2] for line in outcome.err.splitlines() if "error[" in line]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('unset .Release.spec "createNamespace"', "to a value that is not a boolean"),
+        ('set .Release.spec "createNamespace" "true"', "to a value that is not a boolean"),
+        ('unset .Release "spec"', "nil pointer evaluating interface {}.createNamespace"),
+    ],
+)
+def test_a_create_namespace_that_is_not_a_boolean_in_the_model_is_an_error(
+    workspace: Workspace, change: str, message: str
+) -> None:
+    workspace.package(HEAD + values(f"{{{{ $_ := {change} }}}}a: 1"), reference=REFERENCE.format("x"))
+    workspace.release("x", package=REFERENCE.format("x"))
+    outcome = workspace.build()
+    assert outcome.exit == 1
+    assert message in outcome.err
+    assert "original.yaml:10:5" in outcome.err
+
+
+def test_an_interval_of_zero_is_the_default_of_the_config_in_templates_too(workspace: Workspace) -> None:
+    workspace.source("config.yaml", config("defaultPackageInterval: 7m"))
+    workspace.package(HEAD + values("x: {{ .Release.spec.package.interval }}"), reference=REFERENCE.format("x"))
+    workspace.release("x", package=REFERENCE.format("x"))
+    path = workspace.root / "sources" / "default-x.yaml"
+    path.write_text(path.read_text().replace("tag: 1.0.0}", "tag: 1.0.0, interval: 0s}"))
+    assert workspace.build().exit == 0
+    assert dict(helm_releases(workspace.output))["default/x-main"]["values"] == {"x": "7m0s"}
 
 
 def test_an_error_in_a_disabled_module_fails_the_release(workspace: Workspace) -> None:

@@ -82,9 +82,54 @@ def test_a_bad_duration_names_the_module_and_the_field() -> None:
     assert found.position.path.startswith("oci://registry.example.com/demo/web:1.0.0/")
 
 
-def test_the_target_namespace_and_the_strategy_are_trimmed() -> None:
-    module = main(targetNamespace=" apps\n", onFailureStrategy="\tstop ")
-    assert (module.target_namespace, module.on_failure_strategy) == ("apps", "stop")
+def test_a_duration_that_renders_to_nothing_is_an_error_unless_the_field_is_absent_or_empty() -> None:
+    manifest = PACKAGE.text.replace("name: main\n", "name: main\n    timeout: '{{ .x }}'\n    interval: ''\n")
+    given = package(manifest)
+    rendered = {
+        source.path: "" if source.path[-1] in ("timeout", "interval") else source.text
+        for _, source in given.templates()
+    }
+    with pytest.raises(ProblemsError) as found:
+        read_rendered(given, rendered)
+    (one,) = found.value.problems
+    assert one.code == "invalid-duration"
+    assert "module 'main', timeout must render to a duration, but renders to nothing" in one.message
+
+
+def test_the_target_namespace_and_the_strategy_are_trimmed_as_in_go() -> None:
+    module = main(targetNamespace="\u2003apps\x85\n", onFailureStrategy="\tstop\x1f ")
+    assert (module.target_namespace, module.on_failure_strategy) == ("apps", "stop\x1f")
+
+
+@pytest.mark.parametrize(("field", "code"), [("enabled", "bad-rendering"), ("timeout", "invalid-duration")])
+def test_separators_of_ascii_are_not_white_space(field: str, code: str) -> None:
+    assert error(**{field: "\x1c1\x1f"}).code == code
+
+
+@pytest.mark.parametrize("field", ["values", "specPatch", "timeout", "targetNamespace", "enabled", "onFailureStrategy"])
+def test_bytes_that_are_not_utf8_are_an_error(field: str) -> None:
+    found = error(**{field: "a: 1\n# \udcc3\n"})
+    assert found.code == "bad-rendering"
+    assert (found.hint or "").endswith("line 2 of the rendered template: # \ufffd")
+
+
+def test_in_usage_and_description_each_byte_that_is_not_utf8_is_a_replacement_character() -> None:
+    texts = {source.path: source.text for _, source in PACKAGE.templates()}
+    found = read_rendered(PACKAGE, {**texts, ("usage", "text"): "\udcf0\udc9fé", ("description",): "\udcff"})
+    assert (found.usage, found.description) == ({"text": "\ufffd\ufffdé"}, "\ufffd")
+
+
+@pytest.mark.parametrize(("printed", "created"), [("bool true", True), ("bool false", False)])
+def test_create_namespace_is_read_from_the_model(printed: str, created: bool) -> None:
+    assert main(createNamespace=printed).create_namespace is created
+    assert main().create_namespace is None
+
+
+@pytest.mark.parametrize("printed", ["string true", "invalid ", "float64 1"])
+def test_a_create_namespace_that_is_not_a_boolean_is_an_error(printed: str) -> None:
+    found = error(createNamespace=printed)
+    assert found.code == "bad-rendering"
+    assert "module 'main'" in found.message
 
 
 def test_a_module_can_depend_on_another_or_itself() -> None:

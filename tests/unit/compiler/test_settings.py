@@ -10,10 +10,10 @@ from kubocd_gen.compiler.settings import (
     Settings,
     combine_configs,
     default_context_position,
-    package_interval,
     package_source,
     split_image,
     strategy_position,
+    with_package_interval,
 )
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec
@@ -184,6 +184,12 @@ def test_a_redirect_to_an_invalid_image_is_an_error_that_names_both() -> None:
 
 def test_the_interval_comes_from_the_release_unless_it_is_zero() -> None:
     settings = Settings(package_interval="7m0s")
-    assert package_interval(release(), settings) == "5m0s"
-    assert package_interval(release(package={"interval": "1m"}), settings) == "1m0s"
-    assert package_interval(release(package={"interval": "0s"}), settings) == "7m0s"
+    for given, expected in {"": "5m0s", "1m": "1m0s", "0s": "7m0s"}.items():
+        found = with_package_interval(release(package={"interval": given} if given else {}), settings)
+        assert found.package["interval"] == found.model["spec"]["package"]["interval"] == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, None), ([], ()), (["s"], ("s",))])
+def test_an_image_redirect_keeps_an_empty_list_of_pull_secrets(given: list[str] | None, expected: object) -> None:
+    redirect = {"oldPrefix": "a", "newPrefix": "b", "imagePullSecrets": given}
+    assert combined(config("c", imageRedirects=[redirect])).image_redirects[0].image_pull_secrets == expected

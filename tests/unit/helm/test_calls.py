@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from kubocd_gen.helm.calls import calls, unordered_lists, whole_number_ranges
+from kubocd_gen.helm.calls import calls, int64_ranges, unordered_lists
 from kubocd_gen.helm.process import find_helm, helm_version
 
-NEW_RANGES = ["3", "$i := int `3`", "(len `abc`)", "((int64 3.0))", "add 1 2"]
+INT_RANGES = ["3", "$i := int `3`", "(len `abc`)", "((int 3.0))"]  # rewritten
+INT64_RANGES = ["add 1 2", "$i := int64 `3`", "((int64 3.0))", "1 | max 2"]
 OLD_RANGES = [
     "until 3",
     "until (int `3`)",
@@ -46,23 +47,24 @@ def test_function_calls_are_found_with_their_positions(
     assert named(template) == found
 
 
-@pytest.mark.parametrize("pipeline", NEW_RANGES)
-def test_a_range_over_a_whole_number_is_found(pipeline: str) -> None:
-    assert [call.name for call in whole_number_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}")] == ["range"]
+@pytest.mark.parametrize("pipeline", INT64_RANGES)
+def test_a_range_over_an_int64_is_found(pipeline: str) -> None:
+    assert [call.name for call in int64_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}")] == ["range"]
 
 
-@pytest.mark.parametrize("pipeline", [*OLD_RANGES, *NEVER, ".a", "$x", "-3", "(.a).b"])
+@pytest.mark.parametrize("pipeline", [*INT_RANGES, *OLD_RANGES, *NEVER, ".a", "$x", "-3", "(.a).b"])
 def test_other_ranges_are_not_found(pipeline: str) -> None:
-    assert not list(whole_number_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}"))
+    assert not list(int64_ranges(f"{{{{ range {pipeline} }}}}{{{{ end }}}}"))
 
 
 def test_the_helm_in_use_agrees_about_ranges(render_all: Callable[..., list[object]]) -> None:
     outcomes = render_all(
-        *(f"{{{{ range {pipeline} }}}}x{{{{ end }}}}" for pipeline in (*NEW_RANGES, *OLD_RANGES, *NEVER))
+        *(f"{{{{ range {one} }}}}x{{{{ end }}}}" for one in (*INT64_RANGES, *INT_RANGES, *OLD_RANGES, *NEVER))
     )
     rendered = [isinstance(outcome, str) for outcome in outcomes]
     major, minor = map(int, helm_version(find_helm()).split(".")[:2])
-    assert rendered == [(major, minor) >= (3, 18)] * len(NEW_RANGES) + [True] * len(OLD_RANGES) + [False] * len(NEVER)
+    always = [True] * len(INT_RANGES + OLD_RANGES)
+    assert rendered == [(major, minor) >= (3, 18)] * len(INT64_RANGES) + always + [False] * len(NEVER)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,12 @@ def test_an_image_is_split_as_in_kubocd(render_all: Render) -> None:
     assert render_all(*texts) == list(expected.values())
 
 
+def test_an_empty_list_of_pull_secrets_stays_a_list(render: Render) -> None:
+    empty = Functions(image_redirects=(ImageRedirect("quay.io/", "", "", ()),))
+    assert render('{{ toJson (imageRedirect "quay.io/a" $).imagePullSecrets }}', functions=empty) == "[]"
+    assert render('{{ toJson (imageRedirect "gcr.io/a" $).imagePullSecrets }}', functions=empty) == "null"
+
+
 def test_pull_secrets_are_a_list_of_strings_or_nil(render_all: Render) -> None:
     look = "{{ typeOf .imagePullSecrets }} {{ .imagePullSecrets }} {{ toYaml .imagePullSecrets }}"
     assert render_all(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.process import find_helm
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 
 Render = Callable[..., Any]
@@ -140,23 +137,42 @@ def test_each_release_has_its_own_image_redirector(render_all: Render) -> None:
     assert "9.9.9" not in seen
 
 
-def test_ranges_over_numbers_and_int_of_fractions_depend_on_the_helm_in_use(render_all: Render, tmp_path: Path) -> None:
-    texts = ["{{ range 3 }}{{ . }}{{ end }}", '{{ int "1.9" }}']
-    found = render_all(*texts)
-    (tmp_path / "templates").mkdir()
-    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 0.0.0\n")
-    for text, outcome in zip(texts, found, strict=True):
-        (tmp_path / "templates" / "plain.yaml").write_text(f"# <{text}>")
-        done = subprocess.run([find_helm(), "template", str(tmp_path)], capture_output=True, text=True, check=False)
-        if isinstance(outcome, TemplateFailure):
-            assert outcome.message.partition(" at <")[0] in done.stderr
-        else:
-            assert f"# <{outcome}>" in done.stdout
+def test_the_parameters_template_has_a_nil_map_of_parameters_and_an_image_redirector(helm: Helm) -> None:
+    texts = {
+        "{{ keys . | sortAlpha | join `,` }}": "Context,ImageRedirector,Parameters,Release",
+        "{{ .Parameters }} {{ toString .Parameters }} {{ kindOf .Parameters }}": "map[] map[] map",
+        "{{ .Parameters.b }}|{{ (.Parameters.x).y }}|{{ .Parameters | toJson }}": "||null",
+        "{{ kindOf .ImageRedirector }} {{ (imageRedirect `a/b:c` $).tag }}": "ptr c",
+    }
+    units = [Unit({}, {"Release": {}}, (), Template("", text)) for text in texts]
+    assert helm.render(units, Functions()) == [[printed] for printed in texts.values()]
+    (refused,) = helm.render([Unit({}, {"Release": {}}, (), Template("", "{{ set .Parameters `a` 1 }}"))], Functions())[
+        0
+    ]
+    assert isinstance(refused, TemplateFailure)
+    assert "assignment to entry in nil map" in refused.message
 
 
-def test_a_model_can_be_without_an_image_redirector(helm: Helm) -> None:
-    unit = Unit({}, {"Parameters": None}, (Template("", "{{ toJson . }}"),), image_redirector=False)
-    assert helm.render([unit], Functions()) == [['{"Context":{},"Parameters":null}']]
+def test_a_parameters_template_changes_the_context_but_not_the_release_of_other_templates(helm: Helm) -> None:
+    context, model = {"tree": {"a": 1}}, {"Parameters": {"p": 1}, "Release": {"spec": {"n": 10_000_000, "t": "<é>"}}}
+    change = '{{ $_ := set .Context.tree "b" (kindOf .Parameters.p) }}{{ $_ := set .Release.spec "c" 2 }}'
+    change += '{{ $_ := set . "Context" 1 }}{{ toJson .Release }}'
+    look = Template("", "{{ toJson .Context }}{{ toJson .Parameters }}{{ toJson .Release }}")
+    same = Template("", "{{ .Release.spec.t }}")
+    rendered = helm.render(
+        [Unit(context, model, (look,), Template("", change)), Unit(context, model, (look,), same)], Functions()
+    )
+    release = r'{"spec":{"n":10000000,"t":"\u003cé\u003e"}}'
+    changed = r'{"spec":{"c":2,"n":10000000,"t":"\u003cé\u003e"}}'
+    assert rendered == [
+        [changed, '{"tree":{"a":1,"b":"invalid"}}{"p":1}' + release],
+        ["<é>", '{"tree":{"a":1}}{"p":1}' + release],
+    ]
+
+
+def test_bytes_that_are_not_utf8_are_kept_and_joined_where_a_missing_value_was(render_all: Render) -> None:
+    texts = ['{{ trunc 1 "é" }}|{{ b64dec "gA==" }}', '{{ trunc 1 "é" }}{{ .Context.missing }}{{ substr 1 2 "é" }}']
+    assert render_all(*texts) == ["\udcc3|\udc80", "é"]
 
 
 def test_data_larger_than_a_chart_file_is_passed_completely(helm: Helm) -> None:

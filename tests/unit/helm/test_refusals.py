@@ -86,7 +86,7 @@ def test_an_unreadable_template_cannot_be_part_of_a_rendering_chart() -> None:
     names = Names()
     for text in UNREADABLE:
         with pytest.raises(AssertionError):
-            rendering_chart([Job(0, "{}", "{}", True, ((0, rewrite(text, names)),))], "", names)
+            rendering_chart([Job(0, "{}", "{}", ((0, rewrite(text, names)),))], "", names)
 
 
 def test_check_reports_an_unreadable_template_among_valid_ones() -> None:
