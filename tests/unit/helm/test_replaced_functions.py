@@ -67,9 +67,7 @@ def calls() -> list[str]:
         for value in PRINTED
         if not (name == "toToml" and value == ".none")
     ]
-    texts += [
-        f"{{{{ slice (list 1 2) {one} }}}} {{{{ 2 | slice (list 1 2) {one} }}}}" for one in ("0", '"0"', "true")
-    ]
+    texts += [f"{{{{ slice (list 1 2) {one} }}}} {{{{ 2 | slice (list 1 2) {one} }}}}" for one in ("0", '"0"', "true")]
     constraints = ("!=1.2.3", ">=1.2", "~1.2.0", "^1", "1.2 - 2", "<2 || >3", "*", "!=1.x", ">1, !=2.0.1")
     versions = ("1.2.3", "v2", "1.2.3+meta", "3.0.0")
     texts += [
