@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from kubocd_gen.helm.calls import calls, int64_ranges, unordered_lists
+from kubocd_gen.helm.calls import calls, int64_ranges, mixes_prereleases, unordered_lists
 from kubocd_gen.helm.process import find_helm, helm_version
 
 INT_RANGES = ["3", "$i := int `3`", "(len `abc`)", "((int 3.0))"]  # rewritten
@@ -101,3 +101,18 @@ def test_a_list_in_random_order_is_found(template: str) -> None:
 )
 def test_a_list_whose_order_is_not_visible_is_not_found(template: str) -> None:
     assert not list(unordered_lists(template))
+
+
+@pytest.mark.parametrize(
+    ("constraint", "mixed"),
+    [
+        (">=1.0.0-0 <2.0.0", True),
+        ("1 || >=1-0, <2", True),
+        (">=1.0.0-0 <2.0.0-0", False),
+        (">=1.0.0-0 || <2", False),
+        (">=1.2 <2.x, !=1.5.0+a-b", False),
+        ("", False),
+    ],
+)
+def test_a_constraint_mixes_prereleases_if_a_group_has_one_in_a_part_of_it(constraint: str, mixed: bool) -> None:
+    assert mixes_prereleases(constraint) is mixed
