@@ -98,7 +98,7 @@ def text_of(rng: random.Random) -> str:
             anchor = f"&{anchors[-1]} "
         kind = rng.random()
         if depth == 0 or kind < 0.35:
-            return anchor + rng.choice([".inf", "1", "x", "~", "!!null", "!t,u 1", "!!float .inf", "'\ufeffx'"])
+            return anchor + rng.choice([".inf", "1", "x", "~", "!!null", "!t,u 2", "!!float .inf", "'\ufeffx'"])
         if kind < 0.55:
             return f"{anchor}[{', '.join(value(depth - 1) for _ in range(rng.randint(0, 3)))}]"
         return f"{anchor}{{{', '.join(f'{key()}: {value(depth - 1)}' for _ in range(rng.randint(0, 4)))}}}"
