@@ -119,14 +119,12 @@ def test_what_kubocd_creates_is_valid_for_every_version(tmp_path: Path, monkeypa
         if (case / "dns.yaml").exists():
             addresses = yaml.safe_load((case / "dns.yaml").read_text(encoding="utf-8"))
         resolve = [word for name, address in addresses.items() for word in ("--resolve", f"{name}={address}")]
-        for flux in ("2.6", "2.7"):
-            flags = ("--source", str(case / "cluster"), "--output", flux, "--vendor", "layout", "--offline")
-            kcd_gen("build", *flags, "--keep-going", "--flux", flux, *resolve, directory=work)
-            versions = FLUX_VERSIONS[FLUX_VERSIONS.index(flux) :]
-            for document in flux_documents(work / flux / "flux"):
-                count += 1
-                found += [f"{case.name}: {text}" for text in refusals(document, versions)]
-    assert count > 2000
+        flags = ("--source", str(case / "cluster"), "--output", "deploy", "--vendor", "layout", "--offline")
+        kcd_gen("build", *flags, "--keep-going", *resolve, directory=work)  # for the default, Flux 2.7
+        for document in flux_documents(work / "deploy/flux"):
+            count += 1
+            found += [f"{case.name}: {text}" for text in refusals(document, FLUX_VERSIONS[1:])]
+    assert count > 1000
     # KuboCD creates resources with any name; kcd-gen warns of those that Kubernetes rejects.
     assert [text for text in found if "metadata.name must be" not in text] == []
 
