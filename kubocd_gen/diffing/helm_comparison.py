@@ -46,7 +46,7 @@ class HelmSide:
 
 @dataclass(frozen=True, slots=True)
 class FailedRelease:
-    """A Release that fails with only one helm. `old` tells whether it is the first one."""
+    """A Release that fails with only one helm. `old` is set if it is the first one."""
 
     cluster: str
     key: str

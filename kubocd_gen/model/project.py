@@ -72,7 +72,7 @@ class Cluster:
     """One compilation with its own Configs, Contexts and Releases, written to one output directory.
 
     `sources` and the globs in `exclude` are relative to the project's root; the source `-` is standard input. If
-    `kubocd_namespace` is None, it is detected in the sources. `namespaces` tells whether the output contains the
+    `kubocd_namespace` is None, it is detected in the sources. `namespaces` is set if the output contains the
     Namespaces of its Releases, or something else creates them.
     """
 

@@ -64,7 +64,7 @@ class ReleaseOutput:
 SharedFiles = Callable[[Sequence[str], bool | None], Sequence[OutputFile]]
 """Returns the files directly in `flux/`, which Releases share, given the sorted paths of all other files in `flux/`.
 
-The second argument tells whether `flux/kustomization.yaml` lists `flux/namespaces.yaml`; None if it does so only if the
+The second argument is whether `flux/kustomization.yaml` lists `flux/namespaces.yaml`; None if it does so only if the
 function also returns this file, which depends on the sources.
 """
 

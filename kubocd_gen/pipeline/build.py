@@ -250,7 +250,7 @@ def _shared_files(
 ) -> Sequence[OutputFile]:
     """Return `flux/kustomization.yaml` with these files of Releases as its resources, and `flux/namespaces.yaml`.
 
-    The latter has their namespaces, without `existing` ones; it is left out if there is none. `listed` tells whether
+    The latter has their namespaces, without `existing` ones; it is left out if there is none. `listed` is whether
     the former lists it anyway.
     """
     names = emitted_namespaces((path.split("/")[1] for path in paths), existing)

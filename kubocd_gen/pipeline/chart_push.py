@@ -58,7 +58,7 @@ def push_and_record(
 ) -> list[PushedChart]:
     """Push the charts and write their digests to the lock. Raises ProblemsError; warnings go to `problems`.
 
-    `prune` tells whether `compilations` are those of the whole project.
+    `prune` is set if `compilations` are those of the whole project.
     """
     from kubocd_gen.oci.registry import Registry  # slow to import
 
