@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
-from kubocd_gen.model.delivery import Delivery
-from kubocd_gen.model.package import Package
-from kubocd_gen.model.project import Cluster
-from kubocd_gen.model.resources import ContextRef, Release
+
+if TYPE_CHECKING:
+    from kubocd_gen.model.delivery import Delivery
+    from kubocd_gen.model.package import Package
+    from kubocd_gen.model.project import Cluster
+    from kubocd_gen.model.resources import ContextRef, Release
 
 
 @contextmanager

@@ -11,19 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.checkout.discovery import SUFFIXES
-from kubocd_gen.compiler.flux_objects import keeping_variables
-from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors
-from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Functions
 from kubocd_gen.model.compilation import Compilation, Resolved
 from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.packages.source import PackageSources
-from kubocd_gen.pipeline.assembly import assemble
 from kubocd_gen.pipeline.kustomizations import (
     flux_kustomizations,
     refuse_ignored,
@@ -31,19 +25,19 @@ from kubocd_gen.pipeline.kustomizations import (
     surroundings,
 )
 from kubocd_gen.pipeline.namespaces import existing_namespaces
-from kubocd_gen.pipeline.portability import refuse_varying
-from kubocd_gen.pipeline.rendering import Texts, render_packages, render_parameters, template_texts, written_templates
-from kubocd_gen.pipeline.resolution import resolve, settings_of
-from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
-from kubocd_gen.pipeline.suspended import on_disk
-from kubocd_gen.pipeline.suspended_providers import WrittenOutput
-from kubocd_gen.pipeline.unknown_hosts import find_unknown_hosts
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import Sources, read_resources
 
+if TYPE_CHECKING:
+    from kubocd_gen.compiler.settings import Settings
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.packages.source import PackageSources
+    from kubocd_gen.pipeline.rendering import Texts
+    from kubocd_gen.pipeline.suspended_providers import WrittenOutput
+
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
 
-Inspect = Callable[[Sequence[Resolved], Mapping[str, Texts]], None]
+Inspect: TypeAlias = "Callable[[Sequence[Resolved], Mapping[str, Texts]], None]"
 
 
 def compile_cluster(
@@ -62,6 +56,17 @@ def compile_cluster(
     templates. `written` returns the output from which the HelmReleases of suspended Releases are kept, None if it is
     not known; by default, it is that of the cluster, on disk.
     """
+    # What compiles is not imported by commands that only read sources, or that have nothing to compile.
+    from kubocd_gen.compiler.settings import Settings
+    from kubocd_gen.helm.template import Functions
+    from kubocd_gen.pipeline.assembly import assemble
+    from kubocd_gen.pipeline.portability import refuse_varying
+    from kubocd_gen.pipeline.rendering import render_packages, render_parameters, template_texts, written_templates
+    from kubocd_gen.pipeline.resolution import resolve
+    from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
+    from kubocd_gen.pipeline.suspended import on_disk
+    from kubocd_gen.pipeline.unknown_hosts import find_unknown_hosts
+
     written = written or partial(on_disk, cluster.output, project)
     try:
         resources, settings, complete, substituted, existing = read_cluster(project, cluster, problems)
@@ -125,6 +130,8 @@ class ReadCluster(NamedTuple):
 
 
 def _keeping_variables(compilation: Compilation) -> Compilation:
+    from kubocd_gen.compiler.flux_objects import keeping_variables
+
     releases = (
         replace(one, documents=tuple(keeping_variables(document) for document in one.documents))
         for one in compilation.releases
@@ -134,6 +141,8 @@ def _keeping_variables(compilation: Compilation) -> Compilation:
 
 def read_cluster(project: Project, cluster: Cluster, problems: Problems) -> ReadCluster:
     """Read the sources of `cluster`."""
+    from kubocd_gen.pipeline.resolution import settings_of
+
     outputs = [other.output for other in project.clusters]
     sources = read_resources(
         cluster.sources,

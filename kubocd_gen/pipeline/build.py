@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, nearest
 from kubocd_gen.files.paths import display_path
-from kubocd_gen.helm.engine import Helm
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.project import Cluster, Project
@@ -29,15 +28,17 @@ from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import plan_at_rest, write
-from kubocd_gen.packages.source import PackageSources
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.assembly import outside_git, path_in_source
 from kubocd_gen.pipeline.namespaces import emitted_namespaces, is_as_written, namespaces_file
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
+
+if TYPE_CHECKING:
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.packages.source import PackageSources
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _CHARTS_IN_OUTPUT = re.compile(
@@ -98,7 +99,9 @@ def build(
             compilation, problems = restricted(compilation, chosen), problems_of(problems, chosen)
         plan = None
         if cluster.delivery.depends_on_flux and (keep_going or not has_errors(problems)):
-            from kubocd_gen.pipeline.delivery_checks import check_delivery  # most clusters have a chart server
+            # most clusters have a chart server
+            from kubocd_gen.pipeline.assembly import outside_git, path_in_source
+            from kubocd_gen.pipeline.delivery_checks import check_delivery
 
             if cluster.delivery.mode == "git" and path_in_source(cluster, project) is None:
                 problems.error(outside_git(cluster))
