@@ -44,6 +44,7 @@ from kubocd_gen.network.origins import origin
 from kubocd_gen.network.proxies import proxy_for
 from kubocd_gen.network.reasons import Reason, read_reason, secrets_of
 from kubocd_gen.network.settings import CONNECT_TIMEOUT, LOG, READ_TIMEOUT, Network, NetworkError
+from kubocd_gen.processes.timing import report
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -263,6 +264,7 @@ class Transport:
                 finally:
                     seconds, asked = self._clock() - began, (exchange.method, public(url))
                     LOG.debug("%s %s: %s (%d bytes) in %.3f s", *asked, status, exchange.fetched, seconds)
+                    report(LOG, " ".join(asked), began, seconds, (status, f"{exchange.fetched} bytes"))
 
     def _read(
         self,

@@ -7,6 +7,7 @@ the next.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +26,7 @@ from kubocd_gen.pipeline.kustomizations import (
     surroundings,
 )
 from kubocd_gen.pipeline.namespaces import existing_namespaces
+from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_cluster_resources
 from kubocd_gen.sources.documents import Sources, read_resources
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from kubocd_gen.packages.source import PackageSources
     from kubocd_gen.pipeline.rendering import Texts
     from kubocd_gen.pipeline.suspended_providers import WrittenOutput
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Compilation", "compile_cluster", "read_cluster"]
 
@@ -68,31 +72,37 @@ def compile_cluster(
     from kubocd_gen.pipeline.unknown_hosts import find_unknown_hosts
 
     written = written or partial(on_disk, cluster.output, project)
+    phase = partial(timed, _log, level=logging.DEBUG)
     try:
-        resources, settings, complete, substituted, existing = read_cluster(project, cluster, problems)
+        with phase("read sources", cluster.name):
+            resources, settings, complete, substituted, existing = read_cluster(project, cluster, problems)
         if settings is None:
             nothing = assemble(
                 resources, Settings(), (), project, cluster, problems, complete=complete, written=written
             )
             return replace(nothing, existing_namespaces=existing)
-        resolved = resolve(resources, settings, packages, problems, project.budget)
+        with phase("resolve packages", cluster.name):
+            resolved = resolve(resources, settings, packages, problems, project.budget)
         warn_of_likely_mistakes(resources, settings, resolved, problems, complete=complete)
         functions = Functions(settings.image_redirects, cluster.hosts)
-        with ThreadPoolExecutor(1) as background:  # two helm runs that do not depend on each other
+        # Two helm runs that do not depend on each other:
+        with phase("render parameters", cluster.name), ThreadPoolExecutor(1) as background:
             texts = background.submit(template_texts, resolved, helm)
             parameters = render_parameters(resolved, functions, helm, problems)
             helm.prepare(written_templates(parameters))
         if project.locked:
             parameters = refuse_varying(parameters, texts.result(), problems)
-        rendered = render_packages(parameters, texts.result(), functions, helm, problems)
+        with phase("render packages", cluster.name):
+            rendered = render_packages(parameters, texts.result(), functions, helm, problems)
         if inspect is not None:
             inspect(resolved, texts.result())
         stopped = {one.release for one in problems if one.code == "unknown-host"}
         failed = [one for one in resolved if one.release.key in stopped]
         unknown = find_unknown_hosts(failed, texts.result(), functions, helm) if failed else frozenset()
-        compilation = assemble(
-            resources, settings, rendered, project, cluster, problems, complete=complete, written=written
-        )
+        with phase("assemble", cluster.name):
+            compilation = assemble(
+                resources, settings, rendered, project, cluster, problems, complete=complete, written=written
+            )
         compilation = replace(compilation, unknown_hosts=unknown, existing_namespaces=existing)
         return _keeping_variables(compilation) if substituted else compilation
     except BudgetExceededError as error:

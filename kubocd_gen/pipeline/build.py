@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,9 @@ from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
+from kubocd_gen.processes.timing import timed
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from kubocd_gen.helm.engine import Helm
@@ -113,7 +117,8 @@ def build(
                 compilation = in_step(compilation, project, problems)
                 kept = read_kept(compilation, project, problems, compare=compare_kept)
                 others = _others(cluster, chosen) if releases else ()
-                plan, notes = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
+                with timed(_log, "plan", cluster.name, level=logging.DEBUG):
+                    plan, notes = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
                 for note in notes:
                     problems.note(note)
                 _warn_of_edits(plan, project, problems)
@@ -189,7 +194,8 @@ def _written(built: Built, project: Project, waiting: Callable[[Path], None] | N
     problems = Problems(built.cluster.name)
     try:
         root = built.plan.root
-        written = write(built.plan, waiting=partial(waiting, root) if waiting else None)
+        with timed(_log, "write", built.cluster.name, level=logging.DEBUG):
+            written = write(built.plan, waiting=partial(waiting, root) if waiting else None)
         if written.completed_earlier:
             problems.note(_interruption(written.plan, project, "an earlier build was interrupted while writing"))
         return replace(built, plan=written.plan, diagnostics=(*built.diagnostics, *problems))
