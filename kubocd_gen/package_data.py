@@ -15,7 +15,8 @@ _PACKAGE = Path(__file__).resolve().parent
 SITE = "https://kubotal.github.io/kcd-gen"
 
 
-def _directory(name: str) -> Path:
+def data_directory(name: str) -> Path:
+    """Return the directory of schemas or templates."""
     # In the wheel, the files are in the package; in a checkout and an editable install, next to it.
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
@@ -23,18 +24,18 @@ def _directory(name: str) -> Path:
 
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema `schemas/<name>.json`."""
-    loaded: dict[str, Any] = json.loads((_directory("schemas") / f"{name}.json").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = json.loads((data_directory("schemas") / f"{name}.json").read_text(encoding="utf-8"))
     return loaded
 
 
 def schema_names(directory: str) -> list[str]:
     """Return the names of the schemas in a directory of `schemas/`, as `schema` takes them."""
-    return sorted(f"{directory}/{path.stem}" for path in (_directory("schemas") / directory).glob("*.json"))
+    return sorted(f"{directory}/{path.stem}" for path in (data_directory("schemas") / directory).glob("*.json"))
 
 
 def template(name: str) -> bytes:
     """Return the content of the file `templates/<name>`."""
-    return (_directory("templates") / name).read_bytes()
+    return (data_directory("templates") / name).read_bytes()
 
 
 def scaffolds(directory: str) -> jinja2.Environment:
@@ -58,7 +59,7 @@ def _environment(directory: str, *, html: bool) -> jinja2.Environment:
     import jinja2  # 50 ms
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_directory("templates") / directory),
+        loader=jinja2.FileSystemLoader(data_directory("templates") / directory),
         undefined=jinja2.StrictUndefined,
         autoescape=html,  # noqa: S701 - off for plain text
         keep_trailing_newline=not html,

@@ -102,6 +102,35 @@ class Budget:
         return Meter(self, resource)
 
 
+class Tally(Budget):
+    """A budget that passes on what is spent to another one, and has the amounts. For one thread."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.limits = budget.limits
+        self.amounts: dict[str, float] = {}
+        self._budget = budget
+
+    def spend(self, resource: str, amount: float, position: Position | None = None) -> None:
+        self.amounts[resource] = self.amounts.get(resource, 0) + amount
+        self._budget.spend(resource, amount, position)
+
+    def check(self, position: Position | None = None) -> None:
+        self._budget.check(position)
+
+    def exhaust(self, resource: str) -> BudgetExceededError:
+        return self._budget.exhaust(resource)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._budget.exhausted
+
+    def spent(self, resource: str) -> float:
+        return self._budget.spent(resource)
+
+    def left(self, resource: str) -> float:
+        return self._budget.left(resource)
+
+
 class Meter:
     """A counter of one resource for a loop in one thread, where a lock for each step would be too slow."""
 

@@ -46,7 +46,7 @@ def ci_report(
         case "gitlab":
             yield gitlab_report(annotations)
         case "junit":
-            compiled = [one.release.key for cluster in built for one in cluster.compilation.releases]
+            compiled = [one.key for cluster in built for one in cluster.compilation.releases]
             failed = [key for cluster in built for key in cluster.compilation.failed]
             yield junit_report(sorted({*compiled, *failed}), annotations, failing).removesuffix("\n")
 

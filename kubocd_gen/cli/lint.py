@@ -99,7 +99,7 @@ def _text_lines(outcome: Outcome, reported: Sequence[Problem], options: LintOpti
         for cluster in outcome.built:
             for one in cluster.compilation.releases:
                 name = f"{cluster.cluster.name}: " if several else ""
-                yield printable(f"{name}{one.release.key}: checked with package {one.release.image}")
+                yield printable(f"{name}{one.key}: checked with package {one.summary.image}")
     yield from problem_lines(reported, name_clusters=several, paint=paint)
     if outcome.built and not options.quiet:
         yield _summary(outcome.built, reported)

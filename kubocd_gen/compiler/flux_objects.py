@@ -13,8 +13,8 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.kube_yaml.reprinting import UnreadableError, reprinted
 from kubocd_gen.kube_yaml.scalars import number_text
-from kubocd_gen.kustomize.substitution import has_variable
 from kubocd_gen.model.compilation import PackageSourceSpec
+from kubocd_gen.model.finishing import requesting, sorted_maps
 from kubocd_gen.model.resources import Release
 from kubocd_gen.schema.durations import DurationError, normal_duration
 from kubocd_gen.schema.flux import KUBOCD_FLUX, spec_schema
@@ -22,9 +22,6 @@ from kubocd_gen.schema.structural import Violation, admit, canonical_fields
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
 """The label, as name and value, of every compiled resource."""
-
-SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
-"""The annotation that, with the value `disabled`, turns off Flux's variable substitution in a resource."""
 
 _LAYER = {
     "mediaType": "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip",
@@ -91,40 +88,9 @@ def helm_repository(
     return requesting(source_document(release, "HelmRepository", spec, protected=protected), index_digest)
 
 
-def requesting(document: Mapping[str, Any], digest: str) -> dict[str, Any]:
-    """Return the source with the annotation that makes Flux fetch it at once whenever `digest` changes."""
-    metadata = document["metadata"]
-    annotations = {**metadata["annotations"], "reconcile.fluxcd.io/requestedAt": digest}
-    return {**document, "metadata": {**metadata, "annotations": annotations}}
-
-
 def helm_release(release: Release, name: str, spec: Mapping[str, Any], *, protected: bool) -> dict[str, Any]:
     """Return the HelmRelease `name` with a spec that is already validated."""
     return flux_document(release, "helm.toolkit.fluxcd.io/v2", "HelmRelease", name, spec, protected=protected)
-
-
-def add_depends_on(document: Mapping[str, Any], others: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Return the HelmRelease with `others` ({name, namespace}) appended to its `dependsOn`, without duplicates."""
-    depends_on = list(document["spec"].get("dependsOn", ()))
-    known = {(item["name"], item.get("namespace", document["metadata"]["namespace"])) for item in depends_on}
-    depends_on += [item for item in others if (item["name"], item["namespace"]) not in known]
-    return (
-        {**document, "spec": sorted_maps({**document["spec"], "dependsOn": depends_on})}
-        if depends_on
-        else dict(document)
-    )
-
-
-def keeping_variables(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the resource with the annotation that turns off Flux's variable substitution, if it has a `${`.
-
-    Flux would replace the variable, by nothing if it has no value.
-    """
-    if not has_variable(document):
-        return document
-    metadata = document["metadata"]
-    annotations = {**metadata["annotations"], SUBSTITUTE: "disabled"}
-    return {**document, "metadata": {**metadata, "annotations": annotations}}
 
 
 def source_document(
@@ -167,13 +133,6 @@ def flux_document(
         },
         "spec": sorted_maps(spec),
     }
-
-
-def sorted_maps(value: Any) -> Any:
-    """Return `value` with the keys of all maps sorted, because the output must not depend on the order in a source."""
-    if isinstance(value, Mapping):
-        return {key: sorted_maps(value[key]) for key in sorted(value)}
-    return [sorted_maps(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _spec_schema(kind: str) -> Mapping[str, Any]:

@@ -78,7 +78,7 @@ def delivery_note(old: Cluster, new: Cluster) -> Problem | None:
 
 
 def _releases(compilation: Compilation | None) -> dict[str, CompiledRelease]:
-    return {one.release.key: one for one in compilation.releases} if compilation else {}
+    return {one.key: one for one in compilation.releases} if compilation else {}
 
 
 def _compare(
@@ -124,7 +124,7 @@ def _spec(document: Document | None, one: CompiledRelease | None) -> Document:
     """Return the spec of a HelmRelease with name and version of its chart, however it refers to the chart."""
     if document is None or one is None:
         return {}
-    chart = installed_chart(document, one.documents, one.rendered.resolved.package.files)
+    chart = installed_chart(document, one.documents, one.package.files)
     spec = {key: value for key, value in document["spec"].items() if key != "chartRef"}
     return {**spec, "chart": {"spec": {"chart": chart.name, "version": chart.version}}}
 
@@ -152,10 +152,10 @@ def _side(one: CompiledRelease | None) -> ReleaseSide | None:
         return None
     charts = {}
     for document in one.helm_releases:
-        chart = installed_chart(document, one.documents, one.rendered.resolved.package.files)
+        chart = installed_chart(document, one.documents, one.package.files)
         charts[document["metadata"]["name"]] = f"{chart.name} {chart.version}".strip()
-    package = one.rendered.resolved.package
-    return ReleaseSide(one.release.image, package.digest, one.protected, one.release.suspended, charts)
+    summary = one.summary
+    return ReleaseSide(summary.image, summary.digest, summary.protected, summary.suspended, charts)
 
 
 def _is_suspended(*sides: CompiledRelease | None) -> bool:
@@ -164,7 +164,7 @@ def _is_suspended(*sides: CompiledRelease | None) -> bool:
     The HelmReleases of this side are from an earlier build then, and its package does not necessarily contain their
     charts.
     """
-    return any(one is not None and one.release.suspended for one in sides)
+    return any(one is not None and one.summary.suspended for one in sides)
 
 
 def with_written(
@@ -189,7 +189,7 @@ def with_written(
     for key, (before, after) in suspended.items():
         first = _old(before, outputs[0]) if before else ()
         second: Documents | None = ()
-        if after is not None and after.release.suspended:
+        if after is not None and after.summary.suspended:
             second = _new(after, outputs[1], problems)
             if second is None and first is not None and outputs[0] is not None:
                 second = ()  # the file was removed
@@ -198,7 +198,7 @@ def with_written(
             continue
         if before is not None:
             found[0][key] = first
-        if after is not None and after.release.suspended:
+        if after is not None and after.summary.suspended:
             found[1][key] = second
     return _with(old, found[0]), _with(new, found[1]), frozenset(unknown)
 
@@ -211,7 +211,7 @@ def _old(one: CompiledRelease, output: Written | None) -> Documents | None:
         if error.problem.code != "suspended-output":
             raise
         return ()
-    if written is None and not one.release.suspended:
+    if written is None and not one.summary.suspended:
         return one.documents if keeps_sources(one.delivery) else one.helm_releases
     return () if written is None and output else written
 
@@ -220,7 +220,7 @@ def _new(one: CompiledRelease, output: Written | None, problems: Problems) -> Do
     try:
         return output.documents(Suspended.of(one)) if output else None
     except ProblemsError as error:
-        problems.error(error, release=one.release.key)
+        problems.error(error, release=one.key)
         return None
 
 
@@ -232,12 +232,12 @@ def _with(compilation: Compilation | None, written: Mapping[str, Documents]) -> 
 
 
 def _keeping(one: CompiledRelease, written: Mapping[str, Documents]) -> CompiledRelease:
-    if one.release.key not in written:
+    if one.key not in written:
         return one
     sources = [document for document in one.documents if document["kind"] != "HelmRelease"]
     if keeps_sources(one.delivery):
         sources = []
-    return replace(one, documents=(*sources, *written[one.release.key]))
+    return one.with_documents((*sources, *written[one.key]))
 
 
 def compare_manifests(
@@ -289,7 +289,7 @@ def _installation(one: CompiledRelease | None, name: str) -> Installation | None
     if one is None or not documents:
         return None
     spec = documents[0]["spec"]
-    files = one.rendered.resolved.package.files
+    files = one.package.files
     chart = installed_chart(documents[0], one.documents, files)
     install = spec.get("install") or {}
     return Installation(

@@ -144,7 +144,7 @@ def _add_written(
     sides = [{cluster.name: cluster for cluster in side.project.clusters} if side else {} for side in (old, new)]
     unknown: dict[str, Collection[str]] = {}
     for name, both in results.items():
-        if any(one.release.suspended for side in both if side for one in side.releases):
+        if any(one.summary.suspended for side in both if side for one in side.releases):
             outputs = (
                 old.output(sides[0][name]) if old and name in sides[0] else None,
                 new.output(sides[1][name]) if name in sides[1] else None,
@@ -158,7 +158,7 @@ def _comparable(pair: Sequence[Compilation | None]) -> list[Compilation | None]:
     """Return both sides of a cluster without the Releases that are not known to compile on both."""
     known = [one for one in pair if one is not None]
     failed = {key for one in known for key in one.failed}
-    every = [{one.release.key for one in side.releases} for side in known]
+    every = [{one.key for one in side.releases} for side in known]
     if len(known) == 2 and not all(one.complete for one in known):  # what is missing on a side may not be read there
         failed |= every[0] ^ every[1]
     return [restricted(one, one.keys - failed) if one else None for one in pair]

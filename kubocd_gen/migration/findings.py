@@ -95,7 +95,7 @@ def index(live: Live, compilation: Compilation) -> Situation:
     for one in live.flux.values():
         if owner := one.release_owner:
             owned[f"{one.namespace}/{owner.name}"].append(one)
-    return Situation(live, compilation, documents, {one.release.key: one for one in compilation.releases}, dict(owned))
+    return Situation(live, compilation, documents, {one.key: one for one in compilation.releases}, dict(owned))
 
 
 def merge_equal(findings: Iterable[Finding]) -> list[Finding]:

@@ -54,7 +54,7 @@ def presence_findings(situation: Situation) -> Iterator[Finding]:
             yield Finding.of("note", "leftover", one, "is no longer needed (created by KuboCD)")
         elif one.kind == "HelmRelease" and (owner := one.release_owner):
             compiled = situation.in_git.get(f"{one.namespace}/{owner.name}")
-            if compiled and not compiled.release.suspended:
+            if compiled and not compiled.summary.suspended:
                 message = "is owned by a Release in Git that no longer compiles to it: Flux will not manage it"
                 hint = "remove it while the controller runs to uninstall its chart; otherwise it stays unmanaged"
                 yield Finding.of("warning", "not-compiled", one, message, hint)

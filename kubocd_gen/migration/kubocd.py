@@ -32,7 +32,7 @@ def release_findings(situation: Situation) -> Iterator[Finding]:
             message = "is not in the sources and will not be migrated; deleting it later deletes what it owns"
             hint = "add it to the sources, or remove it while the controller runs"
             yield Finding.of("warning", "release-not-in-git", live, message, hint)
-        elif compiled.release.suspended:
+        elif compiled.summary.suspended:
             message = "is suspended in Git, so its HelmReleases are not compiled: they stay unmanaged"
             yield Finding.of("note", "release-suspended", live, message)
         if by := live.kustomization:
@@ -47,7 +47,7 @@ def release_findings(situation: Situation) -> Iterator[Finding]:
             yield Finding.of(
                 "warning", "release-failing", live, "is in phase ERROR: the live objects can differ from it"
             )
-        if compiled and not compiled.release.suspended and live.spec.get("suspended") is True:
+        if compiled and not compiled.summary.suspended and live.spec.get("suspended") is True:
             message = "is suspended in the cluster but not in Git, so Flux resumes its HelmReleases"
             yield Finding.of("warning", "release-suspended", live, message)
         image = live.spec.get("package")

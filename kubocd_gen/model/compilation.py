@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
+from kubocd_gen.model.finishing import Finish
 
 if TYPE_CHECKING:
     from kubocd_gen.model.delivery import Delivery
@@ -113,38 +114,146 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledRelease:
-    """A Release with its Flux resources: the sources of its charts, OCIRepository first, and then the HelmReleases.
+class ChartFile:
+    """A file through which Flux gets charts: its SHA-256 in hexadecimal digits, and its size in bytes."""
 
-    Roles and dependencies are those of the package and of the Release, sorted, without duplicates. `chart_files` are
-    the files of the package through which Flux gets the charts, sorted: the whole Helm repository if a server serves
-    it, otherwise the archives that the HelmReleases install.
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What other Releases, the plan and the report need to know of a compiled Release.
+
+    Roles and dependencies are those of the package and of the Release, sorted, without duplicates. `deploys` tells
+    whether it has an enabled module and is not suspended. `package` is the name of the package in messages, and `image`
+    its reference in the Release. `contexts` are those that were merged, in order. `resources` are kind, namespace and
+    name of everything that it creates, and `charts` the files of the package through which Flux gets the charts, by
+    name, sorted: the whole Helm repository if a server serves it, otherwise the archives that the HelmReleases install.
     """
 
-    rendered: Rendered
+    namespace: str
+    name: str
+    suspended: bool
+    protected: bool
+    deploys: bool
     roles: tuple[str, ...]
     dependencies: tuple[str, ...]
-    protected: bool
+    package: str
+    image: str
+    digest: str
+    origin: PackageOrigin | None
+    description: str
+    usage: Mapping[str, str]
+    contexts: tuple[str, ...]
+    resources: tuple[tuple[str, str, str], ...]
+    charts: Mapping[str, ChartFile]
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, the name in messages and reports."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Content(Protocol):
+    """The parts of a compiled Release that are only needed if it is new, has changed, or has problems."""
+
+    @property
+    def release(self) -> Release:
+        """The Release."""
+        ...
+
+    @property
+    def package(self) -> Package:
+        """Its package."""
+        ...
+
+    @property
+    def documents(self) -> tuple[Mapping[str, Any], ...]:
+        """Its Flux resources without `Finish`: the sources of its charts, OCIRepository first, and the HelmReleases."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewContent:
+    """The content of a Release that was compiled in this run."""
+
+    rendered: Rendered
     documents: tuple[Mapping[str, Any], ...]
+
+    @property
+    def release(self) -> Release:
+        """The Release."""
+        return self.rendered.resolved.release
+
+    @property
+    def package(self) -> Package:
+        """Its package."""
+        return self.rendered.resolved.package
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRelease:
+    """A Release with its Flux resources. `written` is the digest and the size of its Flux file, if they are known."""
+
+    summary: Summary
     delivery: Delivery
-    chart_files: tuple[str, ...]
+    content: Content
+    finish: Finish = Finish()
+    written: ChartFile | None = None
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, the name in messages and reports."""
+        return self.summary.key
 
     @property
     def release(self) -> Release:
         """The Release that was compiled."""
-        return self.rendered.resolved.release
+        return self.content.release
+
+    @property
+    def package(self) -> Package:
+        """Its package."""
+        return self.content.package
+
+    @property
+    def rendered(self) -> Rendered:
+        """Its rendered templates; only of a Release that was compiled in this run."""
+        assert isinstance(self.content, NewContent)
+        return self.content.rendered
+
+    @property
+    def documents(self) -> tuple[Mapping[str, Any], ...]:
+        """Its resources: the sources of its charts, OCIRepository first, and then the HelmReleases."""
+        documents = self.content.documents
+        return documents if self.finish == Finish() else tuple(map(self.finish.applied, documents))
 
     @property
     def helm_releases(self) -> tuple[Mapping[str, Any], ...]:
         """Its documents that are HelmReleases."""
         return tuple(document for document in self.documents if document["kind"] == "HelmRelease")
 
+    @property
+    def chart_files(self) -> tuple[str, ...]:
+        """The names of the files of the package through which Flux gets the charts."""
+        return tuple(self.summary.charts)
+
+    @property
+    def written_charts(self) -> dict[str, ChartFile]:
+        """The charts in the output by `hr/<namespace>/<release>/<file>`, sorted."""
+        directory = f"hr/{self.summary.namespace}/{self.summary.name}"
+        charts = self.summary.charts if self.delivery.writes_charts else {}
+        return {f"{directory}/{name}": file for name, file in charts.items()}
+
     def charts(self) -> dict[str, bytes]:
-        """Return the charts in the output by `hr/<namespace>/<release>/<file>`, sorted."""
-        files = self.rendered.resolved.package.files
-        directory = f"hr/{self.release.namespace}/{self.release.name}"
-        names = self.chart_files if self.delivery.writes_charts else ()
-        return {f"{directory}/{name}": files[name] for name in names}
+        """Return the content of the charts in the output by their path, sorted."""
+        files = self.package.files if self.delivery.writes_charts else {}
+        return {path: files[path.rpartition("/")[2]] for path in self.written_charts}
+
+    def with_documents(self, documents: tuple[Mapping[str, Any], ...]) -> CompiledRelease:
+        """Return the Release with other resources, which nothing changes any more."""
+        return replace(self, content=NewContent(self.rendered, documents), finish=Finish(), written=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,4 +279,4 @@ class Compilation:
     @property
     def keys(self) -> frozenset[str]:
         """The keys of all Releases."""
-        return frozenset((*(one.release.key for one in self.releases), *self.failed))
+        return frozenset((*(one.key for one in self.releases), *self.failed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubocd_gen.checkout.discovery import SourceFile
@@ -26,7 +26,8 @@ class Resource:
     """A Kubernetes resource as written in a source file.
 
     `prefix` is its path in the document, not empty for an item of a `kind: List`. `spec_prefix` is the path of its
-    `spec` if the resource comes from another object: the values of a chart.
+    `spec` if the resource comes from another object: the values of a chart. `digest` identifies the value; it is empty
+    if the value is not plain JSON.
     """
 
     file: SourceFile
@@ -35,6 +36,7 @@ class Resource:
     prefix: tuple[str | int, ...] = ()
     spec_prefix: tuple[str | int, ...] | None = None
     faults: tuple[Fault, ...] = ()
+    digest: str = field(default="", compare=False)
 
     @property
     def group(self) -> str:

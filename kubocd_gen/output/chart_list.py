@@ -55,9 +55,9 @@ class ChartList:
         return self.releases[release].since if self.has(release, charts) else None
 
 
-def charts_digest(files: Mapping[str, bytes]) -> str:
-    """Return the digest of a Release's charts: of its index and archives, with their names."""
-    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
+def charts_digest(files: Mapping[str, str]) -> str:
+    """Return the digest of a Release's charts, from the SHA-256 of its index and archives by their names."""
+    lines = (f"{digest}  {name}\n" for name, digest in sorted(files.items()))
     return _digest("".join(lines))
 
 

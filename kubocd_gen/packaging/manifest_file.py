@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.compiler.flux_objects import sorted_maps
+from kubocd_gen.model.finishing import sorted_maps
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.kube_yaml.locations import find_position

@@ -140,12 +140,7 @@ class ReadCluster(NamedTuple):
 
 
 def _keeping_variables(compilation: Compilation) -> Compilation:
-    from kubocd_gen.compiler.flux_objects import keeping_variables
-
-    releases = (
-        replace(one, documents=tuple(keeping_variables(document) for document in one.documents))
-        for one in compilation.releases
-    )
+    releases = (replace(one, finish=replace(one.finish, keep_variables=True)) for one in compilation.releases)
     return replace(compilation, releases=tuple(releases))
 
 

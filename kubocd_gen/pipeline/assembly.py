@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from kubocd_gen.compiler.delivery import deliver
-from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository, requesting
+from kubocd_gen.compiler.flux_objects import helm_release, helm_repository, oci_repository
 from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Absence, Party, order_by_roles
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.files.paths import FilePath, checkout_root, shown_path
-from kubocd_gen.model.compilation import Compilation, CompiledRelease, Rendered, collecting
+from kubocd_gen.model.compilation import (
+    ChartFile,
+    Compilation,
+    CompiledRelease,
+    NewContent,
+    Rendered,
+    Summary,
+    collecting,
+)
+from kubocd_gen.model.finishing import Finish, requesting
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Config, Release
 from kubocd_gen.oci.descriptors import sha256
@@ -54,7 +64,7 @@ def assemble(
     compiled = _without_clashes(compiled, problems)
     if project.dependencies == "order":
         compiled = _ordered(resources, compiled, settings, problems, written)
-    compiled_keys = {one.release.key for one in compiled}
+    compiled_keys = {one.key for one in compiled}
     records = (*resources.releases, *resources.contexts, *resources.configs)
     broken = {release.key: release for release in resources.releases if release.key not in compiled_keys}
     return Compilation(
@@ -112,14 +122,48 @@ def _compile(
     _check_sources(release, documents, cluster)
     documents += [helm_release(release, name, spec, protected=protected) for name, spec in specs]
     return CompiledRelease(
-        rendered=one,
+        _summary(one, documents, files, protected=protected), delivery, NewContent(one, tuple(documents))
+    )
+
+
+def _summary(
+    one: Rendered, documents: Sequence[Mapping[str, Any]], files: Sequence[str], *, protected: bool
+) -> Summary:
+    resolved, release, package = one.resolved, one.resolved.release, one.resolved.package
+    return Summary(
+        namespace=release.namespace,
+        name=release.name,
+        suspended=release.suspended,
+        protected=protected,
+        deploys=not release.suspended and any(module.enabled for module in one.package.modules),
         roles=tuple(sorted({*one.package.roles, *release.roles})),
         dependencies=tuple(sorted({*one.package.dependencies, *release.dependencies})),
-        protected=protected,
-        documents=tuple(documents),
-        delivery=delivery,
-        chart_files=tuple(files),
+        package=package.label,
+        image=release.image,
+        digest=package.digest,
+        origin=resolved.source.origin,
+        description=release.description or one.package.description,
+        usage=one.package.usage,
+        contexts=tuple(map(str, resolved.contexts)),
+        resources=tuple(_created(documents)),
+        charts={name: _chart_file(package.files[name]) for name in files},
     )
+
+
+def _created(documents: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, namespace and name of everything that the resources of a Release create."""
+    for document in documents:
+        metadata = document["metadata"]
+        yield document["kind"], metadata["namespace"], metadata["name"]
+        if document["kind"] == "ArtifactGenerator":
+            for artifact in document["spec"]["artifacts"]:
+                yield "ExternalArtifact", metadata["namespace"], artifact["name"]
+
+
+@lru_cache(maxsize=4096)
+def _chart_file(data: bytes) -> ChartFile:
+    """Return the digest of a chart, which many Releases of a package share."""
+    return ChartFile(hashlib.sha256(data).hexdigest(), len(data))
 
 
 def _check_sources(release: Release, documents: Sequence[Mapping[str, Any]], cluster: Cluster) -> None:
@@ -180,7 +224,7 @@ def _warn_of_unknown_overrides(one: Rendered, problems: Problems) -> None:
 def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> None:
     """Warn of names that packages and patches result in, and that Kubernetes or Helm rejects. KuboCD accepts any."""
     for one in compiled:
-        package = one.rendered.resolved.package.label
+        package = one.summary.package
         for document in one.documents:
             kind, name = document["kind"], document["metadata"]["name"]
             for field, text, is_valid, rule in _names_in(document):
@@ -189,7 +233,7 @@ def _warn_of_names(compiled: Sequence[CompiledRelease], problems: Problems) -> N
                 message = f"the {field} of {kind} {quoted(name)} must be {rule}, not {quoted(text)}"
                 hint = f"correct it in the Release, in package {package}, or in the patch that sets it"
                 position = one.release.position("metadata", "name")
-                problems.warning(Problem("invalid-name", message, position, hint), release=one.release.key)
+                problems.warning(Problem("invalid-name", message, position, hint), release=one.key)
 
 
 def _names_in(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Callable[[str], bool], str]]:
@@ -207,26 +251,22 @@ def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) ->
     """Return the Releases whose resources are unique; report the others as `duplicate-resource`."""
     creators: dict[tuple[str, str, str], list[CompiledRelease]] = {}
     for one in compiled:
-        for document in one.documents:
-            metadata = document["metadata"]
-            creators.setdefault((document["kind"], metadata["namespace"], metadata["name"]), []).append(one)
-            if document["kind"] == "ArtifactGenerator":
-                for artifact in document["spec"]["artifacts"]:
-                    creators.setdefault(("ExternalArtifact", metadata["namespace"], artifact["name"]), []).append(one)
+        for created in one.summary.resources:
+            creators.setdefault(created, []).append(one)
     clashing: set[str] = set()
     for (kind, namespace, name), several in creators.items():
         if len(several) < 2:
             continue
         for one in several:
-            clashing.add(one.release.key)
+            clashing.add(one.key)
             others = [str(other.release.position("metadata", "name")) for other in several if other is not one]
             message = (
-                f"{one.release.key} would create the {kind} '{name}' in {namespace}, as would {' and '.join(others)}"
+                f"{one.key} would create the {kind} '{name}' in {namespace}, as would {' and '.join(others)}"
             )
             hint = "rename one of the Releases or move it to another namespace"
             position = one.release.position("metadata", "name")
-            problems.error(Problem("duplicate-resource", message, position, hint), release=one.release.key)
-    return [one for one in compiled if one.release.key not in clashing]
+            problems.error(Problem("duplicate-resource", message, position, hint), release=one.key)
+    return [one for one in compiled if one.key not in clashing]
 
 
 def _ordered(
@@ -240,18 +280,16 @@ def _ordered(
     parties, absent = [], dict[str, Absence]()
     kept = still_provided(compiled, settings.cluster_roles, written)
     for one in compiled:
-        release = one.release
-        provides = not release.suspended and any(module.enabled for module in one.rendered.package.modules)
-        if release.key in kept:
-            roles, waits = kept[release.key].roles, kept[release.key].waits
-            parties.append(Party(release.key, roles, (), partial(_dependency, release), waits))
+        key, summary, locate = one.key, one.summary, partial(_dependency, one)
+        if key in kept:
+            parties.append(Party(key, kept[key].roles, (), locate, kept[key].waits))
             continue
-        if not provides:
-            reason = "is suspended" if release.suspended else "has no enabled module"
-            absent.update(dict.fromkeys(one.roles, Absence(f"{release.key} would provide it, but {reason}")))
-        needs = () if release.suspended else one.dependencies
-        parties.append(Party(release.key, one.roles if provides else (), needs, partial(_dependency, release)))
-    compiled_keys = {one.release.key for one in compiled}
+        if not summary.deploys:
+            reason = "is suspended" if summary.suspended else "has no enabled module"
+            absent.update(dict.fromkeys(summary.roles, Absence(f"{key} would provide it, but {reason}")))
+        needs = () if summary.suspended else summary.dependencies
+        parties.append(Party(key, summary.roles if summary.deploys else (), needs, locate))
+    compiled_keys = {one.key for one in compiled}
     for release in resources.releases:
         if release.key not in compiled_keys:
             absence = Absence(f"{release.key} would provide it, but has errors", release.key)
@@ -265,29 +303,25 @@ def _ordered(
             problems.note(note, release=key)
     for key, note in notes_of(kept, compiled, order):
         problems.note(note, release=key)
-    names = {
-        one.release.key: [
-            {field: document["metadata"][field] for field in ("name", "namespace")} for document in one.helm_releases
+    names: dict[str, Sequence[Mapping[str, str]]] = {
+        one.key: [
+            {"name": name, "namespace": namespace}
+            for kind, namespace, name in one.summary.resources
+            if kind == "HelmRelease"
         ]
         for one in compiled
-    } | {key: [*one.names] for key, one in kept.items()}
+    }
+    names |= {key: one.names for key, one in kept.items()}
     return [
-        _depending(one, [name for key in order.providers[one.release.key] for name in names[key]])
+        replace(one, finish=Finish(tuple(name for key in order.providers[one.key] for name in names[key])))
         for one in compiled
-        if one.release.key in order.providers
+        if one.key in order.providers
     ]
 
 
-def _dependency(release: Release, role: str) -> Position:
+def _dependency(one: CompiledRelease, role: str) -> Position:
     """Return where the Release depends on the role, or its package if the package has the dependency."""
+    release = one.release
     if role in release.dependencies:
         return release.position("spec", "dependencies", release.dependencies.index(role))
     return release.position("spec", "package")
-
-
-def _depending(one: CompiledRelease, others: Sequence[Mapping[str, str]]) -> CompiledRelease:
-    documents = (
-        add_depends_on(document, others) if document["kind"] == "HelmRelease" else document
-        for document in one.documents
-    )
-    return replace(one, documents=tuple(documents))

@@ -155,7 +155,7 @@ def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[P
     for one in built:
         if one.plan is None or not one.compilation.complete:
             return
-        keys = [compiled.release.key for compiled in one.compilation.releases] + [*one.compilation.failed]
+        keys = [compiled.key for compiled in one.compilation.releases] + [*one.compilation.failed]
         keys += ["/".join(key) for key in one.plan.removed_releases()]
         known.update(keys, (key.partition("/")[2] for key in keys))
     for name in sorted(set(names) - known):
@@ -242,7 +242,7 @@ def _written_releases(cluster: Cluster) -> list[tuple[str, str]]:
 def _keys(compilation: Compilation) -> set[str]:
     """Return the keys of all Releases in the sources or the output of a cluster."""
     keys = {"/".join(key) for key in _written_releases(compilation.cluster)}
-    return keys | {one.release.key for one in compilation.releases} | {*compilation.failed}
+    return keys | {one.key for one in compilation.releases} | {*compilation.failed}
 
 
 def _others(cluster: Cluster, chosen: Collection[str]) -> list[ReleaseOutput]:

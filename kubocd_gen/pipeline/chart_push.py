@@ -94,7 +94,7 @@ def charts_to_push(compilations: Iterable[Compilation]) -> list[ChartToPush]:
             continue
         access = Access(insecure=repository.fields.get("insecure", False))
         for one in compilation.releases:
-            for artifact in chart_artifacts(one.rendered.resolved.package, one.chart_files):
+            for artifact in chart_artifacts(one.package, one.chart_files):
                 name = f"{repository.url}/{artifact.repository}:{artifact.tag}"
                 found[name] = ChartToPush(parse_reference(name), artifact, access)
     return [found[name] for name in sorted(found)]
@@ -144,7 +144,7 @@ def with_pushed(lock: Lock, pushed: Iterable[PushedChart], compilations: Sequenc
     unknown = {
         repository.url
         for one in known
-        if not one.complete or one.failed or any(release.release.suspended for release in one.releases)
+        if not one.complete or one.failed or any(release.summary.suspended for release in one.releases)
         if (repository := one.cluster.delivery.repository)
     }
     kept = {

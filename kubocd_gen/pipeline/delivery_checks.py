@@ -67,7 +67,7 @@ def delivery_notes(compilation: Compilation) -> Iterator[Problem]:
     """Yield what users should know about the charts of a cluster and their delivery, for `lint`."""
     mode, position = compilation.cluster.delivery.mode, _position(compilation.cluster)
     archives = {
-        (one.rendered.resolved.package.digest, name): one.rendered.resolved.package.files[name]
+        (one.package.digest, name): one.package.files[name]
         for one in compilation.releases
         for name in one.chart_files
         if name.endswith(".tgz")
@@ -136,7 +136,7 @@ def _other_source(project: Project, cluster: Cluster, syncs: Iterable[Sync]) -> 
 def _cross_namespace(compilation: Compilation, around: Surroundings) -> Iterator[Problem]:
     file = around.features.get("no-cross-namespace")
     source = compilation.cluster.delivery.source
-    namespaces = sorted({one.release.namespace for one in compilation.releases} - {source.namespace})
+    namespaces = sorted({one.summary.namespace for one in compilation.releases} - {source.namespace})
     if file is None or not namespaces:
         return
     names = ", ".join(namespaces[:_SHOWN]) + (" …" if len(namespaces) > _SHOWN else "")

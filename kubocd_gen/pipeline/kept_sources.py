@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubocd_gen.compiler.delivery import artifact_generator, chart_source, own_repository
-from kubocd_gen.compiler.flux_objects import SUBSTITUTE, keeping_variables, oci_repository, requesting
+from kubocd_gen.compiler.flux_objects import oci_repository
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import quoted
+from kubocd_gen.model.finishing import SUBSTITUTE, keeping_variables, requesting
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.delivery import Delivery
 from kubocd_gen.model.resources import Release

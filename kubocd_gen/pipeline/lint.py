@@ -89,7 +89,7 @@ def lint(
             problems.note(problem)
         for compiled in compilation.releases:
             for problem in _names(compiled):
-                problems.warning(problem, release=compiled.release.key)
+                problems.warning(problem, release=compiled.key)
         for release, problem in missing_target_namespaces(compilation):
             problems.warning(problem, release=release)
         reported = tuple(one for one in problems if one.severity == "error" or one.code not in ignore)
@@ -174,7 +174,7 @@ def _is_vendored(one: Resolved, vendored: Collection[str]) -> bool:
 
 def _names(compiled: CompiledRelease) -> Iterator[Problem]:
     """Yield problems of names that are too long for Flux, or that Helm will reject once the module is deployed."""
-    release, package = compiled.release, compiled.rendered.resolved.package
+    release, package = compiled.release, compiled.package
     for module in compiled.rendered.package.modules:
         name = helm_release_name(release, module.name)
         position = release.position("metadata", "name")

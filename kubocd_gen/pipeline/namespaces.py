@@ -50,7 +50,7 @@ def emitted_namespaces(names: Iterable[str], existing: Mapping[str, str] | None)
 def namespaces_of(compilation: Compilation) -> frozenset[str]:
     """Return the namespaces of all Releases, also of those that failed."""
     failed = (key.partition("/")[0] for key in compilation.failed)
-    return frozenset((*(one.release.namespace for one in compilation.releases), *failed))
+    return frozenset((*(one.summary.namespace for one in compilation.releases), *failed))
 
 
 def namespaces_file(names: Iterable[str]) -> OutputFile:

@@ -132,7 +132,7 @@ def _namespaces(one: Built) -> Iterator[dict[str, Any]]:
 def _releases(one: Built) -> Iterator[dict[str, Any]]:
     """Yield the entries of the Releases of a cluster, also of those that were removed, sorted by key."""
     changes = one.plan.resources() if one.plan else {}
-    found = {compiled.release.key: _compiled(compiled, changes) for compiled in one.compilation.releases}
+    found = {compiled.key: _compiled(compiled, changes) for compiled in one.compilation.releases}
     for key in one.compilation.failed:
         found[key] = {"status": "failed"} | _broken(one.compilation.broken.get(key))
     for (namespace, name), removed in changes.items():
@@ -160,20 +160,20 @@ def _releases(one: Built) -> Iterator[dict[str, Any]]:
 
 
 def _compiled(one: CompiledRelease, changes: Mapping[tuple[str, str], Sequence[ResourceChange]]) -> dict[str, Any]:
-    release, resolved = one.release, one.rendered.resolved
+    summary = one.summary
     return {
-        "status": "suspended" if release.suspended else "compiled",
-        "package": release.image,
-        "digest": resolved.package.digest,
-        "source": asdict(resolved.source.origin) if resolved.source.origin else None,
-        "resources": _resources(changes.get((release.namespace, release.name), ())),
-        "description": release.description or one.rendered.package.description,
-        "contexts": [str(ref) for ref in resolved.contexts],
-        "roles": list(one.roles),
-        "dependencies": list(one.dependencies),
-        "usage": dict(one.rendered.package.usage),
-        "protected": one.protected,
-        "suspended": release.suspended,
+        "status": "suspended" if summary.suspended else "compiled",
+        "package": summary.image,
+        "digest": summary.digest,
+        "source": asdict(summary.origin) if summary.origin else None,
+        "resources": _resources(changes.get((summary.namespace, summary.name), ())),
+        "description": summary.description,
+        "contexts": list(summary.contexts),
+        "roles": list(summary.roles),
+        "dependencies": list(summary.dependencies),
+        "usage": dict(summary.usage),
+        "protected": summary.protected,
+        "suspended": summary.suspended,
     }
 
 

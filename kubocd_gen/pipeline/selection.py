@@ -40,7 +40,7 @@ def restricted(compilation: Compilation, keys: Collection[str]) -> Compilation:
     """Return the compilation with only the Releases in `keys`."""
     return replace(
         compilation,
-        releases=tuple(one for one in compilation.releases if one.release.key in keys),
+        releases=tuple(one for one in compilation.releases if one.key in keys),
         failed=tuple(key for key in compilation.failed if key in keys),
         broken={key: release for key, release in compilation.broken.items() if key in keys},
     )

@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.compiler.flux_objects import requesting
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kustomize import pinned_image
@@ -29,19 +28,13 @@ from kubocd_gen.output.chart_list import CHART_LIST, SERVER, ChartList, charts_d
 from kubocd_gen.output.tree import Tree
 
 KUSTOMIZATION = f"{SERVER}/kustomization.yaml"
-_REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
 _MOST = 5  # Releases that a message names
 _REASONS = {"symlinked-output": "symlinks are not followed here", "foreign-file": "it is not a regular file"}
 
 
 def charts_of(releases: Sequence[CompiledRelease]) -> dict[str, str]:
     """Return the digest of each Release's charts by its key."""
-    return {one.release.key: charts_digest(one.charts()) for one in releases}
-
-
-def requested_at(index_digest: str, image: str | None) -> str:
-    """Return the value of `requestedAt` for an index, if `image` was the first that had it."""
-    return f"sha256:{hashlib.sha256(f'{index_digest} {image}'.encode()).hexdigest()}" if image else index_digest
+    return {one.key: charts_digest({path: file.sha256 for path, file in one.written_charts.items()}) for one in releases}
 
 
 def in_step(compilation: Compilation, project: Project, problems: Problems) -> Compilation:
@@ -60,7 +53,10 @@ def in_step(compilation: Compilation, project: Project, problems: Problems) -> C
         count = "a Release" if len(missing) == 1 else f"{len(missing)} Releases"
         message = f"the image that is pinned here does not have the charts of {count}: {named}"
         problems.warning(_stale(message, pinned, compilation, project))
-    releases = (_requesting(one, known.since(one.release.key, charts[one.release.key])) for one in compilation.releases)
+    releases = (
+        replace(one, finish=replace(one.finish, image=known.since(one.key, charts[one.key])))
+        for one in compilation.releases
+    )
     return replace(compilation, releases=tuple(releases))
 
 
@@ -119,16 +115,3 @@ def _stale(message: str, pinned: Pinned, compilation: Compilation, project: Proj
         f"--push {pinned.new_name or 'REPOSITORY'}:TAG; then run 'kcd-gen build', and commit both"
     )
     return Problem("stale-image", message, pinned.position, hint)
-
-
-def _requesting(one: CompiledRelease, image: str | None) -> CompiledRelease:
-    if image is None:
-        return one
-    return replace(one, documents=tuple(_with_image(document, image) for document in one.documents))
-
-
-def _with_image(document: Mapping[str, Any], image: str) -> Mapping[str, Any]:
-    if document["kind"] != "HelmRepository":
-        return document
-    digest = document["metadata"]["annotations"][_REQUESTED_AT]
-    return requesting(document, requested_at(digest, image))

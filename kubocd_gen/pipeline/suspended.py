@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.compiler.flux_objects import SUBSTITUTE, helm_release, keeping_variables, typed_spec
+from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
 from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
@@ -29,6 +29,7 @@ from kubocd_gen.git.revision import Checkout, open_revision
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.parser import YamlError
 from kubocd_gen.kube_yaml.reader import read_documents
+from kubocd_gen.model.finishing import SUBSTITUTE, keeping_variables
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, PackageSourceSpec, collecting
 from kubocd_gen.model.delivery import SERVER, Delivery
 from kubocd_gen.model.project import Project
@@ -277,15 +278,16 @@ def read_kept(compilation: Compilation, project: Project, problems: Problems, *,
 
     With `compare`, the HelmReleases must be those of the revision where the branch started.
     """
-    suspended = [Suspended.of(one) for one in compilation.releases if one.release.suspended]
+    suspended = [Suspended.of(one) for one in compilation.releases if one.summary.suspended]
     if not suspended:
         return {}
     root = compilation.cluster.output
     written = on_disk(root, project)
     taken = {
-        (one.release.namespace, document["metadata"]["name"]): one.release
+        (namespace, name): one.key
         for one in compilation.releases
-        for document in one.helm_releases
+        for kind, namespace, name in one.summary.resources
+        if kind == "HelmRelease"
     }
     kept: dict[str, Kept] = {}
     with ExitStack() as close:
@@ -332,13 +334,13 @@ def _at_base(root: Path, project: Project, problems: Problems, close: ExitStack)
 
 
 def _refuse_taken(
-    found: tuple[Document, ...], release: Release, taken: dict[tuple[str, str], Release], written: Written
+    found: tuple[Document, ...], release: Release, taken: dict[tuple[str, str], str], written: Written
 ) -> None:
     """Raise ProblemsError if another Release has a HelmRelease of the same name; add the names to `taken`."""
     for name in (one["metadata"]["name"] for one in found if one["kind"] == "HelmRelease"):
-        other = taken.setdefault((release.namespace, name), release)
-        if other is not release:
-            message = f"the HelmRelease '{name}' belongs to {other.key}"
+        other = taken.setdefault((release.namespace, name), release.key)
+        if other != release.key:
+            message = f"the HelmRelease '{name}' belongs to {other}"
             raise _refused(release, message, Position(written.name(written_path(release))))
 
 

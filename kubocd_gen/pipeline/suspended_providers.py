@@ -39,20 +39,25 @@ def still_provided(
     A Release that was never written provides nothing. Neither does one with a HelmRelease that Flux has suspended,
     because Flux does not report it as ready once it has changed.
     """
-    needed = {role for one in compiled if not one.release.suspended for role in one.dependencies}
-    needed -= {role for one in compiled if _deploys(one) for role in one.roles}
+    needed = {role for one in compiled if not one.summary.suspended for role in one.summary.dependencies}
+    needed -= {role for one in compiled if one.summary.deploys for role in one.summary.roles}
     needed -= {*cluster_roles}
-    providers = [one for one in compiled if one.release.suspended and needed.intersection(one.roles)]
+    providers = [one for one in compiled if one.summary.suspended and needed.intersection(one.summary.roles)]
     if not providers:
         return {}
     output = written()
-    owners = {_name(document): one.release.key for one in compiled for document in one.helm_releases}
+    owners = {
+        (namespace, name): one.key
+        for one in compiled
+        for kind, namespace, name in one.summary.resources
+        if kind == "HelmRelease"
+    }
     found: dict[str, Kept] = {}
     documents: dict[str, Sequence[Mapping[str, Any]]] = {}
     for one in providers:
-        roles = tuple(role for role in one.roles if role in needed)
+        roles = tuple(role for role in one.summary.roles if role in needed)
         if output is None:
-            found[one.release.key] = Kept(roles, ())
+            found[one.key] = Kept(roles, ())
             continue
         try:
             documents_of = output.documents(Suspended.of(one)) or ()
@@ -60,10 +65,10 @@ def still_provided(
             continue
         helm_releases = [document for document in documents_of if document["kind"] == "HelmRelease"]
         if helm_releases and not any(document["spec"].get("suspend") for document in helm_releases):
-            documents[one.release.key] = helm_releases
-            owners |= {_name(document): one.release.key for document in helm_releases}
+            documents[one.key] = helm_releases
+            owners |= {_name(document): one.key for document in helm_releases}
             names = ({field: one["metadata"][field] for field in ("name", "namespace")} for one in helm_releases)
-            found[one.release.key] = Kept(roles, tuple(names))
+            found[one.key] = Kept(roles, tuple(names))
     for key, kept in documents.items():
         awaited = {
             owners.get((item.get("namespace") or document["metadata"]["namespace"], item.get("name")), key)
@@ -78,20 +83,20 @@ def notes_of(
     kept: Mapping[str, Kept], compiled: Sequence[CompiledRelease], order: Order
 ) -> Iterator[tuple[str, Problem]]:
     """Yield a note for each suspended Release that others depend on, with its key."""
-    releases = {one.release.key: one.release for one in compiled}
+    releases = {one.key: one for one in compiled}
     for key in kept:
-        users = sorted(user for user, found in order.providers.items() if key in found and not releases[user].suspended)
+        users = sorted(
+            user
+            for user, found in order.providers.items()
+            if key in found and not releases[user].summary.suspended
+        )
         if users:
             message = (
                 f"{key} is suspended, but {', '.join(users)} can depend on its roles: "
                 "its HelmReleases stay in the output as they are"
             )
             hint = "resume it when you can: in KuboCD, a Release that needs them is not changed until then"
-            yield key, Problem("suspended-provider", message, releases[key].position("spec", "suspended"), hint)
-
-
-def _deploys(one: CompiledRelease) -> bool:
-    return not one.release.suspended and any(module.enabled for module in one.rendered.package.modules)
+            yield key, Problem("suspended-provider", message, releases[key].release.position("spec", "suspended"), hint)
 
 
 def _name(document: Mapping[str, Any]) -> tuple[str, str]:

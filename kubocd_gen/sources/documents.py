@@ -36,6 +36,7 @@ from kubocd_gen.processes.timing import counted, timed
 from kubocd_gen.sources.encryption import encrypted
 from kubocd_gen.sources.environment import expand_environment
 from kubocd_gen.sources.flux_sync import KUSTOMIZE_GROUP
+from kubocd_gen.sources.known_files import KnownFiles
 from kubocd_gen.sources.namespace_objects import NAMESPACE_MENTION, is_namespace
 
 _log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ def read_resources(
     files: CheckoutFiles | None = None,
     budget: Budget | None = None,
     exclude: Collection[str] = (),
+    known: KnownFiles | None = None,
 ) -> Sources:
     """Return the resources in `sources`; errors are added to `problems`.
 
@@ -94,7 +96,7 @@ def read_resources(
     which can be inside the sources, are skipped. `places` are the positions of the sources in the project file;
     `origin` is a prefix for the names of files. `expand_env` are the environment variables to expand in `${NAME}`; if
     it is empty, nothing is expanded. Only `files` are read, by default those of the checkout that contains `root`, and
-    none that a glob in `exclude` matches. The source `-` is standard input.
+    none that a glob in `exclude` matches. The source `-` is standard input. Files in `known` are not read again.
 
     Raises BudgetExceededError.
     """
@@ -113,18 +115,25 @@ def read_resources(
             problems.error(error)
         complete = not unread
         named = {display_path(path, root, origin): path for path in paths}
-        readers: dict[str, Callable[[], SourceFile | None]] = {
-            display: partial(read_source, path, display, _MENTIONS, files, budget) for display, path in named.items()
+        readers: dict[str, Callable[[Budget], SourceFile | None]] = {
+            display: partial(read_source, path, display, _MENTIONS, files) for display, path in named.items()
         }
         if STDIN in sources:
-            readers[_STDIN_NAME] = partial(_read_stdin, budget)
+            readers[_STDIN_NAME] = _read_stdin
+
+        def parse(file: SourceFile, budget: Budget) -> tuple[list[Resource], list[ProblemsError]]:
+            return _read_file(file, broken_configs, expand_env, budget)
+
         for display, read in readers.items():
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("read %s", shown_path(display))
             errors: list[ProblemsError] = []
             try:
-                if file := read():
-                    found, errors = _read_file(file, broken_configs, expand_env, budget)
+                if known is not None and display in named and not expand_env:
+                    found, errors = known.resources(named[display], display, read, parse, budget)
+                    resources += found
+                elif file := read(budget):
+                    found, errors = parse(file, budget)
                     resources += found
             except BudgetExceededError:
                 raise

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kubocd_gen.compiler.flux_objects import add_depends_on, helm_release, helm_repository, oci_repository, typed_spec
+from kubocd_gen.compiler.flux_objects import helm_release, helm_repository, oci_repository, typed_spec
 from kubocd_gen.compiler.settings import Settings, package_source
 from kubocd_gen.diagnostics.problems import ProblemsError
+from kubocd_gen.model.finishing import add_depends_on
 from kubocd_gen.model.resources import Release
 from kubocd_gen.schema.structural import Violation
 from tests.support.records import release

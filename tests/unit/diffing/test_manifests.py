@@ -51,10 +51,10 @@ def test_failing_charts_are_reported_in_the_order_of_their_names(monkeypatch: py
     monkeypatch.setattr(comparison, "template", template)
     monkeypatch.setattr(diagnostics, "MOST", 1)
     one = mock.MagicMock()
-    one.release.key, one.release.suspended = "apps/web", False
+    one.key, one.summary.suspended = "apps/web", False
     one.release.position.return_value = Position("web.yaml")
     index = b"entries: {a: [{version: 1.0.0, urls: [a.tgz]}], b: [{version: 1.0.0, urls: [b.tgz]}]}"
-    one.rendered.resolved.package.files = {"index.yaml": index, "a.tgz": b"a", "b.tgz": b"b"}
+    one.package.files = {"index.yaml": index, "a.tgz": b"a", "b.tgz": b"b"}
     one.documents = [{"kind": "HelmRepository", "metadata": {"name": "kcd-web"}}]
     one.helm_releases = [
         {
