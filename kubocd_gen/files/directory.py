@@ -33,13 +33,14 @@ _IN_ONE_STEP = 2  # RENAME_EXCHANGE of Linux (renameat2(2)), and RENAME_SWAP of 
 class Directory(OpenDirectory):
     """An open directory that can be written to. Symlinks in it never make a change outside of it."""
 
-    def create(self, path: str, data: bytes, *, durable: bool = True) -> None:
-        """Write a file that does not exist yet; if `durable`, flush it to disk (fsync)."""
+    def create(self, path: str, data: bytes, *, durable: bool = True) -> os.stat_result:
+        """Write a file that does not exist yet, and return its status; if `durable`, flush it to disk (fsync)."""
         with self._above(path) as (above, name), os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=above), "wb") as file:
             file.write(data)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
+            return os.fstat(file.fileno())
 
     def write(self, path: str, data: bytes, *, replace_symlink: bool = False, durable: bool = True) -> None:
         """Replace a regular file, or create it; see `replacing`."""

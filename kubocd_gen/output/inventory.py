@@ -13,10 +13,12 @@ merge, its written content is unknown.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from kubocd_gen.output.known import KnownOutput
 from kubocd_gen.output.tree import Tree
 
 RECORDS = ".kcd-gen"
@@ -54,8 +56,8 @@ def record_content(listed: Record) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def read_records(tree: Tree) -> dict[str, Record]:
-    """Return all records of the inventory by their path."""
+def read_records(tree: Tree, known: KnownOutput | None = None) -> dict[str, Record]:
+    """Return all records of the inventory by their path. Those that are `known` are not read again."""
     found = {}
     if tree.file(SHARED_RECORD):
         found[SHARED_RECORD] = parse_record(SHARED_RECORD, tree.read(SHARED_RECORD, _LARGEST))
@@ -66,8 +68,14 @@ def read_records(tree: Tree) -> dict[str, Record]:
             continue
         for record in tree.entries(f"{RECORDS}/{namespace.name}"):
             path = f"{RECORDS}/{namespace.name}/{record.name}"
-            if is_record(path) and tree.file(path):
-                found[path] = parse_record(path, tree.read(path, _LARGEST))
+            if is_record(path) and (status := tree.file(path)):
+                listed = known.record(path, status) if known else None
+                if listed is None:
+                    data = tree.read(path, _LARGEST)
+                    listed = parse_record(path, data)
+                    if known:
+                        known.note(path, status, hashlib.sha256(data).hexdigest(), listed)
+                found[path] = listed
     return found
 
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,7 @@ from kubocd_gen.output.inventory import (
     release_of,
 )
 from kubocd_gen.output.journal import interrupted_paths
+from kubocd_gen.output.known import KnownOutput
 from kubocd_gen.output.tree import Tree
 
 Change = Literal["created", "updated", "unchanged", "removed"]
@@ -35,12 +37,40 @@ _KIND = re.compile(r"^kind: *(\S+)[ \t\r]*$", re.MULTILINE)
 _NAME = re.compile(r"^metadata:[ \t\r]*\n(?:[ \t\r].*\n)*?  name: *(\S+)[ \t\r]*$", re.MULTILINE)
 
 
+Content = bytes | Callable[[], bytes]
+"""The content of a file, or a function that returns it: most files do not change, and are not read or printed."""
+
+
+def loaded(content: Content) -> bytes:
+    """Return the content of a file."""
+    return content if isinstance(content, bytes) else content()
+
+
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """A compiled file. `path` is a POSIX path relative to the output root, such as `flux/default/podinfo1.yaml`."""
+    """A compiled file. `path` is a POSIX path relative to the output root, such as `flux/default/podinfo1.yaml`.
+
+    `known` are its SHA-256, in hexadecimal digits, and its size in bytes, if they are known without its content.
+    """
 
     path: str
-    content: bytes
+    source: Content
+    known: tuple[str, int] | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The content of the file."""
+        return loaded(self.source)
+
+    @property
+    def sha256(self) -> str:
+        """Its SHA-256 in hexadecimal digits."""
+        return self.known[0] if self.known else _sha256(self.content)
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self.known[1] if self.known else len(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +101,27 @@ function also returns this file, which depends on the sources.
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A change of one file: `before` is its content on disk (None: missing), `after` the new one (None: removed).
+    """A change of one file: `old` is its content on disk (None: missing), `new` the new one (None: removed).
 
-    `edited` is set if the file was changed after kcd-gen wrote it.
+    `edited` is set if the file was changed after kcd-gen wrote it. `sha256` is the digest of the new content.
     """
 
     path: str
     change: Change
-    before: bytes | None
-    after: bytes | None
+    old: Content | None
+    new: Content | None
     edited: bool = False
+    sha256: str | None = None
+
+    @property
+    def before(self) -> bytes | None:
+        """The content on disk; None if there is no file."""
+        return None if self.old is None else loaded(self.old)
+
+    @property
+    def after(self) -> bytes | None:
+        """The new content; None if the file is removed."""
+        return None if self.new is None else loaded(self.new)
 
     @property
     def is_record(self) -> bool:
@@ -110,6 +151,7 @@ class Plan:
     shared: SharedFiles
     complete: bool
     changes: tuple[FileChange, ...]
+    known: KnownOutput
 
     @property
     def pending(self) -> tuple[FileChange, ...]:
@@ -151,8 +193,17 @@ class Plan:
         return found
 
 
-def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFiles, *, complete: bool) -> Plan:
+def plan_output(
+    root: Path,
+    releases: Sequence[ReleaseOutput],
+    shared: SharedFiles,
+    *,
+    complete: bool,
+    known: KnownOutput | None = None,
+) -> Plan:
     """Compare the compiled files with the output at `root`, which can be missing. Nothing is written or locked.
+
+    Files that are `known` are not read.
 
     If `complete` is False (a source could not be read), nothing is removed. Otherwise the files of Releases that are
     not in `releases` are removed; those of a Release with `keep` never are.
@@ -160,22 +211,22 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     Raises ProblemsError `foreign-file` for a file that would be overwritten but was not written by kcd-gen, and the
     errors of `Tree` for symlinks and unreadable directories.
     """
-    tree = Tree(root)
-    records = read_records(tree)
+    tree, known = Tree(root), known or KnownOutput(None)
+    records = read_records(tree, known)
     kept = _kept(tree, records, releases, complete=complete)
-    wanted: dict[str, bytes] = {}
+    wanted: dict[str, OutputFile] = {}
 
     def want(record: str, files: Sequence[OutputFile], listed: Record) -> None:
         for file in files:
             if not may_list(record, file.path) or file.path in wanted:
                 raise ValueError(f"{file.path} is not a path for {record}, or is given twice")
-            wanted[file.path] = file.content
+            wanted[file.path] = file
         if listed:
-            wanted[record] = record_content(listed)
+            wanted[record] = OutputFile(record, record_content(listed))
 
     for release in releases:
         stays = {path: digest for path, digest in records.get(release.record, {}).items() if path in kept}
-        want(release.record, release.files, stays | {file.path: _sha256(file.content) for file in release.files})
+        want(release.record, release.files, stays | {file.path: file.sha256 for file in release.files})
     files = shared(_flux({*wanted, *kept}), None)
     want(SHARED_RECORD, files, dict.fromkeys(file.path for file in files))
     written = {path: digest for record in records.values() for path, digest in record.items()}
@@ -184,12 +235,12 @@ def plan_output(root: Path, releases: Sequence[ReleaseOutput], shared: SharedFil
     # Releases does not count as an edit.
     listed = _flux({path for record, paths in records.items() if record != SHARED_RECORD for path in paths})
     before = shared(listed, NAMESPACES in written)
-    written |= {file.path: _sha256(file.content) for file in before if file.path in written}
+    written |= {file.path: file.sha256 for file in before if file.path in written}
     removable = recorded - wanted.keys() - kept if complete else frozenset[str]()
     moving = interrupted_paths(root)  # it is unknown which of two builds wrote these
-    known = {path: digest for path, digest in written.items() if path not in moving}
-    changes = _compare(tree, wanted, removable, owned=recorded | moving, written=known)
-    return Plan(root, tuple(releases), shared, complete, changes)
+    written = {path: digest for path, digest in written.items() if path not in moving}
+    changes = _compare(tree, wanted, removable, known, owned=recorded | moving, written=written)
+    return Plan(root, tuple(releases), shared, complete, changes, known)
 
 
 def _kept(
@@ -207,13 +258,19 @@ def _kept(
 
 
 def _compare(
-    tree: Tree, wanted: dict[str, bytes], removable: frozenset[str], *, owned: frozenset[str], written: Record
+    tree: Tree,
+    wanted: Mapping[str, OutputFile],
+    removable: frozenset[str],
+    known: KnownOutput,
+    *,
+    owned: frozenset[str],
+    written: Record,
 ) -> tuple[FileChange, ...]:
     changes: list[FileChange] = []
     errors: dict[tuple[str, str], Problem] = {}  # a symlink or directory can block many files; report it once
     for path in sorted(wanted.keys() | removable):
         try:
-            changes += _compare_one(tree, path, wanted.get(path), owned, written.get(path))
+            changes += _compare_one(tree, path, wanted.get(path), known, owned, written.get(path))
         except ProblemsError as error:
             errors[error.problem.code, str(error.problem.position)] = error.problem
     if errors:
@@ -222,20 +279,32 @@ def _compare(
 
 
 def _compare_one(
-    tree: Tree, path: str, after: bytes | None, owned: frozenset[str], written: str | None
+    tree: Tree, path: str, after: OutputFile | None, known: KnownOutput, owned: frozenset[str], written: str | None
 ) -> list[FileChange]:
     status = tree.file(path)
+    new = after.sha256 if after else None
     if status is None:
-        return [] if after is None else [FileChange(path, "created", None, after)]
-    if path not in owned and (after is None or status.st_size != len(after)):
+        return [] if after is None else [FileChange(path, "created", None, after.source, sha256=new)]
+    if path not in owned and (after is None or status.st_size != after.size):
         raise ProblemsError(_foreign(tree, path))
-    before = tree.read(path)
-    if before == after:  # accepted even without a record, which repairs the inventory after a merge or a deletion
-        return [FileChange(path, "unchanged", after, after)]
+    read = partial(_read_again, tree.root, path)
+    before: Content = read
+    digest = known.sha256(path, status)
+    if digest is None:
+        before = tree.read(path)
+        digest = _sha256(before)
+        known.note(path, status, digest)
+    if digest == new:  # accepted even without a record, which repairs the inventory after a merge or a deletion
+        return [FileChange(path, "unchanged", read, read, sha256=new)]
     if path not in owned:
         raise ProblemsError(_foreign(tree, path))
-    edited = written is not None and _sha256(before) != written
-    return [FileChange(path, "removed" if after is None else "updated", before, after, edited)]
+    edited = written is not None and digest != written
+    kind: Change = "removed" if after is None else "updated"
+    return [FileChange(path, kind, before, after.source if after else None, edited, new)]
+
+
+def _read_again(root: Path, path: str) -> bytes:
+    return Tree(root).read(path)
 
 
 def _foreign(tree: Tree, path: str) -> Problem:

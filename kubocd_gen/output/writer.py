@@ -13,6 +13,7 @@ from pathlib import Path
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.directory import Directory, made_directory, open_directory
 from kubocd_gen.output import journal
+from kubocd_gen.output.known import Inode, KnownOutput, inode_of
 from kubocd_gen.output.moves import NEW, Step
 from kubocd_gen.output.plan import FileChange, Plan, ReleaseOutput, SharedFiles, plan_output
 from kubocd_gen.output.tree import output_error
@@ -38,6 +39,7 @@ def plan_at_rest(
     shared: SharedFiles,
     *,
     complete: bool,
+    known: KnownOutput | None = None,
     waiting: Callable[[], None] | None = None,
 ) -> Plan:
     """Return the plan of `plan_output`. While another process writes, its files seem to belong to nobody.
@@ -46,13 +48,13 @@ def plan_at_rest(
     before waiting for it. Raises what `plan_output` raises.
     """
     try:
-        return plan_output(root, releases, shared, complete=complete)
+        return plan_output(root, releases, shared, complete=complete, known=known)
     except ProblemsError as error:
         if error.problem.code != "foreign-file":
             raise
         try:
             with open_directory(root) as directory, directory.locked(waiting):
-                return plan_output(root, releases, shared, complete=complete)
+                return plan_output(root, releases, shared, complete=complete, known=known)
         except OSError:
             raise error from None
 
@@ -72,10 +74,10 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
     try:
         with made_directory(plan.root) as root, root.locked(waiting):
             completed = journal.complete(root)
-            plan = plan_output(plan.root, plan.releases, plan.shared, complete=plan.complete)
+            plan = plan_output(plan.root, plan.releases, plan.shared, complete=plan.complete, known=plan.known)
             if not plan.is_clean:
                 with timed(_log, f"write {plan.root}") as details:
-                    _write(root, plan.pending)
+                    _write(root, plan.pending, plan.known)
                     for change in plan.pending:
                         _log.debug("%s %s", change.change, change.path)
                     details.append(counted(len(plan.pending), "file"))
@@ -85,19 +87,26 @@ def write(plan: Plan, *, waiting: Callable[[], None] | None = None) -> Written:
         raise output_error("unwritable-output", message, error, journal.failure_position(plan.root, error)) from error
 
 
-def _write(root: Directory, changes: Sequence[FileChange]) -> None:
+def _write(root: Directory, changes: Sequence[FileChange], known: KnownOutput) -> None:
     store = journal.open_staging(root)
+    staged: dict[str, Inode] = {}
     try:
-        steps = _stage(root, changes)
+        steps = _stage(root, changes, staged)
         journal.commit(root, store, steps, (change.path for change in changes))
     except BaseException:
         journal.close_staging(root, store)
         raise
     journal.carry_out(root, store, steps)
+    for change in changes:
+        if change.path in staged and change.sha256 and (status := root.status(change.path)):
+            known.note_written(change.path, status, staged[change.path], change.sha256)
 
 
-def _stage(root: Directory, changes: Sequence[FileChange]) -> list[Step]:
-    """Write all new content to the staging directory and return the moves in order."""
+def _stage(root: Directory, changes: Sequence[FileChange], staged_as: dict[str, Inode]) -> list[Step]:
+    """Write all new content to the staging directory and return the moves in order.
+
+    `staged_as` gets the inodes of the new files by their path in the output.
+    """
     units: dict[str, list[FileChange]] = {}
     for change in changes:
         # A chart directory is one unit, so a reader never sees an index and charts of different builds together.
@@ -107,6 +116,7 @@ def _stage(root: Directory, changes: Sequence[FileChange]) -> list[Step]:
     # Charts are added before the resources that refer to them, and removed after them.
     order = sorted(units, key=lambda unit: (not remaining[unit], unit.startswith("hr/") != remaining[unit], unit))
     contents: list[tuple[str, bytes]] = []
+    paths: dict[str, str] = {}  # in the output, by the staged path
     steps = []
     for index, unit in enumerate(order):
         if not remaining[unit]:
@@ -115,20 +125,24 @@ def _stage(root: Directory, changes: Sequence[FileChange]) -> list[Step]:
         staged = f"{NEW}/{index}"
         inode = _stage_directory(root, unit, units[unit], staged) if unit.startswith("hr/") else None
         # The key is "" for a file, and the name of each file in a chart directory.
-        names = {change.path[len(unit) + 1 :]: change.after for change in units[unit] if change.after is not None}
+        names = {
+            change.path[len(unit) + 1 :]: content for change in units[unit] if (content := change.after) is not None
+        }
         contents += ((f"{staged}/{name}" if name else staged, content) for name, content in names.items())
+        paths |= {f"{staged}/{name}" if name else staged: f"{unit}/{name}" if name else unit for name in names}
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
         steps.append(Step(unit, replace=True, inode=inode, digests=digests))
     with ThreadPoolExecutor(_WRITERS) as writers:
         shares = (contents[first::_WRITERS] for first in range(min(_WRITERS, len(contents))))
-        list(writers.map(lambda share: _write_files(root, share), shares))
+        for inodes in writers.map(lambda share: _write_files(root, share), shares):
+            staged_as |= {paths[path]: inode for path, inode in inodes.items()}
     root.sync(*(f"{NEW}/{index}" for index, step in enumerate(steps) if step.inode is not None))
     return steps
 
 
 def _remains(root: Directory, unit: str, changes: list[FileChange]) -> bool:
     """Return whether `unit` exists after its changes. A chart directory also remains for files that do not change."""
-    if any(change.after is not None for change in changes):
+    if any(change.new is not None for change in changes):
         return True
     touched = {change.path for change in changes}
     return unit not in touched and any(f"{unit}/{entry.name}" not in touched for entry in root.entries(unit))
@@ -146,6 +160,5 @@ def _stage_directory(root: Directory, unit: str, changes: list[FileChange], stag
     return status.st_ino
 
 
-def _write_files(root: Directory, files: Iterable[tuple[str, bytes]]) -> None:
-    for path, content in files:
-        root.create(path, content)
+def _write_files(root: Directory, files: Iterable[tuple[str, bytes]]) -> dict[str, Inode]:
+    return {path: inode_of(root.create(path, content)) for path, content in files}

@@ -35,7 +35,7 @@ from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
-from kubocd_gen.pipeline.suspended import Kept, read_kept, written_path
+from kubocd_gen.pipeline.suspended import Kept, read_kept
 from kubocd_gen.processes.timing import timed
 
 _log = logging.getLogger(__name__)
@@ -219,7 +219,7 @@ def _plan(
     outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
     # It is not known what was written for a Release with an invalid name, so nothing can be removed.
     complete = compilation.complete and all(map(_is_path, compilation.failed))
-    project.budget.spend("output", sum(len(file.content) for one in outputs for file in one.files))
+    project.budget.spend("output", sum(file.size for one in outputs for file in one.files))
 
     def shared(paths: Sequence[str], listed: bool | None) -> Sequence[OutputFile]:
         return _shared_files(paths, listed, compilation.existing_namespaces)
@@ -227,7 +227,7 @@ def _plan(
     plan = plan_at_rest(root, outputs, shared, complete=complete)
     notes = refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
-    before = sum(is_record(change.path) and change.before is not None for change in plan.changes) if removed else 0
+    before = sum(is_record(change.path) and change.old is not None for change in plan.changes) if removed else 0
     position = Position(display_path(root, project.root))
     if error := mass_removal(removed, before, allow_removals, "this build", "Release", position):
         raise ProblemsError(error)
@@ -289,16 +289,34 @@ def _kept_output(key: str) -> ReleaseOutput:
 
 
 def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOutput:
-    release = one.release
-    documents = one.documents
-    if release.suspended:
-        written = kept[release.key]
+    summary = one.summary
+    path = f"flux/{one.key}.yaml"
+    files: list[OutputFile] = []
+    if summary.suspended:
+        written = kept[one.key]
         if written is None:
-            return _kept_output(release.key)
-        documents = (*documents, *written)
-    files = [OutputFile(written_path(release), emit_documents(documents).encode())] if documents else []
-    files += [OutputFile(name, data) for name, data in one.charts().items()]
-    return ReleaseOutput(release.namespace, release.name, tuple(files), keep=release.suspended)
+            return _kept_output(one.key)
+        if documents := (*one.documents, *written):
+            files.append(OutputFile(path, emit_documents(documents).encode()))
+    elif one.written is not None:
+        known = one.written
+        files.append(OutputFile(path, partial(flux_content, one), (known.sha256, known.size)))
+    elif summary.resources:
+        files.append(OutputFile(path, flux_content(one)))
+    files += [
+        OutputFile(name, partial(_chart, one, name), (file.sha256, file.size))
+        for name, file in one.written_charts.items()
+    ]
+    return ReleaseOutput(summary.namespace, summary.name, tuple(files), keep=summary.suspended)
+
+
+def flux_content(one: CompiledRelease) -> bytes:
+    """Return the content of a Release's Flux file."""
+    return emit_documents(one.documents).encode()
+
+
+def _chart(one: CompiledRelease, path: str) -> bytes:
+    return one.package.files[path.rpartition("/")[2]]
 
 
 def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> list[Problem]:
