@@ -131,6 +131,20 @@ class Tally(Budget):
         return self._budget.left(resource)
 
 
+class Tallies:
+    """The tallies of several Releases, by their keys."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self._tallies: dict[str, Tally] = {}
+
+    def of(self, key: str) -> Tally:
+        """Return the budget of a Release."""
+        if key not in self._tallies:
+            self._tallies[key] = Tally(self.budget)
+        return self._tallies[key]
+
+
 class Meter:
     """A counter of one resource for a loop in one thread, where a lock for each step would be too slow."""
 

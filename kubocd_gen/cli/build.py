@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.project import Project
 from kubocd_gen.output.drift import drift_lines, drift_summary
 from kubocd_gen.output.journal import is_interrupted
+from kubocd_gen.packages.cache import cache_directory
 from kubocd_gen.pipeline.abandoned import report_abandoned
 from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
 from kubocd_gen.pipeline.build import build as run_build
@@ -313,6 +315,7 @@ def run_pipeline(
                 compare_kept=compare_kept,
                 before_writing=before_writing,
                 waiting=waiting,
+                state_cache=None if options.full else cache_directory(os.environ, project.cache),
             )
         if prune_outputs is not None and all(one.plan is not None for one in compiled):
             report_abandoned(

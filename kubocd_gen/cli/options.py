@@ -370,6 +370,8 @@ class CompilingOptions(JobsOptions, ProgressOptions):
 class CommonBuildOptions(ProjectOptions, WriteOptions, VerboseOptions, CompilingOptions):
     """Options of `kcd-gen build` and of `kcd-gen serve --watch`, which builds."""
 
+    full: Annotated[bool, Flag("Compile everything, also what has not changed since an earlier build.")] = False
+
 
 @option_group
 class FetchOptions(PackageOptions, OfflineOptions, QuietOptions, ProgressOptions):

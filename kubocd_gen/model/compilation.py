@@ -194,13 +194,12 @@ class NewContent:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRelease:
-    """A Release with its Flux resources. `written` is the digest and the size of its Flux file, if they are known."""
+    """A Release with its Flux resources."""
 
     summary: Summary
     delivery: Delivery
     content: Content
     finish: Finish = Finish()
-    written: ChartFile | None = None
 
     @property
     def key(self) -> str:
@@ -253,7 +252,7 @@ class CompiledRelease:
 
     def with_documents(self, documents: tuple[Mapping[str, Any], ...]) -> CompiledRelease:
         """Return the Release with other resources, which nothing changes any more."""
-        return replace(self, content=NewContent(self.rendered, documents), finish=Finish(), written=None)
+        return replace(self, content=NewContent(self.rendered, documents), finish=Finish())
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +274,7 @@ class Compilation:
     files: frozenset[Path] = frozenset()
     unknown_hosts: frozenset[str] = frozenset()
     existing_namespaces: Mapping[str, str] | None = None
+    state: Any = None  # the `KnownReleases` of the pipeline, if there are any
 
     @property
     def keys(self) -> frozenset[str]:

@@ -155,6 +155,10 @@ class OciLayout:
         """Return whether a file with that digest exists; its content is not verified."""
         return (self._directory / blob_path(descriptor)).is_file()
 
+    def blob(self, descriptor: Descriptor) -> Path:
+        """Return the path of a blob, which need not exist."""
+        return self._directory / blob_path(descriptor)
+
     def position(self, descriptor: Descriptor) -> Position:
         """Return the blob's file, for messages."""
         return self._at(blob_path(descriptor))

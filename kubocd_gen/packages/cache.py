@@ -94,6 +94,17 @@ class Cache:
         except OSError:
             return None
 
+    def path(self, descriptor: Descriptor) -> Path:
+        """Return the path of a blob, which need not exist."""
+        return self.directory / _blob(descriptor.digest)
+
+    def note_use(self, *descriptors: Descriptor) -> None:
+        """Record that blobs were used without being read, for `prune`."""
+        with contextlib.suppress(OSError), self._opened() as directory:
+            for descriptor in descriptors:
+                if status := directory.status(path := _blob(descriptor.digest)):
+                    _note_use(directory, path, status)
+
     def store(self, data: bytes, digest: str) -> None:
         """Store a blob; the caller has verified that its digest is `digest`."""
         self._write(_blob(digest), data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.limits import LIMITS, Limits
@@ -47,6 +48,20 @@ class Fetched:
     package: PackageImage | ProblemsError
     warnings: tuple[Problem, ...] = ()
     origin: PackageOrigin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a package is, without a request to a registry. `layer` is its content layer if the lock has it.
+
+    `path` returns where a blob of it is stored, and `note_use` records that blobs were used.
+    """
+
+    manifest: Descriptor
+    layer: Descriptor | None
+    origin: PackageOrigin
+    path: Callable[[Descriptor], Path]
+    note_use: Callable[..., None]
 
 
 class PackageSources:
@@ -98,6 +113,34 @@ class PackageSources:
     def package(self, image: PackageImage, read: Callable[[PackageImage], Package]) -> Package:
         """Return `read(image)`, which is called once per run for each image. Raises what `read` raises."""
         return self._read_images.get((image.reference, image.digest), lambda: read(image))
+
+    def located(self, request: PackageRequest) -> Located | None:
+        """Return where `fetch_all` would find a package locally; None if it asks a registry, or has a warning or error.
+
+        The blobs are not read, and can be missing.
+        """
+        try:
+            vendored = self._vendored(request)
+        except ProblemsError:
+            return None
+        pin = self._lock.packages.get(str(request.reference))
+        if pin is None:
+            if self._locked or vendored is None or self._vendor is None:
+                return None
+            origin = PackageOrigin("vendor", str(vendored[0]))
+            return Located(vendored[1], None, origin, self._vendor.blob, lambda *_: None)
+        if vendored is not None and vendored[1].digest != pin.manifest.digest:
+            return None
+        if self._vendor is not None and self._vendor.has(pin.manifest):
+            name = vendored[0] if vendored else request.reference
+            origin = PackageOrigin("vendor", str(name))
+            return Located(pin.manifest, pin.layer, origin, self._vendor.blob, lambda *_: None)
+        cache = self._remote.cache if self._remote else None
+        if cache is None:
+            return None
+        return Located(
+            pin.manifest, pin.layer, PackageOrigin("cache", str(request.reference)), cache.path, cache.note_use
+        )
 
     def warnings(self) -> tuple[Problem, ...]:
         """Return the warnings of cache and registries."""

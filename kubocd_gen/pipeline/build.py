@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, nearest
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.emitter import emit_documents
-from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.drift import drift
 from kubocd_gen.output.inventory import (
@@ -26,17 +26,21 @@ from kubocd_gen.output.inventory import (
     release_of,
 )
 from kubocd_gen.output.journal import is_interrupted, refuse_foreign_staging
+from kubocd_gen.output.known import KnownOutput
 from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import plan_at_rest, write
 from kubocd_gen.pipeline import Compilation, compile_cluster
+from kubocd_gen.pipeline.known_releases import DamagedStateError, KnownReleases
 from kubocd_gen.pipeline.namespaces import emitted_namespaces, is_as_written, namespaces_file
 from kubocd_gen.pipeline.packages import closing_on_error
+from kubocd_gen.pipeline.release_output import is_path, kept_output, release_output
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.pipeline.suspended import Kept, read_kept
 from kubocd_gen.processes.timing import timed
+from kubocd_gen.state.store import State, open_state
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +85,7 @@ def build(
     compare_kept: bool = False,
     before_writing: Callable[[Sequence[Compilation]], None] | None = None,
     waiting: Callable[[Path], None] | None = None,
+    state_cache: Path | None = None,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
 
@@ -90,11 +95,52 @@ def build(
     `compare_kept`, the HelmReleases of suspended Releases must be the same as in the revision where the branch started.
     `before_writing` is called with all compilations if they can be written; if it raises ProblemsError, nothing is.
     `waiting` is called with the path of an output that another process is writing, before waiting for that process.
+    With the cache directory `state_cache`, what did not change since an earlier build is not compiled again.
     """
+    run = partial(
+        _build,
+        project,
+        packages,
+        helm,
+        jobs=jobs,
+        keep_going=keep_going,
+        allow_protected_removal=allow_protected_removal,
+        allow_removals=allow_removals,
+        releases=releases,
+        only_plan=only_plan,
+        compare_kept=compare_kept,
+        before_writing=before_writing,
+        waiting=waiting,
+    )
+    try:
+        return run(state_cache=state_cache)
+    except DamagedStateError as error:
+        _log.info("the state of an earlier build is damaged: %s", error)
+        return run(state_cache=None)
+
+
+def _build(
+    project: Project,
+    packages: PackageSources,
+    helm: Helm,
+    *,
+    jobs: int,
+    keep_going: bool,
+    allow_protected_removal: Collection[str],
+    allow_removals: int,
+    releases: Collection[str],
+    only_plan: bool,
+    compare_kept: bool,
+    before_writing: Callable[[Sequence[Compilation]], None] | None,
+    waiting: Callable[[Path], None] | None,
+    state_cache: Path | None,
+) -> list[Built]:
+    states: dict[str, State | None] = {}
 
     def compiled(cluster: Cluster) -> tuple[Compilation, Problems]:
         problems = Problems(cluster.name)
-        return compile_cluster(project, cluster, packages, helm, problems), problems
+        state = states[cluster.name] = open_state(state_cache, state_name(project, cluster)) if state_cache else None
+        return compile_cluster(project, cluster, packages, helm, problems, state=state), problems
 
     def prepare(compiled: tuple[Compilation, Problems]) -> Built:
         compilation, problems = compiled
@@ -104,7 +150,7 @@ def build(
         plan = None
         if cluster.delivery.depends_on_flux and (keep_going or not has_errors(problems)):
             # most clusters have a chart server
-            from kubocd_gen.pipeline.assembly import outside_git, path_in_source
+            from kubocd_gen.pipeline.source_paths import outside_git, path_in_source
             from kubocd_gen.pipeline.delivery_checks import check_delivery
 
             if cluster.delivery.mode == "git" and path_in_source(cluster, project) is None:
@@ -139,11 +185,21 @@ def build(
             prepared = list(pool.map(prepare, every))
         else:
             prepared = list(pool.map(lambda cluster: prepare(compiled(cluster)), project.clusters))
+    def save(built: Built) -> Built:
+        if state := states[built.cluster.name]:
+            state.save(complete=built.plan is not None and built.compilation.complete and not built.compilation.failed)
+        return built
+
     if not keep_going and any(has_errors(built.diagnostics) for built in prepared):
-        return [Built(built.compilation, None, built.diagnostics) for built in prepared]
+        return [save(Built(built.compilation, None, built.diagnostics)) for built in prepared]
     if before_writing is not None:
         before_writing([built.compilation for built in prepared])
-    return prepared if only_plan else [_written(built, project, waiting) for built in prepared]
+    return [save(built if only_plan else _written(built, project, waiting)) for built in prepared]
+
+
+def state_name(project: Project, cluster: Cluster) -> str:
+    """Return the name of the state of a cluster: another checkout, cluster or output has another one."""
+    return "\0".join((os.path.realpath(project.root), cluster.name, os.path.realpath(cluster.output)))
 
 
 def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[Problem]:
@@ -214,17 +270,19 @@ def _plan(
 ) -> tuple[Plan, list[Problem]]:
     """Return the plan of a cluster's output, and notes about what it removes."""
     root = compilation.cluster.output
-    outputs = [_release_output(one, kept) for one in compilation.releases]
+    known: KnownReleases | None = compilation.state
+    outputs = [release_output(one, kept, known) for one in compilation.releases]
     outputs += others
-    outputs += [_kept_output(key) for key in compilation.failed if _is_path(key)]
+    outputs += [kept_output(key) for key in compilation.failed if is_path(key)]
     # It is not known what was written for a Release with an invalid name, so nothing can be removed.
-    complete = compilation.complete and all(map(_is_path, compilation.failed))
+    complete = compilation.complete and all(map(is_path, compilation.failed))
     project.budget.spend("output", sum(file.size for one in outputs for file in one.files))
 
     def shared(paths: Sequence[str], listed: bool | None) -> Sequence[OutputFile]:
         return _shared_files(paths, listed, compilation.existing_namespaces)
 
-    plan = plan_at_rest(root, outputs, shared, complete=complete)
+    on_disk = KnownOutput(known.state if known else None)
+    plan = plan_at_rest(root, outputs, shared, complete=complete, known=on_disk)
     notes = refuse_protected_removals(plan, project, allow_protected_removal)
     removed = ["/".join(key) for key in plan.removed_releases()]
     before = sum(is_record(change.path) and change.old is not None for change in plan.changes) if removed else 0
@@ -276,47 +334,6 @@ def _shared_files(
         # directory, but Git does not keep empty directories. So the file gets a field that Flux keeps.
         kustomization["metadata"] = {"name": "kcd-gen"}
     return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode()), *others]
-
-
-def _is_path(key: str) -> bool:
-    """Return whether the key of a failed Release is valid, so that files can have been written for it."""
-    return all(_NAME.fullmatch(part) for part in key.split("/")) and key.count("/") == 1
-
-
-def _kept_output(key: str) -> ReleaseOutput:
-    namespace, _, name = key.partition("/")
-    return ReleaseOutput(namespace, name, files=(), keep=True)
-
-
-def _release_output(one: CompiledRelease, kept: Mapping[str, Kept]) -> ReleaseOutput:
-    summary = one.summary
-    path = f"flux/{one.key}.yaml"
-    files: list[OutputFile] = []
-    if summary.suspended:
-        written = kept[one.key]
-        if written is None:
-            return _kept_output(one.key)
-        if documents := (*one.documents, *written):
-            files.append(OutputFile(path, emit_documents(documents).encode()))
-    elif one.written is not None:
-        known = one.written
-        files.append(OutputFile(path, partial(flux_content, one), (known.sha256, known.size)))
-    elif summary.resources:
-        files.append(OutputFile(path, flux_content(one)))
-    files += [
-        OutputFile(name, partial(_chart, one, name), (file.sha256, file.size))
-        for name, file in one.written_charts.items()
-    ]
-    return ReleaseOutput(summary.namespace, summary.name, tuple(files), keep=summary.suspended)
-
-
-def flux_content(one: CompiledRelease) -> bytes:
-    """Return the content of a Release's Flux file."""
-    return emit_documents(one.documents).encode()
-
-
-def _chart(one: CompiledRelease, path: str) -> bytes:
-    return one.package.files[path.rpartition("/")[2]]
 
 
 def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> list[Problem]:

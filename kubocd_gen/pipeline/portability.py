@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -93,6 +94,24 @@ def refuse_varying(
         else:
             valid.append(one)
     return valid
+
+
+_VARYING_WORD = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(VARYING)))})\b")
+
+
+def varies(what: Release | Package, texts: Texts | None = None) -> bool:
+    """Return whether a template of a Release, or of a package with the `texts` of its templates, varies.
+
+    Such a template calls a function of the clock or of randomness, also in a branch that is not rendered.
+    """
+    if isinstance(what, Release):
+        templates = release_templates(what)
+    else:
+        templates = package_templates(what, texts or {})
+    return any(
+        _VARYING_WORD.search(template.text) and any(call.name in VARYING for call in calls(template.text))
+        for template in templates
+    )
 
 
 def varying_results(resolved: Resolved, texts: Texts) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExceededError
+from kubocd_gen.budget.spending import Budget, BudgetExceededError, Tallies
 from kubocd_gen.compiler.rendered import create_namespace_of_model, read_rendered
 from kubocd_gen.compiler.values import line_of_key, merge, parameters_text, parse_map, spend_values, way_in_json
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
@@ -28,7 +28,7 @@ _OF_PACKAGE = {"unknown-parameter": " of {}", "missing-parameter": " by {}"}
 
 
 def render_parameters(
-    releases: Sequence[Resolved], functions: Functions, helm: Helm, problems: Problems
+    releases: Sequence[Resolved], functions: Functions, helm: Helm, problems: Problems, tallies: Tallies
 ) -> list[WithParameters]:
     """Render the parameters and validate them against the packages' schemas. Return the valid Releases."""
     texts = [parameters_text(resolved.release.parameters) for resolved in releases]
@@ -44,7 +44,7 @@ def render_parameters(
     valid = []
     for resolved, text, outcome in zip(releases, texts, helm.render(units, functions), strict=True):
         with collecting(problems, resolved.release):
-            valid.append(_with_parameters(resolved, text, outcome[0] if outcome else "", helm.pool.budget))
+            valid.append(_with_parameters(resolved, text, outcome[0] if outcome else "", tallies.of(resolved.release.key)))
     return valid
 
 
@@ -122,6 +122,7 @@ def render_packages(
     functions: Functions,
     helm: Helm,
     problems: Problems,
+    tallies: Tallies,
 ) -> list[Rendered]:
     """Render and check the packages of all Releases. Return the valid ones and report all templates that fail."""
     templates_of = {
@@ -145,7 +146,7 @@ def render_packages(
                 rendered[source.path] = result
         problems.error(ProblemsError(*failures), release=one.resolved.release.key)
         with collecting(problems, one.resolved.release):
-            read = read_rendered(package, rendered, helm.pool.budget)
+            read = read_rendered(package, rendered, tallies.of(one.resolved.release.key))
             if not failures:
                 valid.append(Rendered(one.resolved, one.parameters, read))
     return valid

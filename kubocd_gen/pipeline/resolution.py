@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from kubocd_gen.budget.spending import Budget, BudgetExceededError
+from kubocd_gen.budget.spending import Budget, BudgetExceededError, Tallies
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
 from kubocd_gen.compiler.settings import Settings, combine_configs, package_source, with_package_interval
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
@@ -24,36 +24,42 @@ from kubocd_gen.schema.package_schema import validate
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 
-def settings_of(resources: ClusterResources, problems: Problems) -> Settings | None:
-    """Combine the cluster's Configs. Returns None if one is invalid, which is an error for every Release."""
-    broken = list(resources.broken_configs)
-    if not broken:
-        try:
-            return combine_configs(resources.configs, resources.kubocd_namespace)
-        except ProblemsError as errors:
-            broken.append(errors)
+def settings_of(resources: ClusterResources) -> Settings | tuple[ProblemsError, ...]:
+    """Combine the cluster's Configs. Returns what is wrong if one is invalid."""
+    if resources.broken_configs:
+        return resources.broken_configs
+    try:
+        return combine_configs(resources.configs, resources.kubocd_namespace)
+    except ProblemsError as errors:
+        return (errors,)
+
+
+def report_broken_configs(broken: Sequence[ProblemsError], resources: ClusterResources, problems: Problems) -> None:
+    """Add what is wrong with the Configs to `problems`. It is an error for every Release."""
     for one in broken:
         problems.error(one)
         for release in resources.releases:
             problems.error(one, release=release.key)
-    return None
 
 
 def resolve(
-    resources: ClusterResources, settings: Settings, packages: PackageSources, problems: Problems, budget: Budget
+    resources: ClusterResources,
+    settings: Settings,
+    packages: PackageSources,
+    problems: Problems,
+    trees: ContextTrees,
+    tallies: Tallies,
 ) -> list[Resolved]:
     """Return the Releases that have a package and a valid context. The problems of the others go to `problems`."""
-    trees = ContextTrees(resources.contexts, resources.broken_contexts, budget)
     configs = sorted(resources.configs, key=lambda config: config.name)
     releases = [with_package_interval(release, settings) for release in resources.releases]
-    found = find_packages(releases, settings, packages, problems, budget)
+    found = find_packages(releases, settings, packages, problems, tallies.budget)
     resolved = []
     for release in releases:
         if release.key not in found:
             continue
         with collecting(problems, release):
-            resolved.append(_resolve(release, *found[release.key], settings, trees, configs, budget))
-    _report_unnamed(resources, trees, problems)
+            resolved.append(_resolve(release, *found[release.key], settings, trees, configs, tallies.of(release.key)))
     return resolved
 
 
@@ -128,6 +134,14 @@ def _access(fields: Mapping[str, Any], setting: InsecureSetting) -> Access:
     )
 
 
+def package_of(request: PackageRequest, packages: PackageSources, budget: Budget) -> Package:
+    """Return the package of a request. Raises ProblemsError."""
+    package = _read(packages.fetch_all([request])[request].package, packages, budget)
+    if isinstance(package, ProblemsError):
+        raise package
+    return package
+
+
 def _read(
     image: PackageImage | ProblemsError, packages: PackageSources, budget: Budget | None
 ) -> Package | ProblemsError:
@@ -139,25 +153,28 @@ def _read(
         return errors
 
 
-def _report_unnamed(resources: ClusterResources, trees: ContextTrees, problems: Problems) -> None:
-    """Report the problems of Contexts that no Release uses.
+def report_unnamed(resources: ClusterResources, trees: ContextTrees, problems: Problems) -> bool:
+    """Report the problems of Contexts that no Release uses. Return whether a Context has any problem.
 
     The API server rejects malformed ones, so they are errors. It accepts those without variables or with missing
     parents, so these are warnings.
     """
     known = {(one.code, one.position) for one in problems.unordered()}
+    found = False
     for ref in sorted({*resources.broken_contexts, *(context.ref for context in resources.contexts)}):
         report = problems.error if ref in resources.broken_contexts else problems.warning
         try:
             trees.effective(ref, partial(Position, str(ref)))
         except BudgetExceededError as error:
             problems.error(error)
-            return
+            return True
         except ProblemsError as errors:
+            found = True
             for problem in errors.problems:
                 if (problem.code, problem.position) not in known:
                     report(problem)
                     known.add((problem.code, problem.position))
+    return found
 
 
 def _resolve(

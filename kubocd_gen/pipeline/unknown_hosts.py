@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from kubocd_gen.budget.spending import BudgetExceededError
+from kubocd_gen.budget.spending import BudgetExceededError, Tallies
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.template import Functions
@@ -33,7 +33,9 @@ def find_unknown_hosts(
         trial = replace(functions, hosts=known, unknown=set())
         ignored = Problems()
         try:
-            render_packages(render_parameters(releases, trial, helm, ignored), texts, trial, helm, ignored)
+            tallies = Tallies(helm.pool.budget)
+            parameters = render_parameters(releases, trial, helm, ignored, tallies)
+            render_packages(parameters, texts, trial, helm, ignored, tallies)
         except (BudgetExceededError, ProblemsError):
             break
         more = frozenset(map(host_key, trial.unknown)) - found

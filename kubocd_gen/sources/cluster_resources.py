@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, nearest
@@ -26,7 +26,8 @@ class ClusterResources:
 
     `broken_configs` fail every Release, `broken_contexts` the Releases that refer to them. `failed` are Releases that
     the cluster would refuse, as `namespace/name`; their existing output is kept. `created_namespaces` are those that
-    the Namespaces in the sources and the `kubocd-ctrl` chart create, each with the file that says so.
+    the Namespaces in the sources and the `kubocd-ctrl` chart create, each with the file that says so. `pending` are the
+    Releases as written, which are not admitted yet.
     """
 
     kubocd_namespace: str
@@ -37,12 +38,23 @@ class ClusterResources:
     broken_configs: tuple[ProblemsError, ...]
     failed: tuple[str, ...]
     created_namespaces: Mapping[str, str] = field(default_factory=dict)
+    pending: tuple[Resource, ...] = ()
 
 
 def load_cluster_resources(
     sources: Sources, default_namespace: str, kubocd_namespace: str | None, problems: Problems
 ) -> ClusterResources:
+    """Return the KuboCD resources of `sources`, as `load_definitions` and `admit_releases` do."""
+    resources = load_definitions(sources, default_namespace, kubocd_namespace, problems)
+    return admit_releases(resources, default_namespace, problems)
+
+
+def load_definitions(
+    sources: Sources, default_namespace: str, kubocd_namespace: str | None, problems: Problems
+) -> ClusterResources:
     """Return the KuboCD resources of `sources`, and those that the `kubocd-ctrl` chart creates from its values.
+
+    Releases are not admitted yet: they are `pending`.
 
     The KuboCD namespace is `kubocd_namespace` if given, otherwise that of an installation of the chart, otherwise
     `kubocd`. Problems of Releases are added to `problems`; those of Contexts and Configs are returned, to be reported
@@ -96,21 +108,41 @@ def load_cluster_resources(
         lambda _resource, errors: broken_configs.append(errors),
         namespace,
     )
-    releases = _admit(
-        of_kind("Release"),
-        lambda resource: admit_release(resource, default_namespace),
-        release_failed,
-        default_namespace,
-    )
     return ClusterResources(
         kubocd_namespace=namespace,
-        releases=tuple(sorted(releases, key=lambda release: (release.namespace, release.name))),
+        releases=(),
         contexts=tuple(contexts),
         configs=tuple(configs),
         broken_contexts=broken_contexts,
         broken_configs=tuple(broken_configs),
         failed=tuple(failed),
         created_namespaces=_created_namespaces(resources, installations),
+        pending=tuple(of_kind("Release")),
+    )
+
+
+def admit_releases(
+    resources: ClusterResources, default_namespace: str, problems: Problems, skip: Collection[str] = ()
+) -> ClusterResources:
+    """Return `resources` with the pending Releases admitted, except those with a key in `skip`."""
+    failed = [*resources.failed]
+
+    def release_failed(resource: Resource, errors: ProblemsError) -> None:
+        key = f"{resource.namespace or default_namespace}/{resource.name}"
+        failed.append(key)
+        problems.error(errors, release=key if resource.name else None)
+
+    wanted = (
+        one for one in resources.pending if f"{one.namespace or default_namespace}/{one.name}" not in skip
+    )
+    releases = _admit(
+        wanted, lambda resource: admit_release(resource, default_namespace), release_failed, default_namespace
+    )
+    return replace(
+        resources,
+        releases=tuple(sorted(releases, key=lambda release: (release.namespace, release.name))),
+        failed=tuple(failed),
+        pending=(),
     )
 
 

@@ -1,0 +1,334 @@
+"""Releases that were compiled in an earlier run and whose inputs have not changed since: they are not compiled again.
+
+The inputs of a Release are its document, the merged Contexts that it uses, its package, and the environment: the
+Configs, the settings of the project, and helm. The code of kcd-gen is an input of the whole state. Not kept are
+Releases with errors, suspended ones, because they depend on the output, those with templates that use the clock or
+random numbers, and those with problems at places that can change without notice. If there is any doubt, a Release is
+compiled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from kubocd_gen.budget.spending import Budget
+from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
+from kubocd_gen.model.compilation import ChartFile, CompiledRelease, PackageOrigin, Summary
+from kubocd_gen.model.package import Package
+from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.model.resources import Context, ContextRef, Release, Resource
+from kubocd_gen.oci.endpoints import Access
+from kubocd_gen.oci.reference import Reference
+from kubocd_gen.packages.known import KnownPackages
+from kubocd_gen.packages.source import PackageRequest
+from kubocd_gen.pipeline.source_warnings import SecretSearch
+from kubocd_gen.pipeline.stored_problems import are_current, report_stored, stored_problems
+from kubocd_gen.sources.cluster_resources import ClusterResources
+from kubocd_gen.state.signatures import is_settled, signature
+from kubocd_gen.state.store import Json, State, digest_of
+from kubocd_gen.state.values import value_text
+
+_RELEASES, _DEFINITIONS, _BINARIES = "releases", "definitions", "binaries"
+_DEEPEST = 100  # levels of parents, as in `ContextTrees`
+
+
+class DamagedStateError(Exception):
+    """A part of the state can't be read, and the Releases have to be compiled without it."""
+
+
+@dataclass(frozen=True)
+class _StoredContent:
+    """The content of a Release in a state, read when it is needed."""
+
+    state: State
+    key: str  # of the documents
+    admit: Callable[[], Release]
+    read_package: Callable[[], Package]
+
+    @cached_property
+    def release(self) -> Release:
+        return self.admit()
+
+    @cached_property
+    def package(self) -> Package:
+        return self.read_package()
+
+    @property
+    def documents(self) -> tuple[Mapping[str, Any], ...]:
+        data = self.state.blob(self.key)
+        if data is None:
+            raise DamagedStateError(self.key)
+        return tuple(json.loads(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A Release from a state. `contexts` are those that it names itself."""
+
+    compiled: CompiledRelease
+    contexts: tuple[ContextRef, ...]
+    searched: int  # characters of embedded documents that were searched for secrets
+    file: str  # its source file
+
+
+@dataclass(frozen=True, slots=True)
+class NewRelease:
+    """What a state keeps of a Release that was compiled in this run, beside the Release."""
+
+    compiled: CompiledRelease
+    request: PackageRequest
+    optional: tuple[ContextRef, ...]  # Contexts that can be absent
+    searched: int
+    spent: Mapping[str, float]
+
+
+class KnownReleases:
+    """The Releases of one cluster in a state.
+
+    `contents` are the digests of the source files by their name, and `helm` is the path of the binary.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        project: Project,
+        cluster: Cluster,
+        packages: KnownPackages,
+        contents: Mapping[str, str],
+        helm: str,
+    ) -> None:
+        self.state = state
+        self.packages = packages
+        self._project = project
+        self._cluster = cluster
+        self._contents = contents
+        self._helm = helm
+        self._environment = ""
+        self._contexts: dict[ContextRef, str] = {}
+        self._definitions = ""
+        self._current: set[str] = set()  # the Releases of which the state has the entries of this run
+
+    def begin(self, resources: ClusterResources, charts_path: str) -> bool:
+        """Take in what all Releases share. Returns False if nothing can be restored or kept."""
+        environment = self._describe_environment(resources, charts_path)
+        digests = self._context_digests(resources.contexts, resources.broken_contexts)
+        if environment is None:
+            return False
+        self._environment, self._contexts = digest_of(environment.encode()), digests
+        described = [self._environment, sorted((str(ref), digest) for ref, digest in digests.items())]
+        self._definitions = digest_of(json.dumps(described).encode())
+        return True
+
+    def restore(
+        self,
+        resources: ClusterResources,
+        budget: Budget,
+        admit: Callable[[Resource], Release],
+        read_package: Callable[[PackageRequest], Package],
+    ) -> dict[str, Restored]:
+        """Return the pending Releases that are known, by their key, and spend from `budget` what they have cost."""
+        default = self._cluster.namespace
+        keys = [f"{one.namespace or default}/{one.name}" for one in resources.pending]
+        counts = Counter(keys)
+        found: dict[str, Restored] = {}
+        requests: dict[str, tuple[PackageRequest, Json]] = {}  # by their text
+        for key, resource in zip(keys, resources.pending, strict=True):
+            if counts[key] > 1 or not resource.digest:
+                continue
+            entry = self.state.get(_RELEASES, key)
+            if entry is None or not self._is_valid(entry, resource, requests):
+                continue
+            for name, amount in entry["spent"].items():
+                budget.spend(name, amount)
+            request = requests[entry["request"]][0]
+            self._current.add(key)
+            found[key] = self._restored(entry, resource, request, admit, read_package)
+        return found
+
+    def report(self, restored: Mapping[str, Restored], problems: Problems) -> None:
+        """Add the problems that were found in the Releases."""
+        for key in restored:
+            if (entry := self.state.get(_RELEASES, key)) is not None:
+                report_stored(entry["problems"], self._project.root, problems)
+
+    def keep(self, new: NewRelease, found: Sequence[Problem]) -> None:
+        """Keep a Release with its problems, if it can be restored."""
+        compiled = new.compiled
+        resource, summary = compiled.release.resource, compiled.summary
+        known = self.packages.find(new.request)
+        if summary.suspended or not resource.digest or has_errors(found) or len(found) >= MOST:
+            return
+        if not self._environment or known is None or known.digest != summary.digest:
+            return
+        problems = stored_problems(found, self._project.root, self._contents)
+        documents = value_text(list(compiled.content.documents))
+        used = dict.fromkeys((*new.optional, *compiled.rendered.resolved.contexts))
+        if problems is None or documents is None:
+            return
+        entry = {
+            "environment": self._environment,
+            "document": _place(resource),
+            "contexts": [[ref.namespace, ref.name, self._contexts.get(ref)] for ref in used],
+            "own": [[ref.namespace, ref.name] for ref in compiled.release.contexts],
+            "request": _request_text(new.request),
+            "digest": summary.digest,
+            "problems": problems,
+            "searched": new.searched,
+            "spent": dict(new.spent),
+            "summary": asdict(replace(summary, origin=None)),
+            "blob": self.state.put_blob(documents.encode()),
+            "written": None,
+        }
+        before = self.state.get(_RELEASES, summary.key)
+        if before is not None and before["blob"] == entry["blob"]:  # the same resources, so the same file
+            entry["written"] = before["written"]
+        self.state.put(_RELEASES, summary.key, entry)
+        self._current.add(summary.key)
+
+    def keep_written(self, compiled: CompiledRelease, sha256: str, size: int) -> None:
+        """Keep the digest and the size of a Release's Flux file."""
+        entry = self.state.get(_RELEASES, compiled.key)
+        if entry is not None and compiled.key in self._current:
+            written = [_finish(compiled), sha256, size]
+            if entry["written"] != written:
+                self.state.put(_RELEASES, compiled.key, {**entry, "written": written})
+
+    def written(self, compiled: CompiledRelease) -> ChartFile | None:
+        """Return the digest and the size of a Release's Flux file, if its `finish` is that of the earlier run."""
+        entry = self.state.get(_RELEASES, compiled.key)
+        if compiled.key not in self._current or entry is None or entry["written"] is None or entry["written"][0] != _finish(compiled):
+            return None
+        return ChartFile(*entry["written"][1:])
+
+    def report_definitions(self, search: SecretSearch, problems: Problems) -> bool:
+        """Add the problems of Contexts and Configs if they are known. Returns whether they are."""
+        entry = self.state.get(_DEFINITIONS, self._definitions)
+        if entry is None or not are_current(entry["problems"], self._contents):
+            return False
+        search.left -= entry["searched"]
+        report_stored(entry["problems"], self._project.root, problems)
+        return True
+
+    def keep_definitions(self, found: Sequence[Problem], searched: int) -> None:
+        """Keep the warnings about Contexts and Configs; nothing else was found in them."""
+        warnings = (replace(one, severity="warning") for one in found)
+        problems = stored_problems(warnings, self._project.root, self._contents)
+        if problems is not None and len(found) < MOST:
+            self.state.put(_DEFINITIONS, self._definitions, {"problems": problems, "searched": searched})
+
+    def _is_valid(self, entry: Json, resource: Resource, requests: dict[str, tuple[PackageRequest, Json]]) -> bool:
+        if entry["environment"] != self._environment or entry["document"] != _place(resource):
+            return False
+        if not are_current(entry["problems"], self._contents):
+            return False
+        if any(self._contexts.get(ContextRef(*ref)) != digest for *ref, digest in entry["contexts"]):
+            return False
+        text = entry["request"]
+        if text not in requests:
+            request = _request(text)
+            requests[text] = request, self.packages.find(request)
+        known = requests[text][1]
+        return known is not None and known.digest == entry["digest"]
+
+    def _restored(
+        self,
+        entry: Json,
+        resource: Resource,
+        request: PackageRequest,
+        admit: Callable[[Resource], Release],
+        read_package: Callable[[PackageRequest], Package],
+    ) -> Restored:
+        known = self.packages.find(request)
+        given = entry["summary"]
+        summary = Summary(
+            **{
+                **given,
+                "origin": known.origin if known else None,
+                "roles": tuple(given["roles"]),
+                "dependencies": tuple(given["dependencies"]),
+                "contexts": tuple(given["contexts"]),
+                "resources": tuple(map(tuple, given["resources"])),
+                "charts": {name: ChartFile(**file) for name, file in given["charts"].items()},
+            }
+        )
+        content = _StoredContent(self.state, entry["blob"], lambda: admit(resource), lambda: read_package(request))
+        compiled = CompiledRelease(summary, self._cluster.delivery, content)
+        return Restored(compiled, tuple(ContextRef(*ref) for ref in entry["own"]), entry["searched"], resource.file.path)
+
+    def _describe_environment(self, resources: ClusterResources, charts_path: str) -> str | None:
+        """Return a description of everything that all Releases depend on; None if a part of it has no exact text."""
+        project, cluster = self._project, self._cluster
+        configs = []
+        for config in sorted(resources.configs, key=lambda config: config.name):
+            text = value_text(config.spec)
+            if text is None:
+                return None
+            configs.append([config.name, text, config.resource.file.path])
+        described = [
+            [cluster.namespace, resources.kubocd_namespace, cluster.repository_url, charts_path],
+            [repr(cluster.delivery), repr(cluster.flux_version), sorted(cluster.hosts.items())],
+            [project.emit_oci_repository, project.pin_digest, project.locked, repr(project.limits)],
+            configs,
+            self._helm_identity(),
+        ]
+        return json.dumps(described)
+
+    def _helm_identity(self) -> Json:
+        """Return the digest of the helm binary, which is computed again only if the file has changed."""
+        status = os.stat(self._helm)  # noqa: PTH116
+        known = self.state.get(_BINARIES, self._helm)
+        if known is None or known["signature"] != list(signature(status)):
+            with open(self._helm, "rb") as file:  # noqa: PTH123
+                digest = digest_of(file.read())
+            known = {"signature": list(signature(status)), "digest": digest}
+            if is_settled(status):
+                self.state.put(_BINARIES, self._helm, known)
+        return known["digest"]
+
+    def _context_digests(self, contexts: Sequence[Context], broken: Iterable[ContextRef]) -> dict[ContextRef, str]:
+        """Return a digest of each Context with its parents. Contexts without an exact text get none that is stable."""
+        by_ref = {context.ref: context for context in contexts}
+        # A broken Context has errors that depend on more than its value.
+        digests: dict[ContextRef, str] = {ref: os.urandom(16).hex() for ref in broken}
+
+        def digest(ref: ContextRef, depth: int) -> str:
+            if ref not in digests:
+                context = by_ref.get(ref)
+                if context is None or depth > _DEEPEST:
+                    return "absent"
+                digests[ref] = "cycle"
+                parents = [[str(parent), digest(parent, depth + 1)] for parent in context.parents]
+                own = context.resource.digest or value_text(context.context) or os.urandom(16).hex()
+                digests[ref] = digest_of(json.dumps([str(ref), own, parents]).encode())
+            return digests[ref]
+
+        for ref in by_ref:
+            digest(ref, 0)
+        return digests
+
+
+def _place(resource: Resource) -> list[Json]:
+    """Return the value of a document and where it is, on which the texts of problems depend."""
+    return [resource.digest, resource.file.path, resource.document, list(resource.prefix)]
+
+
+def _finish(compiled: CompiledRelease) -> list[Json]:
+    finish = compiled.finish
+    return [[[one["name"], one["namespace"]] for one in finish.depends_on], finish.image, finish.keep_variables]
+
+
+def _request_text(request: PackageRequest) -> str:
+    return json.dumps(asdict(request), sort_keys=True)
+
+
+def _request(text: str) -> PackageRequest:
+    given = json.loads(text)
+    access = {**given["access"], "secrets": tuple(given["access"]["secrets"])}
+    written = given["written"] and Reference(**given["written"])
+    return PackageRequest(Reference(**given["reference"]), Access(**access), written)
