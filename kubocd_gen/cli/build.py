@@ -19,18 +19,11 @@ from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import checkout_root, shown_path
-from kubocd_gen.model.compilation import Compilation
-from kubocd_gen.model.project import Project
-from kubocd_gen.output.drift import drift_lines, drift_summary
-from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.pipeline.abandoned import report_abandoned
-from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
-from kubocd_gen.pipeline.build import build as run_build
-from kubocd_gen.pipeline.report import build_report, text_report
-from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
-from kubocd_gen.sources.project_file import load_project, messages_root
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.model.compilation import Compilation
+    from kubocd_gen.model.project import Project
+    from kubocd_gen.pipeline.build import Built
     from kubocd_gen.pipeline.chart_push import PushedChart
     from kubocd_gen.pipeline.uncommitted import UncommittedFiles
 
@@ -115,6 +108,9 @@ def build(options: BuildOptions) -> int:
         )
         hint = "push the charts in the run that writes the output"
         return print_problems([Problem("usage", message, hint=hint)])
+    from kubocd_gen.pipeline.build import is_current
+    from kubocd_gen.sources.project_file import messages_root
+
     refused = _refused_reports(options)
     outcome = Outcome((), list(refused.values()), None) if refused else _built(options)
     root = messages_root(options.flags())
@@ -141,6 +137,8 @@ def build(options: BuildOptions) -> int:
 
 
 def _built(options: BuildOptions) -> Outcome:
+    from kubocd_gen.sources.project_file import load_project
+
     return run_pipeline(
         options,
         lambda: load_project(options.flags(), Path.cwd()),
@@ -183,6 +181,8 @@ def _with_reports(outcome: Outcome, reports: Sequence[Report], root: Path, fix_c
 
 def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str) -> Iterator[str]:
     """Yield the lines of standard output."""
+    from kubocd_gen.pipeline.report import build_report, text_report
+
     built, problems = outcome.built, outcome.problems
     if options.format == "json":
         yield json_text(build_report(built, outcome.helm_version, problems, pushed=outcome.pushed))
@@ -201,6 +201,10 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str
 
 def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
     """Yield the result of `--check` for each cluster: the diff, a summary and the command that updates the output."""
+    from kubocd_gen.output.drift import drift_lines, drift_summary
+    from kubocd_gen.output.journal import is_interrupted
+    from kubocd_gen.pipeline.build import is_current
+
     for one in built:
         name = f"{one.cluster.name}: " if len(built) > 1 else ""
         output = shown_path(one.cluster.output)
@@ -271,6 +275,10 @@ def run_pipeline(
     outputs that no cluster writes to are removed, or only reported; None ignores them. With `releases`, only these are
     written. With `push_charts`, charts are pushed before anything is written.
     """
+    from kubocd_gen.pipeline.build import build as run_build
+    from kubocd_gen.pipeline.build import unknown_removals
+    from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
+
     problems = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
     version = None
@@ -315,6 +323,8 @@ def run_pipeline(
                 waiting=waiting,
             )
         if prune_outputs is not None and all(one.plan is not None for one in compiled):
+            from kubocd_gen.pipeline.abandoned import report_abandoned
+
             report_abandoned(
                 project,
                 problems,
