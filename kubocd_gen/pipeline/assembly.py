@@ -8,13 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kubocd_gen.compiler.delivery import deliver
-from kubocd_gen.compiler.flux_objects import helm_release, helm_repository, oci_repository
-from kubocd_gen.compiler.helm_release import helm_release_specs
 from kubocd_gen.compiler.ordering import Absence, Party, order_by_roles
-from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.files.paths import FilePath, checkout_root, shown_path
@@ -33,9 +29,11 @@ from kubocd_gen.model.resources import Config, Release
 from kubocd_gen.oci.descriptors import sha256
 from kubocd_gen.pipeline.kept_sources import keeps_sources
 from kubocd_gen.pipeline.suspended_providers import WrittenOutput, notes_of, still_provided
-from kubocd_gen.schema.flux import violations
 from kubocd_gen.schema.names import LABEL, SUBDOMAIN, is_label, is_subdomain
 from kubocd_gen.sources.cluster_resources import ClusterResources
+
+if TYPE_CHECKING:
+    from kubocd_gen.compiler.settings import Settings
 
 
 def assemble(
@@ -85,6 +83,10 @@ def _compile(
     project: Project,
     charts_path: str,
 ) -> CompiledRelease:
+    from kubocd_gen.compiler.delivery import deliver
+    from kubocd_gen.compiler.flux_objects import helm_release, helm_repository, oci_repository
+    from kubocd_gen.compiler.helm_release import helm_release_specs
+
     release, package, delivery = one.resolved.release, one.resolved.package, cluster.delivery
     protected = release.protected if release.protected is not None else package.protected
     interval = release.package["interval"]
@@ -171,6 +173,8 @@ def _check_sources(release: Release, documents: Sequence[Mapping[str, Any]], clu
 
     Specs of HelmReleases are validated with the positions of their layers. Names are warnings: see `_warn_of_names`.
     """
+    from kubocd_gen.schema.flux import violations
+
     problems = [
         violation.problem(
             f"{document['kind']} {quoted(document['metadata']['name'])}: {dotted(violation.path)} {violation.message}",
@@ -260,9 +264,7 @@ def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) ->
         for one in several:
             clashing.add(one.key)
             others = [str(other.release.position("metadata", "name")) for other in several if other is not one]
-            message = (
-                f"{one.key} would create the {kind} '{name}' in {namespace}, as would {' and '.join(others)}"
-            )
+            message = f"{one.key} would create the {kind} '{name}' in {namespace}, as would {' and '.join(others)}"
             hint = "rename one of the Releases or move it to another namespace"
             position = one.release.position("metadata", "name")
             problems.error(Problem("duplicate-resource", message, position, hint), release=one.key)
