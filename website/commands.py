@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from kubocd_gen.cli import cli
+from kubocd_gen.cli.commands import cli
 from website.prose import prose
 
 DIRECTORY = "reference/commands"

@@ -20,19 +20,11 @@ from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import checkout_root, shown_path
-from kubocd_gen.model.compilation import Compilation
-from kubocd_gen.model.project import Project
-from kubocd_gen.output.drift import drift_lines, drift_summary
-from kubocd_gen.output.journal import is_interrupted
-from kubocd_gen.packages.cache import cache_directory
-from kubocd_gen.pipeline.abandoned import report_abandoned
-from kubocd_gen.pipeline.build import Built, is_current, unknown_removals
-from kubocd_gen.pipeline.build import build as run_build
-from kubocd_gen.pipeline.report import build_report, text_report
-from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
-from kubocd_gen.sources.project_file import load_project, messages_root
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.model.compilation import Compilation
+    from kubocd_gen.model.project import Project
+    from kubocd_gen.pipeline.build import Built
     from kubocd_gen.pipeline.chart_push import PushedChart
     from kubocd_gen.pipeline.uncommitted import UncommittedFiles
 
@@ -117,6 +109,9 @@ def build(options: BuildOptions) -> int:
         )
         hint = "push the charts in the run that writes the output"
         return print_problems([Problem("usage", message, hint=hint)])
+    from kubocd_gen.pipeline.build import is_current
+    from kubocd_gen.sources.project_file import messages_root
+
     refused = _refused_reports(options)
     outcome = Outcome((), list(refused.values()), None) if refused else _built(options)
     root = messages_root(options.flags())
@@ -143,6 +138,8 @@ def build(options: BuildOptions) -> int:
 
 
 def _built(options: BuildOptions) -> Outcome:
+    from kubocd_gen.sources.project_file import load_project
+
     return run_pipeline(
         options,
         lambda: load_project(options.flags(), Path.cwd()),
@@ -185,6 +182,8 @@ def _with_reports(outcome: Outcome, reports: Sequence[Report], root: Path, fix_c
 
 def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str) -> Iterator[str]:
     """Yield the lines of standard output."""
+    from kubocd_gen.pipeline.report import build_report, text_report
+
     built, problems = outcome.built, outcome.problems
     if options.format == "json":
         yield json_text(build_report(built, outcome.helm_version, problems, pushed=outcome.pushed))
@@ -203,6 +202,10 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str
 
 def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
     """Yield the result of `--check` for each cluster: the diff, a summary and the command that updates the output."""
+    from kubocd_gen.output.drift import drift_lines, drift_summary
+    from kubocd_gen.output.journal import is_interrupted
+    from kubocd_gen.pipeline.build import is_current
+
     for one in built:
         name = f"{one.cluster.name}: " if len(built) > 1 else ""
         output = shown_path(one.cluster.output)
@@ -273,6 +276,11 @@ def run_pipeline(
     outputs that no cluster writes to are removed, or only reported; None ignores them. With `releases`, only these are
     written. With `push_charts`, charts are pushed before anything is written.
     """
+    from kubocd_gen.packages.cache import cache_directory
+    from kubocd_gen.pipeline.build import build as run_build
+    from kubocd_gen.pipeline.build import unknown_removals
+    from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
+
     problems = Problems()  # of the whole run; each cluster has its own in `built`
     built: Sequence[Built] = ()
     version = None
@@ -318,6 +326,8 @@ def run_pipeline(
                 state_cache=None if options.full else cache_directory(os.environ, project.cache),
             )
         if prune_outputs is not None and all(one.plan is not None for one in compiled):
+            from kubocd_gen.pipeline.abandoned import report_abandoned
+
             report_abandoned(
                 project,
                 problems,

@@ -49,7 +49,7 @@ def completion(options: CompletionOptions) -> int:
     eval "$(kcd-gen completion zsh)"                                            # in ~/.zshrc, after compinit
     kcd-gen completion fish > ~/.config/fish/completions/kcd-gen.fish
     """
-    from kubocd_gen.cli import cli
+    from kubocd_gen.cli.commands import cli
 
     add_shells()
     found = get_completion_class(options.shell)

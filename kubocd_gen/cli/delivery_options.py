@@ -7,7 +7,7 @@ from typing import Annotated
 from kubocd_gen.cli.command import Flag, Options, option_group
 from kubocd_gen.cli.option_values import parse_chart_repository, parse_flux_source
 from kubocd_gen.model.delivery import FluxSource, Mode
-from kubocd_gen.schema.flux import FluxVersion
+from kubocd_gen.schema.flux_versions import FluxVersion
 
 
 @option_group

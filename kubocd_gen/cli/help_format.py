@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ class _Formatter(click.HelpFormatter):
     """A formatter for narrow terminals; click's own needs 50 columns for text and 42 for a list."""
 
     def __init__(self, width: int | None = None, max_width: int | None = None) -> None:
+        import shutil  # only help needs it
+
         columns = min(shutil.get_terminal_size().columns, max_width or 80)
         super().__init__(width=max(width or columns - 2, _NARROWEST))
 

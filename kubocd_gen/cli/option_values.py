@@ -20,7 +20,6 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.delivery import FluxSource, parse_source
 from kubocd_gen.model.project import PROJECT_FILE, host_key, is_address, is_host_name
 from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
-from kubocd_gen.sources.delivery_settings import CHART_REPOSITORY, registry_path
 from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
 if TYPE_CHECKING:
@@ -119,6 +118,8 @@ def parse_flux_source(word: str) -> FluxSource:
 
 def parse_chart_repository(word: str) -> str:
     """Parse `--chart-repository`, and return it without the scheme. Raises ValueError."""
+    from kubocd_gen.sources.delivery_settings import CHART_REPOSITORY, registry_path  # imports the rules of references
+
     try:
         return registry_path(word, None)
     except ProblemsError as error:

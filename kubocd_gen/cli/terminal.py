@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ class Progress:
         if not self._shown:
             return
         with self._mutex:
-            width = shutil.get_terminal_size().columns - 1
+            width = _columns() - 1
             sys.stderr.write(f"\r{truncate(printable(line), width)}\x1b[K")
             sys.stderr.flush()
             self._visible = True
@@ -94,7 +93,13 @@ def table(
 
 def terminal_columns() -> int | None:
     """Return the width of the terminal on standard output; None if it is not a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _columns() if sys.stdout.isatty() else None
+
+
+def _columns() -> int:
+    import shutil  # most output does not depend on the width
+
+    return shutil.get_terminal_size().columns
 
 
 def cut(text: str, columns: int) -> str:

@@ -43,7 +43,7 @@ def _short(names: Iterable[str]) -> list[str]:
 
 
 def _all_variables() -> frozenset[str]:
-    from kubocd_gen.cli import cli  # imports this module
+    from kubocd_gen.cli.commands import cli  # imports this module
 
     return _variables(cli) | _OF_COMMENTS
 

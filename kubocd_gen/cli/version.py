@@ -13,7 +13,7 @@ from kubocd_gen.cli.console import print_json, print_problems
 from kubocd_gen.cli.options import JsonOptions
 from kubocd_gen.diagnostics.problems import Problems
 from kubocd_gen.helm.process import find_helm, helm_version, old_helm
-from kubocd_gen.schema.flux import FLUX_VERSIONS
+from kubocd_gen.schema.flux_versions import FLUX_VERSIONS
 
 
 @options

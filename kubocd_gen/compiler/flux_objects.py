@@ -17,7 +17,8 @@ from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.finishing import requesting, sorted_maps
 from kubocd_gen.model.resources import Release
 from kubocd_gen.schema.durations import DurationError, normal_duration
-from kubocd_gen.schema.flux import KUBOCD_FLUX, spec_schema
+from kubocd_gen.schema.flux import spec_schema
+from kubocd_gen.schema.flux_versions import KUBOCD_FLUX
 from kubocd_gen.schema.structural import Violation, admit, canonical_fields
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")

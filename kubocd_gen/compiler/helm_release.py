@@ -16,7 +16,8 @@ from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import Config, ModuleOverride, Release
 from kubocd_gen.packages.manifest import missing_chart
-from kubocd_gen.schema.flux import KUBOCD_FLUX, FluxVersion, spec_violations
+from kubocd_gen.schema.flux import spec_violations
+from kubocd_gen.schema.flux_versions import KUBOCD_FLUX, FluxVersion
 from kubocd_gen.schema.structural import Violation
 
 _CHART = ("chart", "chartref")

@@ -18,7 +18,6 @@ from kubocd_gen.checkout.files import CONFIGURATION, CheckoutFiles
 from kubocd_gen.checkout.walk import can_lead_to_sources
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.files.paths import checkout_root, display_path, fixed_part
-from kubocd_gen.git.repository import Repository, git_command, refusal, repository_at
 
 _SYMLINK, _SUBMODULE = "120000", "160000"  # modes in the index
 _SUBMODULE_PATH = re.compile(r"^\s*path\s*=\s*(.*?)\s*$", re.MULTILINE)  # in .gitmodules
@@ -48,6 +47,8 @@ def missing_sources(
     ]
     if not patterns or not (empty_directories or _may_lack_files(top, patterns)):
         return []
+    from kubocd_gen.git.repository import Repository, refusal, repository_at  # few builds ask Git
+
     try:
         repository = repository_at(top)
         if not isinstance(repository, Repository):
@@ -149,6 +150,8 @@ def _can_match(directory: tuple[str, ...], parts: tuple[str, ...]) -> bool:
 def _missing(
     entries: Iterable[tuple[str, str, str]], patterns: Sequence[_Pattern], top: Path, root: Path
 ) -> Iterator[Problem]:
+    from kubocd_gen.git.repository import git_command
+
     for tag, mode, name in entries:
         path = PurePosixPath(name).parts
         if mode == _SUBMODULE:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kubocd_gen.schema.flux import KUBOCD_FLUX, FluxVersion
+from kubocd_gen.schema.flux_versions import KUBOCD_FLUX, FluxVersion
 from kubocd_gen.schema.names import is_label, is_subdomain
 
 FLUX_NAMESPACE = "flux-system"

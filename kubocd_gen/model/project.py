@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
-from kubocd_gen.checkout.discovery import Places
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.model.delivery import SERVER, Delivery, FluxSource, Mode
 from kubocd_gen.processes.single_flight import SingleFlight
-from kubocd_gen.schema.flux import FluxVersion
+from kubocd_gen.schema.flux_versions import FluxVersion
+
+if TYPE_CHECKING:
+    from kubocd_gen.checkout.discovery import Places
 
 LOCK_FILE = "kcd-gen.lock"
 PROJECT_FILE = "kcd-gen.yaml"

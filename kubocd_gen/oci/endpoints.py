@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from kubocd_gen.network.origins import canonical_host
-from kubocd_gen.oci.mirrors import DOCKER_HUB, DOCKER_HUB_SERVER, HUB_NAMES, find_mirror
 from kubocd_gen.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -75,6 +73,9 @@ def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, st
     A mirror replaces the registry: there is no fallback to the registry, because a project with mirrors might not be
     allowed, or able, to access it. Raises ProblemsError `invalid-value` if a mirror is not valid.
     """
+    from kubocd_gen.network.origins import canonical_host
+    from kubocd_gen.oci.mirrors import DOCKER_HUB, HUB_NAMES, find_mirror
+
     registry, repository = reference.registry.lower(), reference.repository
     if registry in HUB_NAMES:
         registry = DOCKER_HUB
@@ -87,4 +88,6 @@ def find_endpoint(reference: Reference, access: Access, mirrors: Mapping[str, st
 
 
 def _server(registry: str) -> str:
+    from kubocd_gen.oci.mirrors import DOCKER_HUB, DOCKER_HUB_SERVER
+
     return DOCKER_HUB_SERVER if registry == DOCKER_HUB else registry

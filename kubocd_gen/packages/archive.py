@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,7 +22,7 @@ from kubocd_gen.archives.tar_stream import (
     Stream,
     archive_errors,
 )
-from kubocd_gen.budget.limits import LIMITS, MIB, Limits
+from kubocd_gen.budget.limits import LIMITS, Limits
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Position, shown
 
@@ -31,7 +30,6 @@ _TEXTS = frozenset({"original.yaml", "groomed.yaml", "index.yaml", "status.yaml"
 # Chart names and SemVer versions are ASCII. Hidden files and names that look like a flag are excluded.
 _CHART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*\.tgz")
 _LONGEST_NAME = 255  # characters; the maximum of common file systems
-_LAYER_MEMORY = 64 * MIB  # six of the largest known packages; a larger layer is read alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +92,6 @@ class _Memory:
     def release(self) -> None:
         """Return all memory that was taken."""
         self._budget.spend("package-memory", -self._taken)
-
-
-class LayerMemory:
-    """The memory that packed layers use at the same time, whatever the number of threads: a semaphore for bytes."""
-
-    def __init__(self, capacity: int = _LAYER_MEMORY) -> None:
-        self._capacity = capacity
-        self._taken = 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Wait until `size` bytes are free, and hold them for the duration of the block."""
-        share = min(size, self._capacity)
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken + share <= self._capacity)
-            self._taken += share
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken -= share
-                self._changed.notify_all()
 
 
 def _files(data: bytes, limits: Limits, budget: Budget, memory: _Memory) -> dict[str, bytes]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kubocd_gen.archives.chart_archive import ChartBudget, check_chart_archive
-from kubocd_gen.archives.tar_stream import OverLimitError, archive_errors
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import ProblemsError, nearest, shown
 from kubocd_gen.kube_yaml.parser import too_deep
-from kubocd_gen.packages.archive import Subject
+
+if TYPE_CHECKING:
+    from kubocd_gen.packages.archive import Subject
 
 # helm writes about 5 levels and 30 values per chart. Deep nesting crashes libyaml's composer; many values cost memory.
 _DEEPEST = 64
@@ -63,6 +63,9 @@ def check_chart_archives(charts: Mapping[str, bytes], package: Subject) -> dict[
 
     Raises ProblemsError: `corrupt-chart`, `package-limit` or `run-limit`.
     """
+    from kubocd_gen.archives.chart_archive import ChartBudget, check_chart_archive
+    from kubocd_gen.archives.tar_stream import OverLimitError, archive_errors
+
     limits, left = package.limits, ChartBudget(package.limits, package.budget)
     hint = "Helm cannot load this chart; package it again with 'helm package'"
     found = {}

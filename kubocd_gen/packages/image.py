@@ -20,8 +20,9 @@ from kubocd_gen.oci.descriptors import (
 )
 from kubocd_gen.oci.layout import OciLayout
 from kubocd_gen.oci.reference import Reference
-from kubocd_gen.packages.archive import LayerMemory, Subject, read_package_archive, release
+from kubocd_gen.packages.archive import Subject, read_package_archive, release
 from kubocd_gen.packages.chart_index import check_charts
+from kubocd_gen.packages.layer_memory import LayerMemory
 from kubocd_gen.packages.module_charts import STATUS, check_module_charts
 from kubocd_gen.packages.remote import RemoteBlobs
 

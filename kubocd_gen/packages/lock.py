@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.checkout.conflicts import conflict_line
 from kubocd_gen.checkout.files import LOCK, CheckoutFiles
@@ -18,8 +18,10 @@ from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.oci.descriptors import CONTENT_TYPE, MANIFEST_TYPE, Descriptor
 from kubocd_gen.oci.reference import parse_reference
-from kubocd_gen.packages.chart_index import IndexedChart
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
+
+if TYPE_CHECKING:
+    from kubocd_gen.packages.chart_index import IndexedChart
 
 _HEAD = "# Written by 'kcd-gen lock'. Do not edit; commit it with the sources.\n"
 
@@ -102,6 +104,8 @@ def _refuse_conflicts(text: str, path: Path, display: str) -> None:
 
 
 def _pin(block: Mapping[str, Any]) -> Pin:
+    from kubocd_gen.packages.chart_index import IndexedChart
+
     return Pin(
         manifest=Descriptor(MANIFEST_TYPE, block["digest"], block["size"]),
         layer=Descriptor(CONTENT_TYPE, block["layer"]["digest"], block["layer"]["size"]),

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.limits import LIMITS
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
-from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
-from kubocd_gen.oci.reference import Reference
-from kubocd_gen.packages.cache import Cache
 from kubocd_gen.processes.single_flight import SingleFlight
 
 if TYPE_CHECKING:
+    from kubocd_gen.oci.descriptors import Descriptor
+    from kubocd_gen.oci.reference import Reference
     from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.packages.cache import Cache
 
 
 class Remote:

@@ -13,19 +13,19 @@ from kubocd_gen.diagnostics.problems import Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import shown_path
 from kubocd_gen.model.compilation import PackageOrigin
 from kubocd_gen.model.project import LOCK_FILE
-from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.oci.endpoints import Access
-from kubocd_gen.oci.layout import OciLayout
-from kubocd_gen.oci.reference import Reference
-from kubocd_gen.packages.archive import LayerMemory
-from kubocd_gen.packages.image import BlobStore, PackageImage, read_image
+from kubocd_gen.packages.layer_memory import LayerMemory
 from kubocd_gen.packages.lock import Lock, Pin
-from kubocd_gen.packages.remote import Remote, RemoteBlobs
 from kubocd_gen.processes.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from kubocd_gen.model.package import Package
+    from kubocd_gen.oci.descriptors import Descriptor
+    from kubocd_gen.oci.layout import OciLayout
+    from kubocd_gen.oci.reference import Reference
     from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.packages.image import BlobStore, PackageImage
+    from kubocd_gen.packages.remote import Remote, RemoteBlobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +257,8 @@ class PackageSources:
         return [_moved(reference, pin, now, f"at {reference.registry}", hint)]
 
     def _read(self, reference: Reference, manifest: Descriptor, store: BlobStore) -> PackageImage:
+        from kubocd_gen.packages.image import read_image  # few builds read a package
+
         try:
             return read_image(reference, manifest, store, self._limits, self._budget, self._memory)
         except ProblemsError as error:

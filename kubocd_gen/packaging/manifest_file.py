@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from kubocd_gen.archives.chart import is_version
 from kubocd_gen.checkout.discovery import read_source
 from kubocd_gen.checkout.files import CheckoutFiles
-from kubocd_gen.model.finishing import sorted_maps
 from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError, shown
 from kubocd_gen.files.paths import checkout_root
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import first_document
+from kubocd_gen.model.finishing import sorted_maps
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import KUBOCD_GROUP
 from kubocd_gen.oci.reference import Reference, parse_reference

@@ -150,8 +150,8 @@ def _build(
         plan = None
         if cluster.delivery.depends_on_flux and (keep_going or not has_errors(problems)):
             # most clusters have a chart server
-            from kubocd_gen.pipeline.source_paths import outside_git, path_in_source
             from kubocd_gen.pipeline.delivery_checks import check_delivery
+            from kubocd_gen.pipeline.source_paths import outside_git, path_in_source
 
             if cluster.delivery.mode == "git" and path_in_source(cluster, project) is None:
                 problems.error(outside_git(cluster))

@@ -21,8 +21,8 @@ from kubocd_gen.git.path_rules import Match, ignored_by_rules, ignored_paths, in
 from kubocd_gen.git.repository import find_repository
 from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.pipeline.source_paths import path_in_source
 from kubocd_gen.pipeline.kustomizations import surroundings
+from kubocd_gen.pipeline.source_paths import path_in_source
 from kubocd_gen.sources.flux_sync import Surroundings, Sync, lies_below
 
 _SHOWN = 3  # namespaces that a message names

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kubocd_gen.compiler.delivery import artifact_generator, chart_source, own_repository
-from kubocd_gen.compiler.flux_objects import oci_repository
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.model.finishing import SUBSTITUTE, keeping_variables, requesting
-from kubocd_gen.model.compilation import PackageSourceSpec
-from kubocd_gen.model.delivery import Delivery
-from kubocd_gen.model.resources import Release
-from kubocd_gen.oci.descriptors import DIGEST
+
+if TYPE_CHECKING:  # few builds have suspended Releases
+    from kubocd_gen.model.compilation import PackageSourceSpec
+    from kubocd_gen.model.delivery import Delivery
+    from kubocd_gen.model.resources import Release
 
 Document = Mapping[str, Any]
 
@@ -44,6 +43,8 @@ def keeps_sources(delivery: Delivery) -> bool:
 
 def check_chart(spec: Mapping[str, Any], release: Release, delivery: Delivery) -> None:
     """Raise RefusedError if a HelmRelease does not get its chart as the cluster delivers charts."""
+    from kubocd_gen.compiler.delivery import own_repository
+
     chart = spec.get("chart", {}).get("spec", {})
     reference, source = spec.get("chartRef", {}), chart.get("sourceRef")
     if delivery.mode == "server":
@@ -128,6 +129,10 @@ def _expected(
     *,
     protected: bool,
 ) -> dict[str, Any] | None:
+    from kubocd_gen.compiler.delivery import artifact_generator, chart_source
+    from kubocd_gen.compiler.flux_objects import oci_repository
+    from kubocd_gen.oci.descriptors import DIGEST
+
     spec: Mapping[str, Any] = value["spec"]
     if value["kind"] == "ArtifactGenerator":
         if delivery.mode != "artifact" or name != f"kcd-{release.name}":

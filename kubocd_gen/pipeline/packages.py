@@ -12,15 +12,14 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.files.directory import write_whole
 from kubocd_gen.files.paths import display_path, hint_of, shown_path
 from kubocd_gen.model.project import Project
-from kubocd_gen.network.settings import Network
-from kubocd_gen.oci.layout import OciLayout
-from kubocd_gen.packages.cache import Cache, cache_directory
 from kubocd_gen.packages.lock import Lock, lock_text, read_lock
-from kubocd_gen.packages.remote import Remote
 from kubocd_gen.packages.source import PackageSources
 
 if TYPE_CHECKING:
+    from kubocd_gen.network.settings import Network
+    from kubocd_gen.oci.layout import OciLayout
     from kubocd_gen.oci.registry import Registry
+    from kubocd_gen.packages.remote import Remote
 
 Progress = Callable[[str], None]
 
@@ -65,6 +64,8 @@ def write_lock(project: Project, lock: Lock) -> None:
 
 def vendor_layout(project: Project) -> OciLayout | None:
     """Return the project's vendor layout, even if it does not exist; None if none is configured."""
+    from kubocd_gen.oci.layout import OciLayout
+
     if project.vendor is None:
         return None
     return OciLayout(project.vendor, display_path(project.vendor, project.root), project.limits, project.files)
@@ -72,6 +73,8 @@ def vendor_layout(project: Project) -> OciLayout | None:
 
 def network(project: Project, progress: Progress) -> Network:
     """Return the network settings of the run."""
+    from kubocd_gen.network.settings import Network
+
     return Network(
         project.offline,
         project.ca_file,
@@ -85,6 +88,8 @@ def network(project: Project, progress: Progress) -> Network:
 
 def remote(project: Project, progress: Progress) -> Remote:
     """Return the registries and the cache. Connections and the client's import are deferred until the first request."""
+    from kubocd_gen.packages.cache import Cache, cache_directory
+    from kubocd_gen.packages.remote import Remote
 
     def connect() -> Registry:
         from kubocd_gen.oci.registry import Registry  # imported late: a vendored build does not need it

@@ -16,28 +16,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kubocd_gen.budget.spending import Budget
-from kubocd_gen.compiler.flux_objects import helm_release, typed_spec
-from kubocd_gen.compiler.value_changes import same
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.wording import dotted, quoted
 from kubocd_gen.files.paths import display_path, shown_path
-from kubocd_gen.git.repository import find_repository
-from kubocd_gen.git.revision import Checkout, open_revision
-from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.kube_yaml.parser import YamlError
-from kubocd_gen.kube_yaml.reader import read_documents
-from kubocd_gen.model.finishing import SUBSTITUTE, keeping_variables
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, PackageSourceSpec, collecting
 from kubocd_gen.model.delivery import SERVER, Delivery
-from kubocd_gen.model.project import Project
-from kubocd_gen.model.resources import Release
+from kubocd_gen.model.finishing import SUBSTITUTE, keeping_variables
 from kubocd_gen.output.inventory import KUSTOMIZATION, parse_record, record_path
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.pipeline.kept_sources import SOURCE_KINDS, RefusedError, check_chart, check_references, kept_source
+
+if TYPE_CHECKING:  # few builds have suspended Releases; the functions import what they need of the others
+    from kubocd_gen.budget.spending import Budget
+    from kubocd_gen.git.revision import Checkout
+    from kubocd_gen.model.project import Project
+    from kubocd_gen.model.resources import Release
 
 MAX_BYTES = 16 << 20
 """The limit of a written file, as of source files; a cluster accepts HelmReleases of at most 1.5 MiB."""
@@ -83,6 +79,10 @@ def kept_documents(data: bytes, path: str, suspended: Suspended, budget: Budget 
     Other sources of the Release are skipped because they are compiled. Raises ProblemsError `suspended-output` for a
     document that kcd-gen does not write for this Release, and for invalid YAML.
     """
+    from kubocd_gen.kube_yaml.locations import find_position
+    from kubocd_gen.kube_yaml.parser import YamlError
+    from kubocd_gen.kube_yaml.reader import read_documents
+
     release = suspended.release
     if len(data) > MAX_BYTES:
         raise _refused(release, f"the file is larger than {MAX_BYTES >> 20} MiB", Position(path))
@@ -134,6 +134,8 @@ def check_record(data: bytes | None, digest: str | None, path: str, release: Rel
 
 def differences(old: Sequence[Document], new: Sequence[Document]) -> Iterator[str]:
     """Yield a clause for each document that differs: `HelmRelease 'web-main' was changed`."""
+    from kubocd_gen.compiler.value_changes import same
+
     before, after = ({(one["kind"], one["metadata"]["name"]): one for one in side} for side in (old, new))
     for identity in sorted({*before, *after}):
         kind, name = identity
@@ -157,6 +159,8 @@ def _refused(release: Release, message: str, position: Position | None, hint: st
 
 def _checked(value: Any, suspended: Suspended) -> Document:
     """Return the document as kcd-gen writes it, or only the identity of a source that is compiled."""
+    from kubocd_gen.compiler.flux_objects import helm_release
+
     release = suspended.release
     if not isinstance(value, dict):
         raise RefusedError("a document is not a map")
@@ -194,6 +198,8 @@ def _belongs(name: str, release: Release) -> bool:
 
 
 def _spec(spec: Any, suspended: Suspended) -> dict[str, Any]:
+    from kubocd_gen.compiler.flux_objects import typed_spec
+
     if not isinstance(spec, dict):
         raise RefusedError("a HelmRelease has no spec", "spec")
     typed, violations = typed_spec("helmrelease-v2", spec)
@@ -312,6 +318,9 @@ def _at_base(root: Path, project: Project, problems: Problems, close: ExitStack)
     Returns None, with a note, if there is no Git, no repository, no commit, or the clone is too shallow. Raises
     ProblemsError if Git fails otherwise.
     """
+    from kubocd_gen.git.repository import find_repository
+    from kubocd_gen.git.revision import open_revision
+
     try:
         existing = next(path for path in (root, *root.absolute().parents) if path.is_dir())
         repository = find_repository(existing, offline=project.offline)

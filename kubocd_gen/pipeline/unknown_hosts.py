@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kubocd_gen.budget.spending import BudgetExceededError, Tallies
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
-from kubocd_gen.helm.engine import Helm
-from kubocd_gen.helm.template import Functions
 from kubocd_gen.kube_yaml.emitter import string
-from kubocd_gen.model.compilation import Compilation, Resolved
 from kubocd_gen.model.project import PROJECT_FILE, host_key, is_host_name
-from kubocd_gen.pipeline.rendering import Texts, render_packages, render_parameters
+
+if TYPE_CHECKING:
+    from kubocd_gen.helm.engine import Helm
+    from kubocd_gen.helm.template import Functions
+    from kubocd_gen.model.compilation import Compilation, Resolved
+    from kubocd_gen.pipeline.rendering import Texts
 
 _ROUNDS = 20  # each finds at least one more name in each template
 _ANY_ADDRESS = "192.0.2.1"  # for documentation (RFC 5737); what is rendered with it is discarded
@@ -27,6 +30,8 @@ def find_unknown_hosts(
     A rendering stops at the first unknown name, so the templates are rendered again with an address for each name that
     is found. The names are in lower case. If they depend on each other's addresses, some can be missing.
     """
+    from kubocd_gen.pipeline.rendering import render_packages, render_parameters
+
     found = frozenset(map(host_key, functions.unknown))
     for _ in range(_ROUNDS):
         known = {**functions.hosts, **dict.fromkeys(found, _ANY_ADDRESS)}

@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:  # a command that runs no program does not import what is for programs
+    import subprocess
+    from pathlib import Path
+    from types import FrameType
 
 _STEP = 0.05  # seconds between two looks at a program whose pipes stay open
 GRACE = 0.6  # seconds that threads have to end after a signal
@@ -55,6 +54,8 @@ def running(
     """
     if _interrupted.is_set():
         raise KeyboardInterrupt
+    import subprocess
+
     process = None
     try:
         with _postponed():  # otherwise a signal could come between the start of the program and its registration
@@ -102,6 +103,9 @@ def outputs(
     it has started, such as the agent of a credential store. Here, only the program itself must end. Output after `most`
     bytes is discarded. Raises subprocess.TimeoutExpired after `timeout` seconds.
     """
+    import selectors
+    import subprocess
+
     until = time.monotonic() + timeout
     if process.stdin is not None:
         with contextlib.suppress(OSError):  # it does not read its input, or has ended
@@ -189,6 +193,10 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """Create a directory for temporary files and remove it at the end of the block, or when kcd-gen is interrupted."""
+    import shutil
+    import tempfile
+    from pathlib import Path
+
     directory = Path(tempfile.gettempdir(), prefix + os.urandom(8).hex()).absolute()
     with _making:
         if _interrupted.is_set():
@@ -216,6 +224,8 @@ def end_at_once(code: int, *lines: str) -> NoReturn:
         for process in list(_running):
             _kill(process)
         for directory in list(_scratch):
+            import shutil  # `scratch` has imported it, so this cannot wait for another thread
+
             shutil.rmtree(directory, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -28,6 +30,8 @@ class SingleFlight(Generic[Key, Value]):
         An exception is shared only with callers that have the same `origin`, because another registry can have a blob
         that this one refuses. The other callers try again, one after another.
         """
+        from concurrent.futures import Future  # imports logging; many commands have nothing to share
+
         while True:
             with self._lock:
                 other = self._calls.get(key)

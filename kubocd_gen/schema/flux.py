@@ -9,17 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 from kubocd_gen.diagnostics.problems import MOST
 from kubocd_gen.package_data import schema
+from kubocd_gen.schema.flux_versions import FLUX_VERSIONS, FluxVersion, is_older
 from kubocd_gen.schema.object_metadata import METADATA, name_violations
 from kubocd_gen.schema.structural import Schema, Violation, admit
-
-FluxVersion = Literal["2.6", "2.7", "2.8", "2.9"]
-FLUX_VERSIONS: tuple[FluxVersion, ...] = get_args(FluxVersion)
-KUBOCD_FLUX: FluxVersion = "2.7"
-"""The version of Flux whose Go types KuboCD v0.3 is compiled with. It accepts no field that this version lacks."""
 
 # The files of `schemas/flux/`, by API version and kind.
 _FILES: Mapping[tuple[str, str], str] = {
@@ -31,11 +27,6 @@ _FILES: Mapping[tuple[str, str], str] = {
     ("source.toolkit.fluxcd.io/v1", "HelmRepository"): "helmrepository-v1",
     ("source.toolkit.fluxcd.io/v1", "OCIRepository"): "ocirepository-v1",
 }
-
-
-def is_older(version: FluxVersion, other: FluxVersion) -> bool:
-    """Return whether a version of Flux is older than another one."""
-    return FLUX_VERSIONS.index(version) < FLUX_VERSIONS.index(other)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from kubocd_gen.diagnostics.problems import Position, Problem, ProblemsError
 from kubocd_gen.model.delivery import SERVER, ChartRepository, Delivery, parse_source
 from kubocd_gen.model.project import Cluster, Flags, Project
 from kubocd_gen.oci.reference import parse_reference
-from kubocd_gen.schema.flux import is_older
+from kubocd_gen.schema.flux_versions import is_older
 
 CHART_REPOSITORY = "oci://registry.example.com/platform/charts"  # an example, for messages
 SCHEME = "oci://"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kubocd_gen.budget.limits import LIMITS, Limits, ceiling, moved, parse_limit, setting, worded
 from kubocd_gen.budget.spending import Budget
@@ -17,7 +17,6 @@ from kubocd_gen.checkout.files import PROJECT, CheckoutFiles
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, ProblemsError, nearest
 from kubocd_gen.files.paths import display_path, fixed_part, shown_path
 from kubocd_gen.kube_yaml.locations import find_position
-from kubocd_gen.model.delivery import Delivery
 from kubocd_gen.model.project import (
     ONLY_CLUSTER,
     PROJECT_FILE,
@@ -30,10 +29,12 @@ from kubocd_gen.model.project import (
     is_address,
     is_host_name,
 )
-from kubocd_gen.oci.mirrors import mirror_defects
 from kubocd_gen.schema.validated_file import admit_own_text, read_own_text
 from kubocd_gen.sources.delivery_settings import delivery_of, refuse_contradictions, with_delivery_flags
 from kubocd_gen.sources.project_paths import DisjointDirectories, check_paths
+
+if TYPE_CHECKING:
+    from kubocd_gen.model.delivery import Delivery
 
 Locate: TypeAlias = Callable[
     [tuple[str | int, ...]], Position
@@ -238,6 +239,10 @@ def _check_characters(admitted: Mapping[str, Any], locate: Locate) -> None:
 
 def _mirrors(mirrors: Mapping[str, str], locate: Locate) -> Mapping[str, str]:
     """Return the mirrors. Raises ProblemsError `invalid-value` for each that is not valid."""
+    if not mirrors:
+        return mirrors
+    from kubocd_gen.oci.mirrors import mirror_defects
+
     errors = [
         Problem("invalid-value", f"packages.mirrors: {message}", locate(("packages", "mirrors", key)), hint)
         for key, message, hint in mirror_defects(mirrors)

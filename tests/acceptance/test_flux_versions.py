@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubocd_gen.schema.flux import FLUX_VERSIONS
+from kubocd_gen.schema.flux_versions import FLUX_VERSIONS
 from tests.support.flux import flux_documents, refusals
 from tests.support.quickstart import QUICKSTART
 from tests.support.workspace import Workspace, kcd_gen

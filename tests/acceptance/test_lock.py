@@ -190,7 +190,7 @@ def test_a_build_with_lock_and_vendor_layout_imports_no_client(web: Workspace) -
     import sys
 
     program = (
-        "import sys; from kubocd_gen.cli import cli\n"
+        "import sys; from kubocd_gen.cli.commands import cli\n"
         "code = cli(['build', '--locked', '--source', 'sources', '--output', 'output', '--vendor', 'packages'],"
         " standalone_mode=False)\n"
         "assert code == 0\n"

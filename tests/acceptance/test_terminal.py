@@ -18,7 +18,7 @@ from unittest import mock
 import click
 import pytest
 
-from kubocd_gen.cli import cli
+from kubocd_gen.cli.commands import cli
 from kubocd_gen.cli.terminal import truncate
 from kubocd_gen.packages.cache import Cache
 from tests.support.workspace import Workspace, kcd_gen

@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from kubocd_gen.cli import cli
+from kubocd_gen.cli.commands import cli
 from tests.support.sessions import ROOT, all_pages
 from website.commands import command_pages
 

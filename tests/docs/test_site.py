@@ -15,7 +15,7 @@ import click
 import pytest
 from markdown_it import MarkdownIt
 
-from kubocd_gen.cli import cli
+from kubocd_gen.cli.commands import cli
 from kubocd_gen.editors.shipped import document_schema, kinds
 from kubocd_gen.package_data import SITE
 from tests.support.sessions import ROOT, all_pages

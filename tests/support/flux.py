@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from kubocd_gen.diagnostics.wording import dotted
-from kubocd_gen.schema.flux import FLUX_VERSIONS, FluxVersion, violations
+from kubocd_gen.schema.flux import violations
+from kubocd_gen.schema.flux_versions import FLUX_VERSIONS, FluxVersion
 
 
 def flux_documents(directory: Path) -> Iterator[dict[str, Any]]:

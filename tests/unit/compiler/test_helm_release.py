@@ -13,7 +13,7 @@ from kubocd_gen.compiler.settings import combine_configs
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import RenderedModule, RenderedPackage
 from kubocd_gen.model.resources import Config, Release
-from kubocd_gen.schema.flux import FLUX_VERSIONS, FluxVersion
+from kubocd_gen.schema.flux_versions import FLUX_VERSIONS, FluxVersion
 from tests.support.records import config, package, release
 
 _MANIFEST = """\

@@ -16,7 +16,7 @@ from kubocd_gen.network.settings import Network
 from kubocd_gen.oci.registry import Registry
 from kubocd_gen.network.transport import Transport
 Registry(Network())
-from kubocd_gen.cli import cli
+from kubocd_gen.cli.commands import cli
 try:
     cli(sys.argv[1:], standalone_mode=False)
 finally:
@@ -37,7 +37,7 @@ def test_a_vendored_build_imports_neither_a_network_client_nor_notifications(tmp
 def test_the_help_of_a_command_does_not_import_what_it_runs(command: str) -> None:
     program = (
         "import sys\n"
-        "from kubocd_gen.cli import cli\n"
+        "from kubocd_gen.cli.commands import cli\n"
         "cli(sys.argv[1:], standalone_mode=False)\n"
         "assert not {'kubocd_gen.pipeline', 'kubocd_gen.helm.engine', 'yaml'} & sys.modules.keys(), sorted(sys.modules)"
     )

@@ -8,7 +8,8 @@ import pytest
 
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.package_data import schema, schema_names
-from kubocd_gen.schema.flux import FLUX_VERSIONS, FluxVersion, spec_schema, spec_violations, violations
+from kubocd_gen.schema.flux import spec_schema, spec_violations, violations
+from kubocd_gen.schema.flux_versions import FLUX_VERSIONS, FluxVersion
 from tests.flux_schemas import APIS, KINDS
 
 CHART = {"spec": {"chart": "c", "sourceRef": {"kind": "HelmRepository", "name": "x"}}}

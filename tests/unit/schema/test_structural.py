@@ -10,7 +10,8 @@ import pytest
 
 from kubocd_gen.diagnostics.wording import dotted, known_names
 from kubocd_gen.package_data import schema, schema_names
-from kubocd_gen.schema.flux import FLUX_VERSIONS, spec_schema
+from kubocd_gen.schema.flux import spec_schema
+from kubocd_gen.schema.flux_versions import FLUX_VERSIONS
 from kubocd_gen.schema.structural import RULES, Violation, admit, canonical_fields
 
 KUBOCD = ("kubocd/release-v1alpha1", "kubocd/context-v1alpha1", "kubocd/config-v1alpha1")
