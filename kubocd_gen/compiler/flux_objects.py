@@ -6,17 +6,16 @@ A patch can therefore have `Install:`, `9m` or `suspend: false`: the cluster get
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from kubocd_gen.compiler.go_types import printed
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.kube_yaml.reprinting import UnreadableError, reprinted
-from kubocd_gen.kube_yaml.scalars import number_text
 from kubocd_gen.model.compilation import PackageSourceSpec
 from kubocd_gen.model.finishing import requesting, sorted_maps
 from kubocd_gen.model.resources import Release
-from kubocd_gen.schema.durations import DurationError, normal_duration
 from kubocd_gen.schema.flux import spec_schema
 from kubocd_gen.schema.flux_versions import KUBOCD_FLUX
 from kubocd_gen.schema.structural import Violation, admit, canonical_fields
@@ -40,22 +39,6 @@ _PASSED_ON = (
     "insecure",
     "suspend",
 )
-# Pointer fields of Flux's Go types, of all kinds: false, 0 and "" are kept in them, but omitted from plain fields.
-_POINTERS = frozenset(
-    {
-        ("ignore",),  # a field of OCIRepository
-        ("maxHistory",),
-        ("persistentClient",),
-        ("install", "remediation", "ignoreTestFailures"),
-        ("install", "remediation", "remediateLastFailure"),
-        ("upgrade", "remediation", "ignoreTestFailures"),
-        ("upgrade", "remediation", "remediateLastFailure"),
-        ("upgrade", "remediation", "strategy"),
-        ("test", "filters"),
-        ("uninstall", "deletionPropagation"),
-    }
-)
-_DURATION = "(ms|s|m|h))+$"
 
 
 def oci_repository(
@@ -150,106 +133,22 @@ def typed_spec(kind: str, spec: Mapping[str, Any]) -> tuple[dict[str, Any], list
     decoded.
     """
     fields = _spec_schema(kind)
-    violations: list[Violation] = []
     if kind == "helmrelease-v2":
         try:
             spec = reprinted(spec, strict=True)
         except UnreadableError as error:
             return {}, [Violation(error.path, str(error), "invalid-value", error.hint)]
-    printed = _printed(canonical_fields(spec, fields), fields, (), violations)
+    typed, violations = printed(canonical_fields(spec, fields), fields)
     if violations:
         return {}, violations
     # Only for the violations: the API server sets the defaults itself.
-    _, violations = admit(printed, fields)
-    return printed, violations
+    _, violations = admit(typed, fields)
+    return typed, violations
 
 
 def normal_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return a spec from a cluster in the same form, with the API server's defaults; invalid values stay."""
     fields = _spec_schema(kind)
     admitted, _ = admit(canonical_fields(spec, fields), fields)
-    printed: dict[str, Any] = _printed(admitted, fields, (), [])
-    return printed
-
-
-def _printed(value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], violations: list[Violation]) -> Any:
-    kind = rules.get("type", "")
-    if isinstance(value, list) and "items" in rules:
-        items = rules["items"]
-        return [_printed(_element(item, items), items, (*path, index), violations) for index, item in enumerate(value)]
-    if kind == "string":
-        return _printed_string(value, rules, path, violations)
-    if kind == "integer" and isinstance(value, int | float) and not -(2**63) <= value < 2**63:
-        message = f"must be an integer of at most 64 bits, not {value}"
-        violations.append(Violation(path, message, "invalid-value", "use a smaller number"))
-    if not isinstance(value, dict):
-        return value
-    if "properties" not in rules:
-        others = rules.get("additionalProperties") or {}
-        return {key: _printed(_element(item, others), others, (*path, key), violations) for key, item in value.items()}
-    required = rules.get("required", ())
-    printed = {}
-    for key, item in value.items():
-        field = rules["properties"].get(key)
-        if field is None:
-            printed[key] = item  # `admit` reports unknown fields
-            continue
-        item = _printed(item, field, (*path, key), violations)
-        pointer = (*path, key) in _POINTERS and item is not None
-        if pointer or not _is_empty(item, field) or (key in required and item is not None):
-            printed[key] = item
-    for key in required:  # Go prints such a field even if it is not set
-        field = rules["properties"][key]
-        if key not in printed and (zero := _zero(field)) is not None:
-            printed[key] = zero
-        elif key not in printed and "default" in field:  # which the API server does not apply to what Go prints
-            violations.append(Violation((*path, key), "is required", "missing-field", "set it to a string"))
-    return printed
-
-
-def _printed_string(
-    value: Any, rules: Mapping[str, Any], path: tuple[str | int, ...], violations: list[Violation]
-) -> Any:
-    """Return the value of a Go field of type string or `metav1.Duration`.
-
-    sigs.k8s.io/yaml converts a number or boolean to a string if the field has the type string, but not if it has a type
-    that reads JSON itself, like a duration (`convertToJSONableObject`).
-    """
-    if not rules.get("pattern", "").endswith(_DURATION):
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return number_text(value) if isinstance(value, int | float) else value
-    if not isinstance(value, str):
-        return value
-    try:
-        return normal_duration(value)
-    except DurationError as error:
-        violations.append(Violation(path, str(error), "invalid-duration", error.hint))
-        return value
-
-
-def _element(value: Any, rules: Mapping[str, Any]) -> Any:
-    """Return an item of a list or an entry of a map as Go decodes it: null is the zero value of the type."""
-    if value is not None:
-        return value
-    return {} if "properties" in rules else _zero(rules)
-
-
-def _zero(rules: Mapping[str, Any]) -> Any:
-    """Return the zero value of a Go type that is neither a struct nor a pointer; None if the CRD does not accept it."""
-    zeros: Mapping[str, Any] = {"boolean": False, "integer": 0, "number": 0, "string": ""}
-    zero = zeros.get(rules.get("type", ""))
-    return None if zero is None or admit(zero, rules)[1] else zero
-
-
-def _is_empty(value: Any, rules: Mapping[str, Any]) -> bool:
-    """Return whether Go's `omitempty` omits the field: null, and the zero value of a type that is not a struct."""
-    if value is None:
-        return True
-    if "x-kubernetes-preserve-unknown-fields" in rules:
-        return False
-    zeros: dict[str, Any] = {"boolean": False, "integer": 0, "number": 0, "string": "", "array": []}
-    if "properties" not in rules:
-        zeros["object"] = {}  # a map; structs are pointers and are kept when they are empty
-    zero = zeros.get(rules.get("type", ""))
-    return type(value) is type(zero) and value == zero
+    typed: dict[str, Any] = printed(admitted, fields)[0]
+    return typed

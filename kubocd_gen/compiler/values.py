@@ -22,7 +22,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        if below is not None and isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = merge(below, value)
+        merged[key] = value
     return merged
 
 
@@ -36,10 +38,12 @@ def spend_values(value: Any, budget: Budget) -> None:
     while pending:
         item = pending.pop()
         meter(1 + len(item) // NODE_TEXT if isinstance(item, str) else 1)
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             pending += item.values()
         elif isinstance(item, list):
             pending += item
+        elif type(item) not in _SCALARS and isinstance(item, Mapping):
+            pending += item.values()
     meter.settle()
 
 
@@ -49,11 +53,22 @@ def strip_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     KuboCD prunes the rendered `values` and `specPatch` of a module, because a `{{ with }}` block that prints nothing
     must leave no key. Empty lists stay; a list loses its nulls and the maps that become empty.
     """
-    stripped = {key: _stripped(value) for key, value in values.items()}
-    return {key: value for key, value in stripped.items() if value is not None and value != {}}
+    stripped: dict[str, Any] = {}
+    for key, value in values.items():
+        if type(value) not in _SCALARS:
+            value = _stripped(value)
+            if value is None or value == {}:
+                continue
+        stripped[key] = value
+    return stripped
+
+
+_SCALARS = frozenset({str, bool, int, float})
 
 
 def _stripped(value: Any) -> Any:
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Mapping):
         return strip_empty(value)
     if isinstance(value, list):

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.problems import ProblemsError, nearest
 from kubocd_gen.package_data import SITE, schema, schema_names
-from kubocd_gen.schema.structural import PATTERNS
+from kubocd_gen.schema.structural_keywords import PATTERNS
 
 Schema = dict[str, Any]
 

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubocd_gen.diagnostics.wording import quoted
@@ -25,10 +25,8 @@ _MERGE = "<<"
 _REFUSED = re.compile("[\x7f-\x84\x86-\x9f\ufffe\uffff]")  # not in the set `c-printable` of YAML
 _FOLD = re.compile(" *\x85[ \x85]*")
 _MARKER = re.compile("\x85(?:---|\\.\\.\\.)(?=[ \x85])")
-# What the JSON of a tree contains if the tree is changed or refused. Searching for strings is faster than one pattern.
-_UNUSUAL = ("\x7f", '"<<"', "-0.0")
-_UNUSUAL_OUTSIDE_ASCII = re.compile("[\x80-\x9f\ufffe\uffff]")
-_LONG_KEY = re.compile(rf'"[^"]{{{LONGEST_KEY // 6},}}":')  # Go prints a character of a key as at most six
+_UNUSUAL = re.compile("[\x7f-\x9f\ufffe\uffff]")
+_LONG_KEY = LONGEST_KEY // 6  # Go prints a character of a key as at most six
 _ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 
 
@@ -66,13 +64,30 @@ def reprinted(value: Any, *, strict: bool) -> Any:
 
 
 def _is_unusual(value: Any) -> bool:
-    # Printing and searching are many times faster than visiting every value, and almost no tree needs a change.
-    text = json.dumps(value, ensure_ascii=False, default=dict)
-    if any(part in text for part in _UNUSUAL) or (not text.isascii() and _UNUSUAL_OUTSIDE_ASCII.search(text)):
-        return True
-    if "\\" in text:
-        text = text.replace("\\\\", "__").replace('\\"', "__")
-    return _LONG_KEY.search(text) is not None
+    """Return whether the tree can be changed or refused, which almost none is. In doubt, it can be.
+
+    Most values are strings in ASCII, so this is a few times faster than reading the tree, or than printing it as JSON.
+    """
+    pending = [value]
+    for item in pending:  # which grows
+        children: Iterable[Any] = (item,)
+        if type(item) is dict:
+            for key in item:
+                if len(key) > _LONG_KEY or key == _MERGE or _UNUSUAL.search(key):
+                    return True
+            children = item.values()
+        elif type(item) is list:
+            children = item
+        for child in children:
+            kind = type(child)
+            if kind is str:
+                if (not child.isascii() or "\x7f" in child) and _UNUSUAL.search(child):
+                    return True
+            elif kind is dict or kind is list:
+                pending.append(child)
+            elif child is not None and kind is not bool and kind is not int and (kind is not float or child == 0):
+                return True
+    return False
 
 
 def _reread(value: Any, path: KeyPath) -> Any:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kubocd_gen.packages.source import PackageRequest, PackageSources
     from kubocd_gen.pipeline.known_releases import KnownReleases, Restored
     from kubocd_gen.pipeline.rendering import Texts
-    from kubocd_gen.pipeline.source_warnings import SecretSearch
     from kubocd_gen.pipeline.suspended import Written
     from kubocd_gen.pipeline.suspended_providers import WrittenOutput
     from kubocd_gen.state.store import State

@@ -19,7 +19,7 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
-from kubocd_gen.model.compilation import ChartFile, CompiledRelease, PackageOrigin, Summary
+from kubocd_gen.model.compilation import ChartFile, CompiledRelease, Summary
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Context, ContextRef, Release, Resource

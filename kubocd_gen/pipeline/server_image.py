@@ -11,10 +11,8 @@ The pinned digest and the list are files of the checkout. They are read like the
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from kubocd_gen.diagnostics.wording import quoted
@@ -19,6 +20,7 @@ _NANOSECONDS = {
 _PART = re.compile(r"(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)")
 _MOST = 2**63 - 1  # an int64 of nanoseconds, about 292 years
 _DIGITS = len(str(_MOST))
+_KEPT = 32  # characters of a duration whose form is kept, because most Releases have the same few
 
 
 class DurationError(ValueError):
@@ -34,29 +36,28 @@ def parse_duration(text: str) -> int:
 
     Raises DurationError.
     """
-    shown = quoted(text)
     rest = text[1:] if text[:1] in ("+", "-") else text
     if rest == "0":
         return 0
-    malformed = DurationError(f"must be a duration, not {shown}", "use a duration such as 5m or 1h30m")
     if not rest:
-        raise malformed
+        raise _malformed(text)
     total = 0
     at = 0
     while at < len(rest):
         part = _PART.match(rest, at)
         if part is None or not (part["whole"] or part["fraction"]):
-            raise malformed
+            raise _malformed(text)
         if not part["unit"]:
             whole = len(text) < _DIGITS and part.end() == len(rest)
-            hint = f"write {text}s or {text}m" if whole else malformed.hint
-            raise DurationError(f"must be a duration, but {shown} has no unit", hint)
+            hint = f"write {text}s or {text}m" if whole else _EXAMPLE
+            raise DurationError(f"must be a duration, but {quoted(text)} has no unit", hint)
         if part["unit"] not in _NANOSECONDS:
             raise DurationError(
-                f"must be a duration, but {quoted(part['unit'])} in {shown} is not a unit", _unit_hint(part["unit"])
+                f"must be a duration, but {quoted(part['unit'])} in {quoted(text)} is not a unit",
+                _unit_hint(part["unit"]),
             )
         if len(part["whole"].lstrip("0")) > _DIGITS:
-            raise _too_long(shown)
+            raise _too_long(text)
         unit = _NANOSECONDS[part["unit"]]
         fraction = part["fraction"] or ""
         # Go scales the fraction as a float64, which keeps fewer than 18 digits.
@@ -64,9 +65,16 @@ def parse_duration(text: str) -> int:
             int(fraction[:18]) * unit // 10 ** len(fraction[:18]) if fraction else 0
         )
         if total > _MOST:
-            raise _too_long(shown)
+            raise _too_long(text)
         at = part.end()
     return -total if text[0] == "-" else total
+
+
+_EXAMPLE = "use a duration such as 5m or 1h30m"
+
+
+def _malformed(text: str) -> DurationError:
+    return DurationError(f"must be a duration, not {quoted(text)}", _EXAMPLE)
 
 
 def _unit_hint(unit: str) -> str:
@@ -77,8 +85,9 @@ def _unit_hint(unit: str) -> str:
     return "use one of the units h, m, s, ms, us and ns"
 
 
-def _too_long(shown: str) -> DurationError:
-    return DurationError(f"must be a duration, but {shown} exceeds the maximum of Kubernetes", "use at most 2562047h")
+def _too_long(text: str) -> DurationError:
+    message = f"must be a duration, but {quoted(text)} exceeds the maximum of Kubernetes"
+    return DurationError(message, "use at most 2562047h")
 
 
 def format_duration(nanoseconds: int) -> str:
@@ -102,6 +111,11 @@ def format_duration(nanoseconds: int) -> str:
 
 def normal_duration(text: str) -> str:
     """Return a duration in the form in which Go prints it. Raises DurationError like `parse_duration`."""
+    return _normal(text) if len(text) <= _KEPT else format_duration(parse_duration(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _normal(text: str) -> str:
     return format_duration(parse_duration(text))
 
 

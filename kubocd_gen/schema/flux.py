@@ -84,23 +84,26 @@ _ABSENT = Violation((), "is not a kind", "unknown-field")
 def _found(document: Mapping[str, Any], flux: FluxVersion) -> list[Violation]:
     api_version, kind = document.get("apiVersion"), document.get("kind")
     file = _FILES.get((str(api_version), str(kind)))
-    rules: Schema | None = {"x-kubernetes-preserve-unknown-fields": True, "type": "object"}
-    if file is not None:
-        rules = spec_schema(file, flux)
-        if rules is None:
-            return [replace(_ABSENT, path=_KIND)]
-    elif str(api_version).partition("/")[0].endswith(".fluxcd.io"):
+    if file is not None and spec_schema(file, flux) is None:
+        return [replace(_ABSENT, path=_KIND)]
+    if file is None and str(api_version).partition("/")[0].endswith(".fluxcd.io"):
         return [Violation(_KIND, "is not a kind of Flux that kcd-gen writes", "invalid-value")]
+    _, found = admit(document, _resource_schema(file, flux))
+    return found or name_violations(document["metadata"])
+
+
+@functools.cache
+def _resource_schema(file: str | None, flux: FluxVersion) -> Schema:
+    """Return the schema of a resource, whose `spec` and other fields are unknown without a file."""
     text = {"type": "string"}
-    outer: dict[str, Any] = {
+    opened = {"x-kubernetes-preserve-unknown-fields": True}
+    spec = {"type": "object", **opened} if file is None else spec_schema(file, flux)
+    return {
         "type": "object",
         "required": ["apiVersion", "kind", "metadata"],
-        "properties": {"apiVersion": text, "kind": text, "metadata": METADATA, "spec": rules},
+        "properties": {"apiVersion": text, "kind": text, "metadata": METADATA, "spec": spec},
+        **(opened if file is None else {}),
     }
-    if file is None:
-        outer["x-kubernetes-preserve-unknown-fields"] = True
-    _, found = admit(document, outer)
-    return found or name_violations(document["metadata"])
 
 
 def _with_versions(check: Callable[[FluxVersion], list[Violation]], flux: FluxVersion) -> list[Violation]:

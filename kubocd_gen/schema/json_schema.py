@@ -31,7 +31,7 @@ _DRAFTS = {f"http://json-schema.org/draft-0{number}/schema": number for number i
 _BESIDE_REFERENCE = ("definitions", "title", "description", "$schema")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class CompiledSchema:
     """A schema in the form for validation, and the targets of its `$ref`s by absolute reference."""
 

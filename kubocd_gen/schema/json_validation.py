@@ -2,7 +2,7 @@
 
 The traversal and the simple keywords are those of the `jsonschema` library. The keywords that gojsonschema interprets
 differently are here: RE2 patterns, Go's formats, exact `multipleOf`, references that are never fetched. Importing the
-library takes longer than compiling a cluster, so `plainly_valid` first accepts the values that are certainly valid,
+library takes longer than compiling a cluster, so `plain_validation` first accepts the values that are certainly valid,
 which most are.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from kubocd_gen.diagnostics.wording import (
 )
 from kubocd_gen.schema.go_formats import FORMATS, compile_pattern, search_cost
 from kubocd_gen.schema.json_schema import NEVER, CompiledSchema
-from kubocd_gen.schema.references import Schema
+from kubocd_gen.schema.plain_validation import is_multiple
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -40,87 +39,6 @@ _ERROR = 100  # steps that an error costs, because it takes memory
 
 class TooMuchWorkError(Exception):
     """The validation of a value that follows more than MOST_REFERENCES references."""
-
-
-def plainly_valid(schema: Schema, value: Any, spend: Meter) -> bool:
-    """Return True if the value is certainly valid; False means unknown.
-
-    Supports only the keywords of KuboCD's short form. Raises BudgetExceededError.
-    """
-    spend(1 + len(schema))
-    return all(keyword in _PLAIN and _PLAIN[keyword](value, limit, schema, spend) for keyword, limit in schema.items())
-
-
-def _plain_properties(value: Any, properties: Mapping[str, Schema], schema: Mapping[str, Any], spend: Meter) -> bool:
-    if not isinstance(value, dict):
-        return True
-    spend(len(value))
-    return all(plainly_valid(properties[name], item, spend) for name, item in value.items() if name in properties)
-
-
-def _plain_additional(value: Any, allowed: Any, schema: Mapping[str, Any], spend: Meter) -> bool:
-    if allowed is True or not isinstance(value, dict):
-        return allowed is True
-    spend(len(value))
-    return allowed is False and all(name in schema.get("properties", ()) for name in value)
-
-
-def _plain_required(value: Any, names: list[str], schema: Mapping[str, Any], spend: Meter) -> bool:
-    spend(len(names))
-    return not isinstance(value, dict) or all(name in value for name in names)
-
-
-def _plain_items(value: Any, items: Any, schema: Mapping[str, Any], spend: Meter) -> bool:
-    if not isinstance(value, list):
-        return True
-    return isinstance(items, dict) and all(plainly_valid(items, item, spend) for item in value)
-
-
-def _plain_enum(value: Any, allowed: list[Any], schema: Mapping[str, Any], spend: Meter) -> bool:
-    spend(len(allowed))
-    return isinstance(value, str) and value in allowed
-
-
-def _plain_pattern(value: Any, pattern: str, schema: Mapping[str, Any], spend: Meter) -> bool:
-    if not isinstance(value, str):
-        return False
-    compiled = compile_pattern(pattern)
-    spend(search_cost(compiled, value))
-    return compiled.search(value) is not None
-
-
-PlainCheck = Callable[[Any, Any, Mapping[str, Any], Meter], bool]
-
-
-def _sized(kind: type[str | list[Any]], holds: Callable[[int, int], bool]) -> PlainCheck:
-    """Return a check of the length of a string or list. Like the next one, it costs no more for a larger value."""
-    return lambda value, limit, schema, spend: isinstance(value, kind) and holds(len(value), limit)
-
-
-def _number(holds: Callable[[float, float], bool]) -> PlainCheck:
-    """Return a check of a number."""
-    return lambda value, limit, schema, spend: has_type(value, "number") and holds(value, limit)
-
-
-_PLAIN: Mapping[str, PlainCheck] = {
-    **dict.fromkeys(("title", "description", "default"), lambda value, limit, schema, spend: True),
-    "type": lambda value, types, schema, spend: any(has_type(value, name) for name in types),
-    "properties": _plain_properties,
-    "additionalProperties": _plain_additional,
-    "required": _plain_required,
-    "items": _plain_items,
-    "enum": _plain_enum,
-    "minLength": _sized(str, operator.ge),
-    "maxLength": _sized(str, operator.le),
-    "minItems": _sized(list, operator.ge),
-    "maxItems": _sized(list, operator.le),
-    "minimum": _number(operator.ge),
-    "maximum": _number(operator.le),
-    "exclusiveMinimum": _number(operator.gt),
-    "exclusiveMaximum": _number(operator.lt),
-    "multipleOf": _number(lambda value, step: _is_multiple(value, step)),
-    "pattern": _plain_pattern,
-}
 
 
 def errors_of(compiled: CompiledSchema, value: Any, spend: Meter) -> list[ValidationError]:
@@ -358,15 +276,9 @@ def _keywords() -> dict[str, Any]:
         "propertyNames": property_names,
         "dependencies": dependencies,
         "uniqueItems": unique_items,
-        "multipleOf": number(_is_multiple, "a multiple of"),
+        "multipleOf": number(is_multiple, "a multiple of"),
         "exclusiveMinimum": number(operator.gt, "greater than"),
         "exclusiveMaximum": number(operator.lt, "less than"),
         "format": format_,
     }
     return {keyword: Draft7Validator.VALIDATORS[keyword] for keyword in _LIBRARY_KEYWORDS} | own
-
-
-def _is_multiple(value: float, step: float) -> bool:
-    # Exact decimals, because 0.3 must be a multiple of 0.1.
-    exact, exact_step = (Fraction(number if isinstance(number, int) else repr(number)) for number in (value, step))
-    return (exact / exact_step).denominator == 1

@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,6 +35,7 @@ METADATA: Schema = {
 """The structural schema of `metadata`. Fields that usually the API server sets are known, but not validated."""
 
 _ANNOTATIONS = 256 * 1024  # bytes in all names and values
+_LONGEST_NAME = 253 + 1 + 63  # characters of a subdomain, a slash and a name
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 
 
@@ -69,5 +71,10 @@ _VALUE_HINT = "use at most 63 letters, digits and '-_.'"
 
 
 def _is_qualified(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and _is_qualified_name(name)
+
+
+@functools.lru_cache(maxsize=256)  # most resources have the same few
+def _is_qualified_name(name: str) -> bool:
     prefix, slash, rest = name.rpartition("/")
     return (not slash or is_subdomain(prefix)) and len(rest) <= 63 and _NAME.fullmatch(rest) is not None

@@ -14,7 +14,8 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import nearest
 from kubocd_gen.diagnostics.wording import HINTED, TYPE_WORDS, described, dotted, known_names, quoted
 from kubocd_gen.schema.json_schema import CompiledSchema, compile_schema
-from kubocd_gen.schema.json_validation import TooMuchWorkError, errors_of, plainly_valid, predicate
+from kubocd_gen.schema.json_validation import TooMuchWorkError, errors_of, predicate
+from kubocd_gen.schema.plain_validation import plainly_valid
 from kubocd_gen.schema.short_form import DEEPEST, INVALID, translate
 from kubocd_gen.schema.structural import TooManyViolationsError, Violation, Violations
 
@@ -93,7 +94,7 @@ def validate(schema: PackageSchema, value: Mapping[str, Any], budget: Budget | N
     """
     spend = (budget or Budget()).meter("schema-steps")
     try:
-        if plainly_valid(schema.compiled.schema, value, spend):
+        if plainly_valid(schema.compiled, value, spend):
             spend.settle()
             return []
         errors = errors_of(schema.compiled, value, spend)

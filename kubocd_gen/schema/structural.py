@@ -9,7 +9,7 @@ build uses it, for its Releases and for each HelmRelease that it emits.
 from __future__ import annotations
 
 import functools
-import operator
+import math
 import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -21,16 +21,14 @@ from kubocd_gen.diagnostics.wording import (
     HINTED,
     TYPE_WORDS,
     KeyPath,
-    at_least,
-    at_most,
     has_type,
     known_names,
-    not_among,
     quoted,
     type_mismatch,
     type_name,
 )
-from kubocd_gen.schema.names import LABEL, LABEL_HINT, LABEL_PATTERN, SUBDOMAIN, SUBDOMAIN_HINT, SUBDOMAIN_PATTERN
+from kubocd_gen.schema.per_schema import PerSchema
+from kubocd_gen.schema.structural_keywords import CHECKS, RULES, compiled
 
 Schema = Mapping[str, Any]
 UnknownFields = Literal["error", "prune"]
@@ -70,12 +68,26 @@ class Violations(list[Violation]):
         super().append(violation)
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """Options of admission: the treatment of unknown fields, and whether messages quote values."""
+At = tuple["At", str | int] | None
+"""A path as the path of the parent and the last key, because most paths are never needed as a tuple."""
 
-    unknown_fields: UnknownFields
-    quote: bool
+
+def key_path(at: At) -> KeyPath:
+    """Return the path as a tuple."""
+    keys: list[str | int] = []
+    while at is not None:
+        at, key = at
+        keys.append(key)
+    return tuple(reversed(keys))
+
+
+class _Findings(Violations):
+    """The violations of one value, and the options of its admission."""
+
+    def __init__(self, unknown_fields: UnknownFields, *, quote: bool) -> None:
+        super().__init__()
+        self.unknown_fields = unknown_fields
+        self.quote = quote  # whether messages quote values
 
 
 def admit(
@@ -92,9 +104,9 @@ def admit(
     Violations are in the order of the document, at most MOST. Codes: `unknown-field`, `invalid-type`, `missing-field`,
     `invalid-value`.
     """
-    found = Violations()
+    found = _Findings(unknown_fields, quote=quote_values)
     try:
-        return _admitted(value, schema, (), _Options(unknown_fields, quote_values), found), found
+        return _admission(schema)(value, None, found), found
     except TooManyViolationsError:
         return value, found
 
@@ -105,24 +117,58 @@ def canonical_fields(value: Any, schema: Schema) -> Any:
     KuboCD decodes the spec of a HelmRelease with Go's `encoding/json`, which accepts `Install` for `install`. Go reads
     several spellings of one field in the order of their bytes: maps are merged, other values replace earlier ones.
     """
-    if isinstance(value, list) and "items" in schema:
-        return [canonical_fields(item, schema["items"]) for item in value]
-    if not isinstance(value, dict):
-        return value
+    return _canonical(schema)(value)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _canonical_node(schema: Schema) -> Callable[[Any], Any]:
+    """Return the function that does this for the values of one schema."""
     properties: Mapping[str, Schema] = schema.get("properties", {})
-    others = schema.get("additionalProperties")
-    if not properties:
-        return {key: canonical_fields(item, others) for key, item in value.items()} if others else value
-    fields: dict[str, Any] = value
-    spellings = _spellings(tuple(properties))
-    entries = [(key, key if key in properties else spellings.get(key.casefold(), key)) for key in fields]
-    if len({name for _, name in entries}) < len(entries):
-        entries.sort()  # Go's order matters only for a field in two spellings
-    result: dict[str, Any] = {}
-    for key, name in entries:
-        field = properties.get(name, {})
-        result[name] = _decode_onto(result.get(name), canonical_fields(fields[key], field), field)
-    return result
+    additional = None if properties else schema.get("additionalProperties")
+    others = _canonical_node(additional) if additional else _same
+    items = _canonical_node(schema["items"]) if "items" in schema else _same
+    if not properties and others is _same and items is _same:
+        return _same
+    fields: dict[str, Callable[[Any], Any]] = {}
+
+    def field(key: str) -> Callable[[Any], Any]:
+        if key not in fields:
+            fields[key] = _canonical_node(properties[key])
+        return fields[key]
+
+    def canonical(value: Any) -> Any:
+        if isinstance(value, list):
+            return value if items is _same else [items(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if not properties:
+            return value if others is _same else {key: others(item) for key, item in value.items()}
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            if key not in properties:
+                return respelled(value)
+            child = fields.get(key) or field(key)
+            result[key] = item if child is _same else child(item)
+        return result
+
+    def respelled(value: dict[str, Any]) -> dict[str, Any]:
+        spellings = _spellings(tuple(properties))
+        entries = [(key, key if key in properties else spellings.get(key.casefold(), key)) for key in value]
+        if len({name for _, name in entries}) < len(entries):
+            entries.sort()  # Go's order matters only for a field in two spellings
+        result: dict[str, Any] = {}
+        for key, name in entries:
+            item = field(name)(value[key]) if name in properties else value[key]
+            result[name] = _decode_onto(result.get(name), item, properties.get(name, {}))
+        return result
+
+    return canonical
+
+
+_canonical = PerSchema(_canonical_node)
 
 
 def _decode_onto(below: Any, item: Any, schema: Schema) -> Any:
@@ -140,64 +186,131 @@ def _spellings(names: tuple[str, ...]) -> dict[str, str]:
     return {name.casefold(): name for name in names}
 
 
-def _admitted(value: Any, schema: Schema, path: KeyPath, options: _Options, found: list[Violation]) -> Any:
-    if value is None and schema.get("nullable"):
-        return None
-    before = len(found)
-    types = _types(schema)
-    if types and not has_type(value, types[0]) and not any(has_type(value, name) for name in types[1:]):
-        message, hint = type_mismatch(types, value, quote=options.quote)
-        shape = _shape_hint(schema, path, value, quote=options.quote)
-        found.append(Violation(path, message, "invalid-type", shape or hint))
-        return value
-    if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
-        value = _admitted_map(value, schema, path, options, found)
-    elif isinstance(value, list) and "items" in schema:
-        items = schema["items"]
-        value = [_admitted(item, items, (*path, i), options, found) for i, item in enumerate(value)]
-    if not _CHECKED.isdisjoint(schema):
-        for keyword, check in _CHECKS.items():
-            if keyword in schema and (problem := check(value, schema[keyword], options.quote)):
-                found.append(Violation(path, problem[0], "invalid-value", problem[1]))
-    if len(found) == before:  # like the API server, evaluate rules only for otherwise valid values
-        for rule in schema.get("x-kubernetes-validations", ()):
-            holds, message = RULES[rule["rule"]]
-            if not holds(value):
-                found.append(Violation(path, message, "invalid-value"))
+# Returns the admitted value and appends to the findings. Schemas are compiled into such functions: most of the time,
+# interpreting one takes is spent in looking up what does not depend on the value.
+_Admit = Callable[[Any, At, _Findings], Any]
+
+
+def _as_is(value: Any, at: At, found: _Findings) -> Any:
     return value
 
 
-def _admitted_map(
-    value: dict[str, Any], schema: Schema, path: KeyPath, options: _Options, found: list[Violation]
-) -> dict[str, Any]:
+def _node(schema: Schema) -> _Admit:
+    """Return the function that admits the values of a schema."""
+    types = _types(schema)
+    exact = _EXACT.get(types[0]) if types else None
+    is_map = "properties" in schema or "additionalProperties" in schema
+    fields = _fields(schema) if is_map else None
+    items = _node(schema["items"]) if "items" in schema else None
+    checks = [(check, schema[keyword]) for keyword, check in CHECKS.items() if keyword in schema]
+    rules = [RULES[rule["rule"]] for rule in schema.get("x-kubernetes-validations", ())]
+    nullable = bool(schema.get("nullable"))
+    if not (types or fields or items or checks or rules):
+        return _as_is
+
+    def admitted(value: Any, at: At, found: _Findings) -> Any:
+        if value is None and nullable:
+            return None
+        before = len(found)
+        if type(value) is not exact and types and not any(has_type(value, name) for name in types):
+            message, hint = type_mismatch(types, value, quote=found.quote)
+            path = key_path(at)
+            shape = _shape_hint(schema, path, value, quote=found.quote)
+            found.append(Violation(path, message, "invalid-type", shape or hint))
+            return value
+        if fields is not None and isinstance(value, dict):
+            value = fields(value, at, found)
+        elif items is not None and isinstance(value, list):
+            value = [items(item, (at, i), found) for i, item in enumerate(value)]
+        for check, wanted in checks:
+            if problem := check(value, wanted, found.quote):
+                found.append(Violation(key_path(at), problem[0], "invalid-value", problem[1]))
+        if rules and len(found) == before:  # like the API server, evaluate rules only for otherwise valid values
+            for holds, message in rules:
+                if not holds(value):
+                    found.append(Violation(key_path(at), message, "invalid-value"))
+        return value
+
+    plain = types == ("string",) and not rules and _OF_STRINGS.issuperset(CHECKS.keys() & schema.keys())
+    return _string(schema, admitted) if plain else admitted
+
+
+_EXACT: Mapping[str, type] = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
+_OF_STRINGS = frozenset({"enum", "pattern", "minLength", "maxLength"})
+
+
+def _string(schema: Schema, otherwise: _Admit) -> _Admit:
+    """Return the function that accepts a valid string, and leaves any other value to `otherwise`."""
+    if _OF_STRINGS.isdisjoint(schema):
+        return lambda value, at, found: value if type(value) is str else otherwise(value, at, found)
+    search = compiled(schema["pattern"]).search if "pattern" in schema else None
+    allowed = schema.get("enum")
+    least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+
+    def admitted(value: Any, at: At, found: _Findings) -> Any:
+        if (
+            type(value) is str
+            and least <= len(value) <= most
+            and (search is None or search(value))
+            and (allowed is None or value in allowed)
+        ):
+            return value
+        return otherwise(value, at, found)
+
+    return admitted
+
+
+def _fields(schema: Schema) -> Callable[[dict[str, Any], At, _Findings], dict[str, Any]]:
+    """Return the function that admits the fields of a map."""
     properties: Mapping[str, Schema] = schema.get("properties", {})
-    others = schema.get("additionalProperties")
-    result: dict[str, Any] = {}
-    misspelled: set[str] = set()  # the fields that unknown ones are probably meant to be
-    for key, item in value.items():
-        field = properties.get(key, others)
-        if field is None:
-            if schema.get(_OPEN):
-                result[key] = item
-            elif options.unknown_fields == "error":
-                result[key] = item
-                close = nearest("{}", key, properties) if len(found) < HINTED else None
-                misspelled.update((close,) if close else ())
-                found.append(_unknown_field((*path, key), key, close, properties, hinted=len(found) < HINTED))
-            continue
-        if item is None and not field.get("nullable"):
-            if "default" not in field:
+    others: Schema | None = schema.get("additionalProperties")
+    other = None if others is None else _node(others)
+    defaults = [(key, field) for key, field in properties.items() if "default" in field]
+    required = schema.get("required", ())
+    known: dict[str, _Admit] = {}
+
+    def field_of(key: str) -> _Admit | None:
+        if key not in properties:
+            return other
+        known[key] = _node(properties[key])
+        return known[key]
+
+    def admitted(value: dict[str, Any], at: At, found: _Findings) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        misspelled = set[str]()  # the fields that unknown ones are probably meant to be
+        for key, item in value.items():
+            field = known.get(key) or field_of(key)
+            if field is None:
+                if schema.get(_OPEN):
+                    result[key] = item
+                elif found.unknown_fields == "error":
+                    result[key] = item
+                    hinted = len(found) < HINTED
+                    close = nearest("{}", key, properties) if hinted else None
+                    misspelled.update((close,) if close else ())
+                    found.append(_unknown_field(key_path((at, key)), key, close, properties, hinted=hinted))
                 continue
-            item = deepcopy(field["default"])
-        result[key] = _admitted(item, field, (*path, key), options, found)
-    for key, field in properties.items():
-        if key not in value and "default" in field:
-            result[key] = _admitted(deepcopy(field["default"]), field, (*path, key), options, found)
-    for key in schema.get("required", ()):
-        if key not in result and key not in misspelled:
-            hint = _missing_hint(properties.get(key, {}))
-            found.append(Violation((*path, key), "is required", "missing-field", hint))
-    return result
+            if item is None:
+                rules = properties.get(key, others) or {}
+                if not rules.get("nullable"):
+                    if "default" not in rules:
+                        continue
+                    item = deepcopy(rules["default"])
+            result[key] = field(item, (at, key), found)
+        for key, rules in defaults:
+            field = known.get(key) or field_of(key)
+            if key not in value and field is not None:
+                result[key] = field(deepcopy(rules["default"]), (at, key), found)
+        for key in required:
+            if key not in result and key not in misspelled:
+                hint = _missing_hint(properties.get(key, {}))
+                found.append(Violation(key_path((at, key)), "is required", "missing-field", hint))
+        return result
+
+    return admitted
+
+
+_admission = PerSchema(_node)
 
 
 def _shape_hint(schema: Schema, path: KeyPath, value: Any, *, quote: bool) -> str | None:
@@ -247,105 +360,3 @@ def _types(schema: Schema) -> tuple[str, ...]:
     if schema.get("x-kcd-gen-string-or-object"):  # kcd-gen's own, for the project file
         return ("string", "object")
     return ()
-
-
-_Message = tuple[str, str | None] | None
-Check = Callable[[Any, Any, bool], _Message]  # the value, the keyword's value, whether the message quotes the value
-
-# The patterns of the shipped schemas in words, each with a hint.
-PATTERNS: Mapping[str, tuple[str, str]] = {
-    r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": ("a duration in h, m, s and ms", "use a duration such as 90s, 5m or 1h30m"),
-    r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$": (
-        "a duration in m, s and ms",
-        "use a duration such as 90s or 60m; hours are not supported here",
-    ),
-    r"^https?://.+": ("an http:// or https:// URL", "use a complete URL such as https://charts.example.com"),
-    LABEL_PATTERN: (LABEL, LABEL_HINT),
-    SUBDOMAIN_PATTERN: (SUBDOMAIN, SUBDOMAIN_HINT),
-}
-
-
-def _enum(value: Any, allowed: list[Any], quote: bool) -> _Message:
-    return None if value in allowed else not_among(allowed, value, quote=quote)
-
-
-def _pattern(value: Any, pattern: str, quote: bool) -> _Message:
-    if _compiled(pattern).search(value):
-        return None
-    if pattern in PATTERNS:
-        wanted, hint = PATTERNS[pattern]
-        return f"must be {wanted}{f', not {quoted(value)}' if quote else ''}", hint
-    return f"must match '{pattern}'{f', but {quoted(value)} does not' if quote else ''}", None
-
-
-@functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # Go's `$` matches only at the end of the text, Python's also before a final newline. Otherwise the patterns of the
-    # shipped schemas match the same in both, as a test checks, so there is no need to import RE2.
-    return re.compile(re.sub(r"\$$", r"\\Z", pattern))
-
-
-def _bound(holds: Callable[[float, float], bool], words: Callable[..., str], unit: str | None = None) -> Check:
-    def check(value: Any, limit: float, quote: bool) -> _Message:
-        size = value if unit is None else len(value)
-        return None if holds(size, limit) else (words(limit, size, unit, quote=quote or unit is not None), None)
-
-    return check
-
-
-# A structural schema has each keyword only with its own type. Lengths are in characters (the API server's message says
-# bytes, but it counts characters).
-_CHECKS: Mapping[str, Check] = {
-    "enum": _enum,
-    "pattern": _pattern,
-    "minLength": _bound(operator.ge, at_least, "character"),
-    "maxLength": _bound(operator.le, at_most, "character"),
-    "minimum": _bound(operator.ge, at_least),
-    "maximum": _bound(operator.le, at_most),
-    "minItems": _bound(operator.ge, at_least, "item"),
-    "maxItems": _bound(operator.le, at_most, "item"),
-}
-
-_CHECKED = frozenset(_CHECKS)
-
-Rule = tuple[Callable[[Mapping[str, Any]], bool], str]
-
-# The CEL rules of the shipped schemas, each as a function with its message.
-RULES: Mapping[str, Rule] = {
-    "(has(self.chart) && !has(self.chartRef)) || (!has(self.chart) && has(self.chartRef))": (
-        lambda spec: ("chart" in spec) != ("chartRef" in spec),
-        "must have either 'chart' or 'chartRef', but not both",
-    ),
-    "!has(self.retryInterval) || self.name != 'RemediateOnFailure'": (
-        lambda strategy: "retryInterval" not in strategy or strategy["name"] != "RemediateOnFailure",
-        "cannot have 'retryInterval' with the strategy 'RemediateOnFailure'",
-    ),
-    "!has(self.retryInterval) || self.name == 'RetryOnFailure'": (
-        lambda strategy: "retryInterval" not in strategy or strategy["name"] == "RetryOnFailure",
-        "can have 'retryInterval' only with the strategy 'RetryOnFailure'",
-    ),
-    "has(self.configMapRef) || has(self.secretRef)": (
-        lambda reference: "configMapRef" in reference or "secretRef" in reference,
-        "must have 'configMapRef' or 'secretRef'",
-    ),
-    "!has(self.configMapRef) || !has(self.secretRef)": (
-        lambda reference: not ("configMapRef" in reference and "secretRef" in reference),
-        "cannot have both 'configMapRef' and 'secretRef'",
-    ),
-    "!has(self.serviceAccountName) || (has(self.provider) && self.provider == 'azure')": (
-        lambda spec: "serviceAccountName" not in spec or spec.get("provider") == "azure",
-        "can have 'serviceAccountName' only with the provider 'azure'",
-    ),
-    "!has(self.serviceAccountName) || (has(self.provider) && (self.provider == 'azure' || self.provider == 'aws'))": (
-        lambda spec: "serviceAccountName" not in spec or spec.get("provider") in ("azure", "aws"),
-        "can have 'serviceAccountName' only with the provider 'azure' or 'aws'",
-    ),
-    "has(self.pathPattern) && size(self.pathPattern) > 0 || self.artifacts.all(a, a.name.matches("
-    rf"'{SUBDOMAIN_PATTERN.replace(chr(92), chr(92) * 2)}'))": (
-        lambda spec: (
-            bool(spec.get("pathPattern"))
-            or all(_compiled(SUBDOMAIN_PATTERN).search(artifact["name"]) for artifact in spec["artifacts"])
-        ),
-        "must have a 'pathPattern', or artifacts whose names are RFC 1123 subdomains",
-    ),
-}

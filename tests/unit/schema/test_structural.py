@@ -12,7 +12,8 @@ from kubocd_gen.diagnostics.wording import dotted, known_names
 from kubocd_gen.package_data import schema, schema_names
 from kubocd_gen.schema.flux import spec_schema
 from kubocd_gen.schema.flux_versions import FLUX_VERSIONS
-from kubocd_gen.schema.structural import RULES, Violation, admit, canonical_fields
+from kubocd_gen.schema.structural import Violation, admit, canonical_fields
+from kubocd_gen.schema.structural_keywords import RULES
 
 KUBOCD = ("kubocd/release-v1alpha1", "kubocd/context-v1alpha1", "kubocd/config-v1alpha1")
 SHIPPED: dict[str, Any] = {name: schema(name)["schema"] for name in KUBOCD} | {
