@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kubocd_gen.server.watch import Snapshot, Watched, changed, look, wait_for_change
 
 from kubocd_gen.budget.limits import Limits
 from kubocd_gen.checkout.discovery import find_files
 from kubocd_gen.server import watch
-from kubocd_gen.server.watch import Snapshot, Watched, changed, look, wait_for_change
 
 pytestmark = pytest.mark.slow
 
