@@ -64,12 +64,13 @@ class Scan:
                     continue  # it no longer exists, so there is another event
                 needs_scan = unsettled = True
                 continue
-            if known is not None:
+            if known is None and self._is_foreign(path, status, ignored):
+                continue
+            unsettled |= stat.S_ISDIR(status.st_mode) or status.st_size == 0
+            if known is not None and self.states[known] is not None and stat.S_ISREG(status.st_mode):
                 files.add(known)
-                unsettled |= status.st_size == 0
-            elif not self._is_foreign(path, status, ignored):
+            else:
                 needs_scan = True
-                unsettled |= stat.S_ISDIR(status.st_mode) or status.st_size == 0
         return Effect(files, needs_scan, unsettled)
 
     def update(self, files: Iterable[str]) -> list[str]:
