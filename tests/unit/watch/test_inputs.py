@@ -30,8 +30,15 @@ def test_the_inputs_are_those_of_a_build(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     read = ("kcd-gen.yaml", "kcd-gen.lock", "src/r.yaml", "apps/kustomization.yml", "apps/Kustomization")
     read += ("out/server/kustomization.yaml", "packages/index.json", "packages/oci-layout")
-    other = ("out/flux/a.yaml", "out/hr/i.yaml", "out/.kcd-gen/a.list", "packages/blobs/x.json", "notes.txt", ".ci.yaml")
-    write(tmp_path, *read, *other)
+    other = (
+        "out/flux/a.yaml",
+        "out/hr/i.yaml",
+        "out/.kcd-gen/a.list",
+        "packages/blobs/x.json",
+        "notes.txt",
+        ".ci.yaml",
+    )
+    write(tmp_path, *read, *other, ".ci.yaml")
     cluster = Cluster("prod", ("src", STDIN), tmp_path / "out")
     assert names(Project(tmp_path, (cluster,), vendor=tmp_path / "packages"), tmp_path) == set(read)
 

@@ -80,9 +80,7 @@ def test_a_change_is_reported_without_waiting_for_the_next_scan(name: str, tmp_p
 
 
 @pytest.mark.usefixtures("only_events")
-def test_a_saved_file_is_reported_at_once_and_without_a_scan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_saved_file_is_reported_at_once_and_without_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path)
     with watching(Watched((), tmp_path, ("src",))) as changes:
         ready(changes)
@@ -119,9 +117,7 @@ def test_a_change_that_the_system_does_not_report_is_found(
 
 
 @pytest.mark.usefixtures("only_events")
-def test_a_change_before_the_directories_are_watched_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_before_the_directories_are_watched_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path)
 
     def late(*paths: str, **settings: object) -> Iterator[set[tuple[Change, str]]]:
