@@ -93,7 +93,7 @@ class ProblemLines:
                 left[_key(one)] -= 1
                 new.append(one)
         fixed = [key for key in self._known if key not in keys and _was_checked(key, outcome)]
-        for key in fixed:
+        for key in sorted(fixed, key=lambda key: self._lines[key]):
             echo(f"{paint('added', 'fixed:')} {self._lines[key]}", err=True)
             del self._known[key], self._lines[key]
         for line in problem_lines(new, name_clusters=len(outcome.built) > 1, paint=paint):

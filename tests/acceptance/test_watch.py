@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
+import gc
 import os
 import pty
 import re
@@ -18,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,14 @@ def replicas(workspace: Workspace) -> object:
     found = helm_releases(workspace.output).get("default/web-main", {})
     values = found.get("values")
     return values["replicas"] if isinstance(values, dict) else None
+
+
+def is_built(workspace: Workspace, number: int) -> bool:
+    return replicas(workspace) == number
+
+
+def has_printed(watch: Watching, text: str, times: int) -> bool:
+    return watch.err.count(text) == times
 
 
 def test_a_saved_file_is_built_and_an_error_is_shown_and_fixed(workspace: Workspace) -> None:
@@ -219,7 +230,8 @@ def test_it_ends_at_once(workspace: Workspace, number: signal.Signals, code: int
         programs: list[int] = []
         if moment == "building":
             workspace.release("web", "parameters: {replicas: 2}\n")
-            watch.until(lambda: programs.extend(children(watch.process.pid)) or programs)
+            watch.until(lambda: children(watch.process.pid))
+            programs = children(watch.process.pid)
         watch.process.send_signal(number)
         assert watch.process.wait(5) == code
         assert "Traceback" not in watch.err
@@ -309,9 +321,44 @@ def test_a_dry_run_prints_what_would_change(workspace: Workspace) -> None:
         assert not workspace.output.exists()
 
 
+def unlimited_caches() -> dict[str, int]:
+    """Return the number of entries of each cache without a limit, by the name of the function."""
+    functions = [one for one in gc.get_objects() if isinstance(one, functools._lru_cache_wrapper)]
+    return {
+        f"{one.__module__}.{one.__qualname__}": one.cache_info().currsize
+        for one in functions
+        if one.__module__.startswith("kubocd_gen.") and one.cache_info().maxsize is None
+    }
+
+
+def test_caches_without_a_limit_do_not_depend_on_the_sources(workspace: Workspace) -> None:
+    def build(number: int) -> None:
+        names = f"x{number}: {{deep{number}: [a{number}]}}"
+        schema = f"{{type: integer, default: 1}}\n      new{number}: {{type: string, pattern: '^a{number}$'}}"
+        workspace.package(WEB_MANIFEST.replace("{type: integer, default: 1}", schema))
+        workspace.release("web", f"parameters: {{new{number}: a{number}}}\ncontexts: [{{name: c{number}}}]\n")
+        context = f"""\
+            apiVersion: kubocd.kubotal.io/v1alpha1
+            kind: Context
+            metadata: {{name: c{number}, namespace: default, labels: {{l{number}: x}}}}
+            spec: {{context: {{{names}}}}}
+            """
+        workspace.source("context.yaml", context)
+        assert workspace.build().exit == 0
+        workspace.release("web", f"parameters: {{new{number}: wrong}}\nunknown{number}: 1\n")
+        assert workspace.build().exit == 1
+
+    build(1)
+    before = unlimited_caches()
+    assert before
+    for number in range(2, 5):
+        build(number)
+    assert unlimited_caches() == before
+
+
 @pytest.mark.slow
 def test_the_memory_does_not_grow_with_the_builds(workspace: Workspace) -> None:
-    for number in range(50):
+    for number in range(20):
         workspace.release(f"other{number}")
     memory: list[int] = []
     with watching(workspace.root, "--quiet") as watch:
@@ -320,13 +367,13 @@ def test_the_memory_does_not_grow_with_the_builds(workspace: Workspace) -> None:
         for number in range(2, REBUILDS + 2):
             text = "".join(f"  # {number} {line}\n" for line in range(200))  # no text is read twice
             workspace.release("web", f"parameters:\n  replicas: {number}\n  host: h{number}.example.com\n{text}")
-            workspace.release(f"other{number % 50}", f"description: build {number}\n")
-            watch.until(lambda number=number: replicas(workspace) == number)
+            workspace.release(f"other{number % 20}", f"description: build {number}\n")
+            watch.until(partial(is_built, workspace, number))
             if number % 10 == 0:  # also errors, whose positions are looked up in cached texts
                 workspace.release("web", f"parameters: {{replicaz: {number}}}\n")
-                watch.until(lambda number=number: watch.err.count("unknown-parameter") == number // 10 * 2 - 1)
+                watch.until(partial(has_printed, watch, "unknown-parameter", number // 10 * 2 - 1))
                 workspace.release("web", f"parameters: {{replicas: {number}, host: x}}\n")
-                watch.until(lambda number=number: watch.err.count("unknown-parameter") == number // 10 * 2)
+                watch.until(partial(has_printed, watch, "unknown-parameter", number // 10 * 2))
             status = Path(f"/proc/{watch.process.pid}/statm").read_text()
             memory.append(int(status.split()[1]) * os.sysconf("SC_PAGESIZE"))
         threads = len(list(Path(f"/proc/{watch.process.pid}/task").iterdir()))

@@ -28,9 +28,15 @@ def names(project: Project, root: Path) -> set[str]:
 
 def test_the_inputs_are_those_of_a_build(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
-    read = ("kcd-gen.yaml", "kcd-gen.lock", "src/r.yaml", "apps/kustomization.yml", "apps/Kustomization")
+    read: tuple[str, ...] = (
+        "kcd-gen.yaml",
+        "kcd-gen.lock",
+        "src/r.yaml",
+        "apps/kustomization.yml",
+        "apps/Kustomization",
+    )
     read += ("out/server/kustomization.yaml", "packages/index.json", "packages/oci-layout")
-    other = (
+    other: tuple[str, ...] = (
         "out/flux/a.yaml",
         "out/hr/i.yaml",
         "out/.kcd-gen/a.list",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from watchfiles import Change
+from watchfiles import Change, watch
 
 from kubocd_gen.watch import watcher as module
 from kubocd_gen.watch.inputs import Watched
@@ -122,9 +122,8 @@ def test_a_change_before_the_directories_are_watched_is_found(tmp_path: Path, mo
 
     def late(*paths: str, **settings: object) -> Iterator[set[tuple[Change, str]]]:
         (tmp_path / "src/a/one.yaml").write_text("text\n")
-        yield from real(*paths, **settings)  # type: ignore[arg-type]
+        yield from watch(*paths, **settings)  # type: ignore[arg-type]
 
-    real = module.watch
     monkeypatch.setattr(module, "watch", late)
     with watching(Watched((), tmp_path, ("src",))) as changes:
         assert changes.next() == [str(tmp_path / "src/a/one.yaml")]
