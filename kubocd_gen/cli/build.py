@@ -46,6 +46,7 @@ class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
         ),
     ] = False
     dry_run: Annotated[bool, Flag("Write nothing; print the changes that would be made.")] = False
+    watch: Annotated[bool, Flag("Build again whenever an input changes, until Ctrl-C.")] = False
     releases: Annotated[
         tuple[str, ...],
         Flag(
@@ -90,12 +91,17 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --check --report junit=report.xml          # also write a JUnit report
     kcd-gen build --check --report sarif=- | upload          # print a report; the text goes to standard error
     kcd-gen build --dry-run                                  # show what would change
+    kcd-gen build --watch                                    # while you edit: build after each change
     kcd-gen build --push-charts                              # with 'delivery: oci': push the charts, then write
     kcd-gen build --release redis1                           # write one Release; the others stay as they are
     kcd-gen build --check --fail-on-stale-image              # … and does the pinned server image have the charts?
     kcd-gen build --compare-helm helm3,helm4                 # before an update of helm: do the results differ?
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
     """
+    if options.watch:
+        from kubocd_gen.cli.watch import build_on_change
+
+        return build_on_change(options)
     if options.compare_helm is not None:
         from kubocd_gen.cli.compare_helm import compare_helm
 
@@ -113,7 +119,7 @@ def build(options: BuildOptions) -> int:
     from kubocd_gen.sources.project_file import messages_root
 
     refused = _refused_reports(options)
-    outcome = Outcome((), list(refused.values()), None) if refused else _built(options)
+    outcome = Outcome((), list(refused.values()), None) if refused else built(options)
     root = messages_root(options.flags())
     uncommitted = None
     if options.fail_on_change and not has_errors(outcome.problems):
@@ -137,12 +143,13 @@ def build(options: BuildOptions) -> int:
     return code or (DIFFERENCE if differs else 0)
 
 
-def _built(options: BuildOptions) -> Outcome:
+def built(options: BuildOptions, load: Callable[[], Project] | None = None) -> Outcome:
+    """Build as the options say. `load` returns the project; by default, it is loaded with the flags."""
     from kubocd_gen.sources.project_file import load_project
 
     return run_pipeline(
         options,
-        lambda: load_project(options.flags(), Path.cwd()),
+        load or (lambda: load_project(options.flags(), Path.cwd())),
         allow_removals=options.allow_removals,
         only_plan=options.only_plan,
         compare_kept=options.check,

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,12 +18,14 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import print_problems
 from kubocd_gen.cli.help_format import NumberRange
 from kubocd_gen.cli.options import CommonBuildOptions
+from kubocd_gen.cli.tools import Outcome
+from kubocd_gen.cli.watch import ProblemLines, interrupted, rebuilds
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.model.project import STDIN, Cluster, Project
 from kubocd_gen.server.container import PORT
 from kubocd_gen.sources.delivery_settings import no_server
-from kubocd_gen.sources.project_file import load_project, only_cluster, project_path
+from kubocd_gen.sources.project_file import load_project, only_cluster
 
 if TYPE_CHECKING:
     from kubocd_gen.server.http import Server
@@ -58,8 +61,7 @@ def serve(options: ServeOptions) -> int:
         with problems.collect():
             _serve(options, problems)
     except KeyboardInterrupt:  # the usual way to stop a server
-        click.echo("", err=True)  # after the ^C that the terminal prints
-        return 0
+        interrupted()
     return print_problems(problems, quiet=options.quiet)
 
 
@@ -161,42 +163,25 @@ def _build_on_change(options: ServeOptions, site: Site) -> None:
     from kubocd_gen.cli.build import run_pipeline
     from kubocd_gen.pipeline.report import text_report
     from kubocd_gen.server.page import LastBuild
-    from kubocd_gen.server.watch import Snapshot, Watched, changed, look, wait_for_change, watched
 
-    flags = options.flags()
-    project_file = None if flags.sources else project_path(flags, Path.cwd()).absolute()
-    what = Watched((project_file,) if project_file else (), Path.cwd())
-    seen: Snapshot = {}
+    def build(load: Callable[[], Project]) -> Outcome:
+        def served() -> Project:
+            project = load()
+            site.output = _served(project).output
+            return project
 
-    def load() -> Project:
-        nonlocal what, seen
-        file = look(Watched((project_file,), Path.cwd())) if project_file else {}
-        project = load_project(flags, Path.cwd())
-        site.output = _served(project).output
-        what = watched(project, project_file)
-        seen = {**look(what), **file}
-        return project
-
-    while True:
-        seen = look(what)
         # A change of the branch can remove everything, and the next `build --check` sees what `serve` has written.
-        outcome = run_pipeline(options, load, allow_removals=sys.maxsize)
-        lines = list(text_report(outcome.built, verbose=options.verbose > 0))
+        return run_pipeline(options, served, allow_removals=sys.maxsize)
+
+    problems = ProblemLines(quiet=options.quiet)
+    for rebuild in rebuilds(options.flags(), build):
+        lines = list(text_report(rebuild.outcome.built, verbose=options.verbose > 0))
         if not options.quiet:
-            for line in lines:
+            for line in ([f"{time.strftime('%H:%M:%S')} {rebuild.changed_line()}"] if rebuild.changed else []) + lines:
                 _print(line)
-        print_problems(outcome.problems, quiet=options.quiet)
-        errors = tuple(one for one in outcome.problems if one.severity == "error")
+        problems.show(rebuild.outcome)
+        errors = tuple(one for one in rebuild.outcome.problems if one.severity == "error")
         site.built = LastBuild(time.time(), lines[-1] if lines else "", errors)
-        after = wait_for_change(what, seen)
-        if not options.quiet:
-            _print(f"{time.strftime('%H:%M:%S')} {_changed_line(changed(seen, after))}")
-
-
-def _changed_line(paths: list[str]) -> str:
-    first = shown_path(Path(paths[0]))
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return printable(f"{first}{more} changed")
 
 
 def _print(line: str) -> None:

@@ -80,7 +80,7 @@ def table(
     if not cells:
         return
     cells = [*([tuple(titles)] if titles else []), *cells]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
     columns = terminal_columns() if columns is None else columns
     if columns is not None:
         widths = _shared(widths, columns - indent - _GAP * (len(widths) - 1))
@@ -104,7 +104,7 @@ def _columns() -> int:
 
 def cut(text: str, columns: int) -> str:
     """Return `text`, cut to `columns` and ending in `…` if it is longer."""
-    return text if _width(text) <= columns else f"{truncate(text, columns - 1)}…"
+    return text if text_width(text) <= columns else f"{truncate(text, columns - 1)}…"
 
 
 def _shared(widths: Sequence[int], room: int) -> list[int]:
@@ -123,9 +123,10 @@ def _shared(widths: Sequence[int], room: int) -> list[int]:
 
 
 def _padded(text: str, columns: int, *, to_the_right: bool) -> str:
-    space = " " * (columns - _width(text))
+    space = " " * (columns - text_width(text))
     return space + text if to_the_right else text + space
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
+    """Return the number of columns that `text` takes; wide characters take two, combining ones none."""
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)

@@ -109,7 +109,7 @@ def problem_lines(
     """
     for merged, consequences in with_consequences(distinct_problems(problems)):
         problem = merged.problem
-        yield _headline(problem, paint)
+        yield headline(problem, paint)
         for more in (problem.hint, merged.affects):
             if more:
                 yield paint("hint", printable(f"    {more}"))
@@ -120,10 +120,11 @@ def problem_lines(
         if consequences:
             yield paint("hint", "    this also causes:")
             for one in consequences:
-                yield f"    {_headline(one.problem, paint)}"
+                yield f"    {headline(one.problem, paint)}"
 
 
-def _headline(problem: Problem, paint: Callable[[str, str], str]) -> str:
+def headline(problem: Problem, paint: Callable[[str, str], str] = plain) -> str:
+    """Return the first line of a problem: position, severity, code and message."""
     position = paint("place", printable(f"{problem.position}:")) + " " if problem.position else ""
     kind = paint(problem.severity, problem.severity)
     return f"{position}{kind}[{paint('code', printable(problem.code))}]: {printable(problem.message)}"

@@ -55,6 +55,12 @@ def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) 
 
     If not `written`, the lines show what a build would do.
     """
+    yield from changed_resources(built, verbose=verbose, written=written)
+    yield from (_summary(one, several=len(built) > 1, written=written) for one in built)
+
+
+def changed_resources(built: Sequence[Built], *, verbose: bool, written: bool = True) -> Iterator[str]:
+    """Yield the lines of the text report about resources."""
     for one in built:
         if one.plan is None:
             continue
@@ -65,7 +71,23 @@ def text_report(built: Sequence[Built], *, verbose: bool, written: bool = True) 
                 yield printable(f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}")
             for change in shown:
                 yield _change_line(change, written=written)
-    yield from (_summary(one, several=len(built) > 1, written=written) for one in built)
+
+
+def short_summary(built: Sequence[Built], *, written: bool = True) -> str:
+    """Return one line about all clusters, with the numbers of compiled Releases and of changed files."""
+    compiled = sum(len(one.compilation.releases) for one in built)
+    total = compiled + sum(len(one.compilation.failed) for one in built)
+    line = f"{compiled} of {total} Release{'' if total == 1 else 's'} compiled"
+    if len(built) > 1:
+        line += f" for {len(built)} clusters"
+    if all(one.plan is None for one in built):
+        return f"{line}; nothing was written"
+    counts = [_files(one) for one in built]
+    changed = sum(one["created"] + one["updated"] for one in counts)
+    removed = sum(one["removed"] for one in counts)
+    would = "" if written else "would be "
+    files = "1 file" if changed == 1 else f"{changed} files"
+    return f"{line}; {files} {would}written" + (f", {removed} {would}removed" if removed else "")
 
 
 def _namespace_lines(one: Built, *, several: bool, verbose: bool, written: bool) -> Iterator[str]:
