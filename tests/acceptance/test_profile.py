@@ -22,6 +22,15 @@ def trace(path: Path) -> list[dict[str, Any]]:
     return [one for one in json.loads(path.read_text())["traceEvents"] if one["ph"] == "X"]
 
 
+def assert_nested(path: Path) -> None:
+    """Two events of a thread must not overlap unless one contains the other, or viewers drop one of them."""
+    events = trace(path)
+    for one in events:
+        for other in events:
+            if one["tid"] == other["tid"] and one["ts"] < other["ts"] < one["ts"] + one["dur"]:
+                assert other["ts"] + other["dur"] <= one["ts"] + one["dur"] + 0.0005
+
+
 def names(path: Path, kind: str) -> list[str]:
     return [one["name"] for one in trace(path) if one["cat"] == kind]
 
@@ -37,6 +46,7 @@ def test_a_build(workspace: Workspace) -> None:
     assert names(path, "pipeline") == [*PHASES, "plan", "write"]
     assert names(path, "helm") == ["helm template"]
     assert names(path, "output") == ["write output"]
+    assert_nested(path)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +135,4 @@ def test_requests_are_in_the_trace_and_credentials_are_not(tmp_path: Path, works
     assert f"GET https://{registry.host}/v2/demo/web/manifests/" in text
     assert SECRET not in text
     assert {one["cat"] for one in trace(workspace.root / "trace")} >= {"network", "helm", "pipeline"}
+    assert_nested(workspace.root / "trace")

@@ -23,8 +23,8 @@ from typing import Any
 
 from kubocd_gen.helm.process import find_helm, helm_version
 from tests.benchmarks.checkout import Checkout
+from tests.benchmarks.costs import Command, Cost, median, peak_memory, run
 from tests.benchmarks.fleet import write_fleet
-from tests.benchmarks.measuring import Command, Cost, median, peak_memory, run
 
 SHORT = 5  # samples of a run that takes a few milliseconds, per round
 

@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from kubocd_gen.oci.descriptors import REF_NAME
+from tests.benchmarks.costs import Command, run
 from tests.benchmarks.fleet import ZONES
-from tests.benchmarks.measuring import Command, run
 from tests.support.images import gzipped, tarred, write_image
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

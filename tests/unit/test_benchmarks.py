@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.benchmarks.checkout import Checkout
+from tests.benchmarks.costs import Command, peak_memory, run
 from tests.benchmarks.fleet import PACKAGES, write_fleet
-from tests.benchmarks.measuring import Command, peak_memory, run
 from tests.support.workspace import files_below
 
 ROOT = Path(__file__).resolve().parents[2]
