@@ -76,8 +76,8 @@ docs: $(installed) ## Build the documentation site into site/
 wheel: $(installed) ## Build the wheel into dist/, and try it in an environment of its own
 	$(bin)/python -m tests.wheel_check
 
-bench: $(installed) ## Measure against a bare helm template
-	$(bin)/python -m tests.benchmarks
+bench: $(installed) ## Measure against a bare helm template; BENCH_ARGS="--sizes 10000 --rounds 3" and others
+	$(bin)/python -m tests.benchmarks $(BENCH_ARGS)
 
 schemas: $(installed) ## Write schemas/flux/ from the Go types of Flux's APIs; needs Go
 	$(bin)/python -m tests.flux_schemas

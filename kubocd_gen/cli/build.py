@@ -16,6 +16,7 @@ from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
 from kubocd_gen.cli.option_values import Report, complete_names, parse_helms
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
+from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # `--help` needs none of them
 
 
 @options
-class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions):
+class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions, ProfileOptions):
     """`kcd-gen build`."""
 
     check: Annotated[bool, Flag("Write nothing; exit 3 if the output is out of date.")] = False
@@ -237,11 +238,13 @@ def _fix_command() -> str:
         for word in sys.argv[1:]
         if word not in ("--check", "--full-diff", "--fail-on-change", "--fail-on-stale-image")
     ]
-    for name in ("--format", "--report"):
+    for name in ("--format", "--report", "--profile"):
         while name in words:
             at = words.index(name)
             del words[at : at + 2]
-    return shlex.join(["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=")))])
+    return shlex.join(
+        ["kcd-gen", *(word for word in words if not word.startswith(("--format=", "--report=", "--profile=")))]
+    )
 
 
 def _add_commands(files: UncommittedFiles) -> Iterator[str]:

@@ -108,6 +108,10 @@ class Options:
         """Whether the command prints a report for programs, which turns colors off."""
         return False
 
+    def around(self, name: str, run: Callable[[], int]) -> int:
+        """Run the command `name`, such as `kcd-gen build`, and return its exit code; groups can add to it."""
+        return run()
+
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -224,7 +228,7 @@ def _calling(options: type[AnyOptions], run: Callable[[AnyOptions], int]) -> Cal
         print_problems(unknown_variables(os.environ, ctx.command), quiet=bool(values.get("quiet")))
         if made.for_machines:
             ctx.color = False
-        return run(made)
+        return made.around(ctx.command_path, lambda: run(made))
 
     return call
 

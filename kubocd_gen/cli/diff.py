@@ -10,6 +10,7 @@ from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_signed, print_problems
 from kubocd_gen.cli.option_values import complete_names
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
+from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.cli.tools import checked_version, helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
@@ -21,7 +22,7 @@ from kubocd_gen.diffing.sides import Ends, both_sides, parse_range
 
 
 @options
-class DiffOptions(ProjectOptions, FormatOptions, QuietOptions, CompilingOptions):
+class DiffOptions(ProjectOptions, FormatOptions, QuietOptions, CompilingOptions, ProfileOptions):
     """`kcd-gen diff`."""
 
     ref: Annotated[

@@ -15,6 +15,7 @@ from kubocd_gen import __version__
 from kubocd_gen.cli.command import Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, PUBLISHED, command_line, echo, paint, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, QuietOptions, SourceOptions
+from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.terminal import Progress
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
@@ -51,7 +52,7 @@ class _Outcome:
 
 
 @options
-class ImageOptions(SourceOptions, JsonOptions, QuietOptions, CompilingOptions):
+class ImageOptions(SourceOptions, JsonOptions, QuietOptions, CompilingOptions, ProfileOptions):
     """`kcd-gen image`."""
 
     base: Annotated[str, Flag("The base image; oci:DIR[:NAME] for an OCI image layout.", metavar="REF")]

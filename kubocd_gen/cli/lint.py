@@ -12,6 +12,7 @@ from kubocd_gen.cli.command import Flag, command, options, verbose_flag
 from kubocd_gen.cli.console import echo, json_text, paint, print_problems
 from kubocd_gen.cli.help_format import Choice
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
+from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
 from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
@@ -26,7 +27,7 @@ _FAILING: tuple[Severity, ...] = ("error", "warning")
 
 
 @options
-class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptions):
+class LintOptions(SourceOptions, CIFormatOptions, VerboseOptions, CompilingOptions, ProfileOptions):
     """`kcd-gen lint`."""
 
     ignore: Annotated[

@@ -14,6 +14,7 @@ from kubocd_gen.cli.command import Argument, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint, print_json, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, ProjectOptions, QuietOptions
+from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.tools import tools
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError, has_errors
 from kubocd_gen.files.paths import checkout_root
@@ -34,7 +35,7 @@ def migrate() -> None:
 
 
 @options
-class CheckOptions(ProjectOptions, JsonOptions, QuietOptions, CompilingOptions):
+class CheckOptions(ProjectOptions, JsonOptions, QuietOptions, CompilingOptions, ProfileOptions):
     """`kcd-gen migrate check`."""
 
     files: Annotated[tuple[str, ...], Argument("FILE...", type=click.Path(readable=False))]

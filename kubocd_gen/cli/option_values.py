@@ -94,6 +94,13 @@ def parse_project(word: str) -> Path:
     return path / PROJECT_FILE
 
 
+def parse_file(word: str) -> Path:
+    """Parse the path of a file to write. Raises ValueError."""
+    if word == "-":
+        raise ValueError("'-' is not a file; standard output is used for other things")
+    return Path(word)
+
+
 def parse_namespace(word: str) -> str:
     """Parse the name of a namespace. Raises ValueError."""
     if not is_label(word):

@@ -15,6 +15,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.console import PUBLISHED, print_json, print_problems
 from kubocd_gen.cli.options import CompilingOptions, JsonOptions, OfflineOptions, QuietOptions, RegistryOptions
+from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.diagnostics.text import packages_report
@@ -33,7 +34,9 @@ _NO_PREFIX = Problem(
 
 
 @options
-class PackageCommandOptions(RegistryOptions, OfflineOptions, JsonOptions, QuietOptions, CompilingOptions):
+class PackageCommandOptions(
+    RegistryOptions, OfflineOptions, JsonOptions, QuietOptions, CompilingOptions, ProfileOptions
+):
     """`kcd-gen package`."""
 
     manifests: Annotated[tuple[Path, ...], Argument("MANIFEST|DIR...")]

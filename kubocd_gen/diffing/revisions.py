@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +30,10 @@ from kubocd_gen.pipeline.packages import Progress, closing_on_error, package_sou
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.suspended import Written
 from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
+from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.documents import WRITTEN
+
+_log = logging.getLogger(__name__)
 
 _X = Path("output")  # a placeholder if no output is given by flags; it is neither read nor written
 
@@ -104,7 +108,8 @@ def compare(
     unknown = _add_written(results, old, new, found)
     comparison = None
     if keep_going or not any(has_errors(one) for pair in found.values() for one in pair):
-        comparison = _compared(sides, results, unknown, found, helm.pool if charts else None)
+        with timed(_log, "compare", level=logging.DEBUG):
+            comparison = _compared(sides, results, unknown, found, helm.pool if charts else None)
     for old_problems, new_problems in found.values():
         known = {_essence(one) for one in old_problems}
         # A problem without a position is shown at the revision.

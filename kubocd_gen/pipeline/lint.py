@@ -6,6 +6,7 @@ read nor written.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -31,6 +32,9 @@ from kubocd_gen.pipeline.portability import (
     template_problems,
 )
 from kubocd_gen.pipeline.rendering import Texts, packages_of
+from kubocd_gen.processes.timing import timed
+
+_log = logging.getLogger(__name__)
 
 RULES = (
     "chart-version-suffix",
@@ -78,7 +82,8 @@ def lint(
         surroundings = Surroundings(hosts=cluster.hosts, helm=lock.helm if lock else None)
 
         def inspect(resolved: Sequence[Resolved], texts: Mapping[str, Texts]) -> None:
-            _templates(resolved, texts, surroundings, problems)
+            with timed(_log, "check templates", cluster.name, level=logging.DEBUG):
+                _templates(resolved, texts, surroundings, problems)
             for problem in _tags(resolved, lock, vendored):
                 problems.warning(problem)
 

@@ -17,9 +17,9 @@ from kubocd_gen.diffing.markdown import LIMIT
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.package_data import schema
 from kubocd_gen.pipeline import compile_cluster
-from tests.benchmarks.fleet import write_cluster
 from tests.support.charts import commit_all, git, write_files
 from tests.support.images import chart_archive, package_layer, write_layout
+from tests.support.small_platform import write_cluster
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
 
 GOLDEN = Path(__file__).parent / "golden"

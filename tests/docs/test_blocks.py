@@ -51,6 +51,7 @@ def quickstart_with_another_host(directory: Path) -> Stage:
 # How to set up a page's directory in order to run the page from top to bottom.
 RUN_HERE: dict[str, SetUp] = {
     "docs/diff.md": quickstart_with_another_host,
+    "docs/performance.md": quickstart_with_another_host,
     "docs/tutorial.md": empty_directory,
     "docs/under-the-hood.md": tutorial_repository,
 }

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.fleet import write_cluster
 from tests.faults.output.driver import Driver, RunResult
+from tests.support.small_platform import write_cluster
 from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
 
 REPOSITORY = Path(__file__).resolve().parents[3]
