@@ -60,9 +60,10 @@ def display_path(path: Path, root: Path, origin: str = "") -> str:
     `origin` names the Git revision whose files are in `root`. A file of it is not a FilePath, because it is temporary.
     """
     absolute = path.absolute()
-    bases = (base for base in (root.absolute(), Path.cwd()) if absolute.is_relative_to(base))
-    base = next(bases, None)
-    name = _text(absolute.relative_to(base) if base else absolute)
+    text = str(absolute)
+    bases = (str(base).rstrip("/") + "/" for base in (root.absolute(), Path.cwd()))
+    start = next((len(base) for base in bases if f"{text}/".startswith(base)), 0)
+    name = _encoded(text[start:] or ".")
     return f"{origin}{name}" if origin else FilePath(name, absolute)
 
 
@@ -103,7 +104,11 @@ def hint_of(error: OSError) -> str | None:
 
 
 def _text(path: Path) -> str:
-    return os.fsencode(path.as_posix()).decode("utf-8", "replace")  # names on disk can contain any bytes
+    return _encoded(path.as_posix())
+
+
+def _encoded(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")  # names on disk can contain any bytes
 
 
 def resolve(path: Path, passed: Callable[[Path, bool], None]) -> Path:

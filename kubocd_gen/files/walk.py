@@ -85,6 +85,15 @@ class OpenDirectory:
             ]
         return sorted(found)
 
+    def statuses(self) -> dict[str, os.stat_result]:
+        """Return the status of each entry of this directory by its name, without following symlinks."""
+        found = {}
+        with os.scandir(self.descriptor) as entries:
+            for one in entries:
+                with suppress(FileNotFoundError):  # removed in the meantime
+                    found[one.name] = one.stat(follow_symlinks=False)
+        return found
+
     def open_file(self, path: str) -> BufferedReader:
         """Open a regular file for reading."""
         return os.fdopen(self._open_regular(path), "rb")

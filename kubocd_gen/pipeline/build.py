@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -323,17 +323,24 @@ def _shared_files(
     names = emitted_namespaces((path.split("/")[1] for path in paths), existing)
     others = [namespaces_file(names)] if names else []
     listed = bool(names) if listed is None else listed
+    files = tuple(sorted(path.removeprefix("flux/") for path in (*paths, *([NAMESPACES] if listed else []))))
+    return [OutputFile(KUSTOMIZATION, _kustomization(files, is_empty=not paths)), *others]
+
+
+@lru_cache(maxsize=8)
+def _kustomization(files: tuple[str, ...], *, is_empty: bool) -> bytes:
+    """Return `flux/kustomization.yaml` with these resources; `is_empty` if there is no Release."""
     kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": sorted(path.removeprefix("flux/") for path in (*paths, *([NAMESPACES] if listed else []))),
+        "resources": list(files),
     }
-    if not paths:
+    if is_empty:
         # `kustomize build` accepts `resources: []`, but Flux rewrites the file without empty fields before it builds,
         # which then fails ("kustomization.yaml is empty"), and nothing is pruned. Without the file, Flux would scan the
         # directory, but Git does not keep empty directories. So the file gets a field that Flux keeps.
         kustomization["metadata"] = {"name": "kcd-gen"}
-    return [OutputFile(KUSTOMIZATION, emit_documents([kustomization]).encode()), *others]
+    return emit_documents([kustomization]).encode()
 
 
 def refuse_protected_removals(plan: Plan, project: Project, allowed: Collection[str]) -> list[Problem]:

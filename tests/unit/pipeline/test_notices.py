@@ -13,7 +13,13 @@ from kubocd_gen.compiler.settings import Settings, combine_configs, package_sour
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.resources import Context, ContextRef, Release
-from kubocd_gen.pipeline.source_warnings import warn_of_likely_mistakes
+from kubocd_gen.pipeline.source_warnings import (
+    SecretSearch,
+    secrets_in_definitions,
+    secrets_in_release,
+    warn_of_unused,
+    warn_of_variables,
+)
 from kubocd_gen.sources.cluster_resources import ClusterResources
 from tests.support.records import config, context, package, release
 from tests.support.workspace import WEB, WEB_MANIFEST
@@ -23,6 +29,26 @@ MANIFEST = f"oci://{WEB}/original.yaml"
 
 def resolved(one: Release, manifest: str = WEB_MANIFEST) -> Resolved:
     return Resolved(one, package(manifest), package_source(one, Settings()), one.contexts, {})
+
+
+def warn_of_likely_mistakes(
+    resources: ClusterResources,
+    settings: Settings,
+    compiled: Sequence[Resolved],
+    problems: Problems,
+    *,
+    complete: bool,
+) -> None:
+    """Warn of everything, as a compilation does."""
+    search = SecretSearch()
+    warn_of_variables(compiled, problems)
+    for one in resources.releases:
+        for problem in secrets_in_release(one, search):
+            problems.warning(problem, release=one.key)
+    for problem in secrets_in_definitions(resources, search):
+        problems.warning(problem)
+    if resources.releases:
+        warn_of_unused(resources, (), settings, problems, complete=complete)
 
 
 def noticed(
