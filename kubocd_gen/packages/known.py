@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kubocd_gen.model.compilation import PackageOrigin
 from kubocd_gen.oci.descriptors import Descriptor
-from kubocd_gen.packages.image import PackageImage
 from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.state.signatures import is_settled, signature
 from kubocd_gen.state.store import State
+
+if TYPE_CHECKING:
+    from kubocd_gen.packages.image import PackageImage
 
 _BLOBS, _LAYERS = "blobs", "layers"
 

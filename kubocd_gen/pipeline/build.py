@@ -38,7 +38,6 @@ from kubocd_gen.pipeline.release_output import is_path, kept_output, release_out
 from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
-from kubocd_gen.pipeline.suspended import Kept, read_kept
 from kubocd_gen.processes.timing import timed
 from kubocd_gen.state.store import State, open_state
 
@@ -47,6 +46,7 @@ _log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.packages.source import PackageSources
+    from kubocd_gen.pipeline.suspended import Kept
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
 _CHARTS_IN_OUTPUT = re.compile(
@@ -161,7 +161,7 @@ def _build(
             try:
                 refuse_foreign_staging(cluster.output)
                 compilation = in_step(compilation, project, problems)
-                kept = read_kept(compilation, project, problems, compare=compare_kept)
+                kept = _kept(compilation, project, problems, compare=compare_kept)
                 others = _others(cluster, chosen) if releases else ()
                 with timed(_log, "plan", cluster.name, level=logging.DEBUG):
                     plan, notes = _plan(compilation, kept, others, project, allow_protected_removal, allow_removals)
@@ -200,6 +200,14 @@ def _build(
 def state_name(project: Project, cluster: Cluster) -> str:
     """Return the name of the state of a cluster: another checkout, cluster or output has another one."""
     return "\0".join((os.path.realpath(project.root), cluster.name, os.path.realpath(cluster.output)))
+
+
+def _kept(compilation: Compilation, project: Project, problems: Problems, *, compare: bool) -> Mapping[str, Kept]:
+    if not any(one.summary.suspended for one in compilation.releases):
+        return {}
+    from kubocd_gen.pipeline.suspended import read_kept
+
+    return read_kept(compilation, project, problems, compare=compare)
 
 
 def unknown_removals(built: Sequence[Built], names: Iterable[str]) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Resolved
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.pipeline.assembly import assemble
+from kubocd_gen.pipeline.cluster_settings import report_broken_configs, settings_of
 from kubocd_gen.pipeline.source_paths import path_in_source
 from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.cluster_resources import ClusterResources, admit_releases
@@ -52,8 +53,6 @@ def admitted(
     resources: ClusterResources, default_namespace: str, problems: Problems
 ) -> tuple[ClusterResources, Settings | None]:
     """Return the resources with their Releases, and the settings; None if a Config is invalid."""
-    from kubocd_gen.pipeline.resolution import report_broken_configs, settings_of
-
     resources = admit_releases(resources, default_namespace, problems)
     settings = settings_of(resources)
     if isinstance(settings, tuple):
@@ -75,8 +74,6 @@ class CompileRun:
 
     def compile(self, state: State | None, written: WrittenOutput | None, inspect: Inspect | None) -> Compilation:
         """Return the compilation; see `compile_cluster`."""
-        from kubocd_gen.pipeline.resolution import settings_of
-
         settings = settings_of(self.read.resources)
         if isinstance(settings, tuple):
             resources, _ = admitted(self.read.resources, self.cluster.namespace, self.problems)
@@ -85,7 +82,7 @@ class CompileRun:
         restored = self._restored(known, settings) if known else {}
         with timed(_log, "admit", self.cluster.name, level=logging.DEBUG):
             resources = admit_releases(self.read.resources, self.cluster.namespace, self.problems, restored.keys())
-        from kubocd_gen.pipeline.source_warnings import SecretSearch
+        from kubocd_gen.pipeline.secret_search import SecretSearch
 
         search = SecretSearch()
         search.left -= sum(one.searched for one in restored.values())
@@ -141,7 +138,7 @@ class CompileRun:
             return known.restore(self.read.resources, self.project.budget, admit, read_package)
 
     def _warn_of_unused(self, resources: ClusterResources, restored: Mapping[str, Restored], settings: Settings) -> None:
-        from kubocd_gen.pipeline.source_warnings import warn_of_unused
+        from kubocd_gen.pipeline.unused_contexts import warn_of_unused
 
         if not (resources.releases or restored):
             return

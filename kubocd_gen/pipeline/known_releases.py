@@ -15,24 +15,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
 from kubocd_gen.model.compilation import ChartFile, CompiledRelease, Summary
-from kubocd_gen.model.package import Package
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Context, ContextRef, Release, Resource
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.known import KnownPackages
 from kubocd_gen.packages.source import PackageRequest
-from kubocd_gen.pipeline.source_warnings import SecretSearch
+from kubocd_gen.pipeline.secret_search import SecretSearch
 from kubocd_gen.pipeline.stored_problems import are_current, report_stored, stored_problems
 from kubocd_gen.sources.cluster_resources import ClusterResources
 from kubocd_gen.state.signatures import is_settled, signature
 from kubocd_gen.state.store import Json, State, digest_of
 from kubocd_gen.state.values import value_text
+
+if TYPE_CHECKING:
+    from kubocd_gen.model.package import Package
 
 _RELEASES, _DEFINITIONS, _BINARIES = "releases", "definitions", "binaries"
 _DEEPEST = 100  # levels of parents, as in `ContextTrees`

@@ -29,8 +29,8 @@ from kubocd_gen.pipeline.rendering import (
     written_templates,
 )
 from kubocd_gen.pipeline.resolution import report_unnamed, resolve, wanted_packages
+from kubocd_gen.pipeline.secret_search import SecretSearch
 from kubocd_gen.pipeline.source_warnings import (
-    SecretSearch,
     secrets_in_definitions,
     secrets_in_release,
     variables_in,

@@ -6,12 +6,15 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput
 from kubocd_gen.pipeline.known_releases import KnownReleases
-from kubocd_gen.pipeline.suspended import Kept
+
+if TYPE_CHECKING:
+    from kubocd_gen.pipeline.suspended import Kept
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 

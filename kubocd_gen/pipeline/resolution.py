@@ -9,7 +9,7 @@ from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError, Tallies
 from kubocd_gen.compiler.contexts import ContextTrees, select_contexts
-from kubocd_gen.compiler.settings import Settings, combine_configs, package_source, with_package_interval
+from kubocd_gen.compiler.settings import Settings, package_source, with_package_interval
 from kubocd_gen.diagnostics.problems import Position, Problems, ProblemsError
 from kubocd_gen.model.compilation import PackageSourceSpec, Resolved, collecting
 from kubocd_gen.model.package import Package
@@ -22,24 +22,6 @@ from kubocd_gen.packages.source import PackageRequest, PackageSources
 from kubocd_gen.schema.durations import parse_duration
 from kubocd_gen.schema.package_schema import validate
 from kubocd_gen.sources.cluster_resources import ClusterResources
-
-
-def settings_of(resources: ClusterResources) -> Settings | tuple[ProblemsError, ...]:
-    """Combine the cluster's Configs. Returns what is wrong if one is invalid."""
-    if resources.broken_configs:
-        return resources.broken_configs
-    try:
-        return combine_configs(resources.configs, resources.kubocd_namespace)
-    except ProblemsError as errors:
-        return (errors,)
-
-
-def report_broken_configs(broken: Sequence[ProblemsError], resources: ClusterResources, problems: Problems) -> None:
-    """Add what is wrong with the Configs to `problems`. It is an error for every Release."""
-    for one in broken:
-        problems.error(one)
-        for release in resources.releases:
-            problems.error(one, release=release.key)
 
 
 def resolve(

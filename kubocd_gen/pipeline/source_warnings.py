@@ -7,30 +7,27 @@ value must look like a secret. Templates and variables (`${NAME}`) are not liter
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from kubocd_gen.compiler.secret_names import cover, looks_secret
 from kubocd_gen.compiler.secret_shapes import is_login, is_placeholder, is_plain, literal_shape, looks_random
 from kubocd_gen.compiler.secrets import assignments, follows_flag, named_values, parsed_text
-from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import MOST, Position, Problem, Problems
 from kubocd_gen.diagnostics.wording import KeyPath, dotted
 from kubocd_gen.kube_yaml.parser import position_at
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.package import Package
-from kubocd_gen.model.resources import Context, ContextRef, Release
+from kubocd_gen.model.resources import Release
 from kubocd_gen.pipeline.rendering import packages_of
+from kubocd_gen.pipeline.secret_search import LONGEST, SecretSearch
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{[A-Za-z0-9_]+\}")
 _LITERAL = ("value", "values", "literal", "plain", "plaintext", "data", "stringdata")
 _NOT_LITERAL = (*"|>{[$<~*&", "null", "true", "false")  # values in YAML and JSON that are not plain scalars
 _DEEPEST = 3  # levels of documents in strings that are searched
-_MOST = 1 << 20  # characters of strings that are parsed, in all sources together
-_LONGEST = 64 << 10  # characters of a string that is parsed
 
 
 def warn_of_variables(resolved: Sequence[Resolved], problems: Problems) -> None:
@@ -38,24 +35,6 @@ def warn_of_variables(resolved: Sequence[Resolved], problems: Problems) -> None:
     for package in packages_of(resolved).values():
         for warning in variables_in(package):
             problems.warning(warning)
-
-
-def warn_of_unused(
-    resources: ClusterResources, others: Iterable[ContextRef], settings: Settings, problems: Problems, *, complete: bool
-) -> None:
-    """Warn of unused Contexts. `others` are those of Releases that are not in `resources`.
-
-    `complete` is False if a source could not be read, so that there can be more Releases.
-    """
-    # An invalid resource could be the one that uses a Context, and a misspelled name could refer to it.
-    if not complete or resources.failed or resources.broken_contexts:
-        return
-    if any(one.code == "missing-context" for one in problems.unordered()):
-        return
-    for context in _unused(resources, others, settings):
-        message = f"the Context '{context.ref}' is not used by any Release, Config or Context"
-        hint = "remove it, or add it to 'spec.contexts' of a Release or to 'defaultContexts' of a Config"
-        problems.warning(Problem("unused-context", message, context.position("metadata", "name"), hint))
 
 
 def variables_in(package: Package) -> Iterator[Problem]:
@@ -67,30 +46,11 @@ def variables_in(package: Package) -> Iterator[Problem]:
         yield Problem("variable-in-manifest", message, position, hint)
 
 
-def _unused(resources: ClusterResources, others: Iterable[ContextRef], settings: Settings) -> Iterator[Context]:
-    """Yield the Contexts that nothing in the sources names and that are not a namespace's default.
+class _Finder:
+    """Finds literal secrets in values, with the budget of a search."""
 
-    Default Contexts count as used even if every Release skips them, because the next Release may use them. So do the
-    parents of unused Contexts, because something does name them.
-    """
-    named = {*settings.default_contexts, *others}
-    named.update(ref for release in resources.releases for ref in release.contexts)
-    named.update(parent for context in resources.contexts for parent in context.parents if parent != context.ref)
-    for context in resources.contexts:
-        if context.ref not in named and context.ref.name not in settings.default_namespace_contexts:
-            yield context
-
-
-@dataclass(slots=True)
-class SecretSearch:
-    """A search for literal secrets in the sources. `left` are the characters of strings that it may still parse."""
-
-    left: int = _MOST
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether no string was left out, so that the result does not depend on the order of the sources."""
-        return self.left >= _LONGEST
+    def __init__(self, search: SecretSearch) -> None:
+        self._search = search
 
     def paths(
         self, value: Any, path: KeyPath = (), *, name: str = "", below: str = "", depth: int = 0
@@ -121,8 +81,8 @@ class SecretSearch:
             return True
         if literal_shape(value, lambda text: depth < _DEEPEST and self._is_secret(text, "", "", depth + 1)):
             return True
-        if depth < _DEEPEST and len(value) <= min(self.left, _LONGEST) and ("\n" in value or value[0] in "{["):
-            self.left -= len(value)
+        if depth < _DEEPEST and len(value) <= min(self._search.left, LONGEST) and ("\n" in value or value[0] in "{["):
+            self._search.left -= len(value)
             if (held := parsed_text(value)) is not None:
                 return next(self.paths(held, depth=depth + 1), None) is not None
         return any(not text.startswith(_NOT_LITERAL) and _is_literal(key, text) for key, text in assignments(value))
@@ -136,21 +96,22 @@ def secrets_in_release(release: Release, search: SecretSearch) -> Iterator[Probl
 def secrets_in_definitions(resources: ClusterResources, search: SecretSearch) -> Iterator[Problem]:
     """Yield a warning for each literal secret in Contexts and Configs."""
     for context in resources.contexts:
-        for path in islice(search.paths(context.context), MOST):
+        for path in islice(_Finder(search).paths(context.context), MOST):
             label = f"variable '{dotted(path)}' of the Context '{context.ref}'"
             yield _literal_secret(label, context.position("spec", "context", *path))
     for config in resources.configs:
-        for path in islice(search.paths(config.spec), MOST):
+        for path in islice(_Finder(search).paths(config.spec), MOST):
             label = f"'spec.{dotted(path)}' of the Config '{config.name}'"
             yield _literal_secret(label, config.position("spec", *path))
 
 
 def _of_release(release: Release, search: SecretSearch) -> Iterator[Problem]:
-    for path in search.paths(release.parameters):
+    finder = _Finder(search)
+    for path in finder.paths(release.parameters):
         label = f"parameter '{dotted(path)}'" if path else "the string 'spec.parameters'"
         yield _literal_secret(label, release.position("spec", "parameters", *path))
     for index, override in enumerate(release.overrides):
-        for path in search.paths(override.spec_patch):
+        for path in finder.paths(override.spec_patch):
             label = f"'{dotted(path)}' of the override of module '{override.module}'"
             yield _literal_secret(label, release.position("spec", "moduleOverrides", index, "specPatch", *path))
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kubocd_gen.compiler.ordering import Order
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.model.compilation import CompiledRelease
-from kubocd_gen.pipeline.suspended import Suspended, Written
 
-WrittenOutput = Callable[[], Written | None]
+if TYPE_CHECKING:
+    from kubocd_gen.pipeline.suspended import Written
+
+WrittenOutput: TypeAlias = "Callable[[], Written | None]"
 """Returns the output from which HelmReleases are kept; None if it is not known."""
 
 
@@ -45,6 +47,8 @@ def still_provided(
     providers = [one for one in compiled if one.summary.suspended and needed.intersection(one.summary.roles)]
     if not providers:
         return {}
+    from kubocd_gen.pipeline.suspended import Suspended
+
     output = written()
     owners = {
         (namespace, name): one.key

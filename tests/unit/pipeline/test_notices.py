@@ -13,13 +13,13 @@ from kubocd_gen.compiler.settings import Settings, combine_configs, package_sour
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError
 from kubocd_gen.model.compilation import Resolved
 from kubocd_gen.model.resources import Context, ContextRef, Release
+from kubocd_gen.pipeline.secret_search import SecretSearch
 from kubocd_gen.pipeline.source_warnings import (
-    SecretSearch,
     secrets_in_definitions,
     secrets_in_release,
-    warn_of_unused,
     warn_of_variables,
 )
+from kubocd_gen.pipeline.unused_contexts import warn_of_unused
 from kubocd_gen.sources.cluster_resources import ClusterResources
 from tests.support.records import config, context, package, release
 from tests.support.workspace import WEB, WEB_MANIFEST
