@@ -26,12 +26,12 @@ from kubocd_gen.helm.process import find_helm, helm_version
 from kubocd_gen.model.project import LOCK_FILE, Project
 from kubocd_gen.packages.cosign import Cosign
 from kubocd_gen.packages.lock import Lock, Pin, changed_charts
+from kubocd_gen.pipeline.helm_lock import minor
 from kubocd_gen.pipeline.lock import (
     Move,
     Wanted,
     chosen,
     lock_packages,
-    minor,
     refuse_mass_removal,
     stale_packages,
     verify_packages,

@@ -66,21 +66,24 @@ def checked_version(
     Yields a function that waits for the version and returns it, or None if it is not needed or helm failed, which is an
     error in `problems`. Raises ProblemsError if the versions differ and `locked` is set.
     """
+    if not (report_version or (lock and lock.helm)):
+        yield lambda: None
+        return
     from concurrent.futures import ThreadPoolExecutor
 
     from kubocd_gen.helm.process import helm_version, old_helm
-    from kubocd_gen.pipeline.lock import other_helm
+    from kubocd_gen.pipeline.helm_lock import other_helm
 
     with ThreadPoolExecutor(1) as background:
         # `helm version` takes as long as a small build, so it runs in the background.
-        run = background.submit(helm_version, helm.pool.binary) if report_version or (lock and lock.helm) else None
+        run = background.submit(helm_version, helm.pool.binary)
 
         def version() -> str | None:
             with problems.collect():
-                return run.result() if run else None
+                return run.result()
             return None
 
-        if run and locked and (problem := other_helm(lock, run.result())):
+        if locked and (problem := other_helm(lock, run.result())):
             raise ProblemsError(problem)
         yield version
         if found := version():

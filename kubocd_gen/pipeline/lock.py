@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,7 +27,6 @@ from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.resolution import wanted_packages
 
 Vendored = Literal["copied", "unchanged", "failed"]
-_MINOR = re.compile(r"[0-9]+\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,23 +241,6 @@ def vendor_packages(
             problems.error(outcome)
     words: Mapping[object, Vendored] = {True: "copied", False: "unchanged"}
     return {name: words.get(outcome, "failed") for name, outcome in zip(names, outcomes, strict=True)}
-
-
-def other_helm(lock: Lock | None, version: str) -> Problem | None:
-    """Return a problem if helm's minor version differs from the one in the lock file, otherwise None."""
-    if lock is None or lock.helm is None or lock.helm == minor(version):
-        return None
-    return Problem(
-        "other-helm",
-        f"{LOCK_FILE} was written with helm {lock.helm}, but helm {version} is in use",
-        hint=f"use helm {lock.helm}, or run 'kcd-gen lock' and review the changes to the output",
-    )
-
-
-def minor(version: str) -> str | None:
-    """Return the minor version, `3.17` for `3.17.3`; None if the version has another form."""
-    found = _MINOR.match(version)
-    return found.group() if found else None
 
 
 def _vendor(

@@ -17,7 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.helm import process
 from kubocd_gen.oci.descriptors import MANIFEST_TYPE
-from kubocd_gen.pipeline.lock import minor
+from kubocd_gen.pipeline.helm_lock import minor
 from tests.support.charts import commit_all, git
 from tests.support.images import chart_archive, package_layer, write_layout
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen, status_of
