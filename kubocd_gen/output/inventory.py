@@ -13,7 +13,6 @@ merge, its written content is unknown.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -56,8 +55,13 @@ def record_content(listed: Record) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def read_records(tree: Tree, known: KnownOutput | None = None) -> dict[str, Record]:
-    """Return all records of the inventory by their path. Those that are `known` are not read again."""
+def read_records(
+    tree: Tree, known: KnownOutput | None = None, expected: Mapping[str, tuple[Record, str]] | None = None
+) -> dict[str, Record]:
+    """Return all records of the inventory by their path.
+
+    A record that is `known` to have the SHA-256 of `expected`, which also has what it lists, is not read.
+    """
     found = {}
     if tree.file(SHARED_RECORD):
         found[SHARED_RECORD] = parse_record(SHARED_RECORD, tree.read(SHARED_RECORD, _LARGEST))
@@ -69,13 +73,11 @@ def read_records(tree: Tree, known: KnownOutput | None = None) -> dict[str, Reco
         for record in tree.entries(f"{RECORDS}/{namespace.name}"):
             path = f"{RECORDS}/{namespace.name}/{record.name}"
             if is_record(path) and (status := tree.file(path)):
-                listed = known.record(path, status) if known else None
-                if listed is None:
-                    data = tree.read(path, _LARGEST)
-                    listed = parse_record(path, data)
-                    if known:
-                        known.note(path, status, hashlib.sha256(data).hexdigest(), listed)
-                found[path] = listed
+                likely = expected.get(path) if known and expected else None
+                if known and likely and known.is_unchanged(path, status, likely[1]):
+                    found[path] = likely[0]
+                else:
+                    found[path] = parse_record(path, tree.read(path, _LARGEST))
     return found
 
 

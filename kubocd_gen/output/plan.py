@@ -7,12 +7,13 @@ report lists the resources.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.output.inventory import (
@@ -212,7 +213,8 @@ def plan_output(
     errors of `Tree` for symlinks and unreadable directories.
     """
     tree, known = Tree(root), known or KnownOutput(None)
-    records = read_records(tree, known)
+    expected = {one.record: _expected(one) for one in releases if not one.keep and one.files}
+    records = read_records(tree, known, {path: (one.listed, one.file.sha256) for path, one in expected.items()})
     kept = _kept(tree, records, releases, complete=complete)
     wanted: dict[str, OutputFile] = {}
 
@@ -222,9 +224,15 @@ def plan_output(
                 raise ValueError(f"{file.path} is not a path for {record}, or is given twice")
             wanted[file.path] = file
         if listed:
-            wanted[record] = OutputFile(record, record_content(listed))
+            content = record_content(listed)
+            wanted[record] = OutputFile(record, content, (_sha256(content), len(content)))
 
     for release in releases:
+        likely = expected.get(release.record)
+        if likely and records.get(release.record) is likely.listed:  # it was written by an earlier run
+            wanted.update((file.path, file) for file in release.files)
+            wanted[release.record] = likely.file
+            continue
         stays = {path: digest for path, digest in records.get(release.record, {}).items() if path in kept}
         want(release.record, release.files, stays | {file.path: file.sha256 for file in release.files})
     files = shared(_flux({*wanted, *kept}), None)
@@ -241,6 +249,19 @@ def plan_output(
     written = {path: digest for path, digest in written.items() if path not in moving}
     changes = _compare(tree, wanted, removable, known, owned=recorded | moving, written=written)
     return Plan(root, tuple(releases), shared, complete, changes, known)
+
+
+class _Expected(NamedTuple):
+    """The record of a Release of which nothing else stays in the output."""
+
+    listed: Record
+    file: OutputFile
+
+
+def _expected(release: ReleaseOutput) -> _Expected:
+    listed = {file.path: file.sha256 for file in release.files}
+    content = record_content(listed)
+    return _Expected(listed, OutputFile(release.record, content, (_sha256(content), len(content))))
 
 
 def _kept(
@@ -268,9 +289,17 @@ def _compare(
 ) -> tuple[FileChange, ...]:
     changes: list[FileChange] = []
     errors: dict[tuple[str, str], Problem] = {}  # a symlink or directory can block many files; report it once
-    for path in sorted(wanted.keys() | removable):
+    paths = sorted(wanted.keys() | removable)
+    known.keep(paths)
+    for path in paths:
+        after = wanted.get(path)
         try:
-            changes += _compare_one(tree, path, wanted.get(path), known, owned, written.get(path))
+            status = tree.file(path)
+            if status is not None and after is not None and known.is_unchanged(path, status, after.sha256):
+                read = partial(_read_again, tree.root, path)
+                changes.append(FileChange(path, "unchanged", read, read, sha256=after.sha256))
+            else:
+                changes += _compare_one(tree, path, status, after, known, owned, written.get(path))
         except ProblemsError as error:
             errors[error.problem.code, str(error.problem.position)] = error.problem
     if errors:
@@ -279,9 +308,14 @@ def _compare(
 
 
 def _compare_one(
-    tree: Tree, path: str, after: OutputFile | None, known: KnownOutput, owned: frozenset[str], written: str | None
+    tree: Tree,
+    path: str,
+    status: os.stat_result | None,
+    after: OutputFile | None,
+    known: KnownOutput,
+    owned: frozenset[str],
+    written: str | None,
 ) -> list[FileChange]:
-    status = tree.file(path)
     new = after.sha256 if after else None
     if status is None:
         return [] if after is None else [FileChange(path, "created", None, after.source, sha256=new)]

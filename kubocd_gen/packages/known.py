@@ -59,7 +59,7 @@ class KnownPackages:
                 return
             if not is_settled(status, self._began):  # it can have changed since it was read
                 return
-            self._state.put(_BLOBS, str(path), list(signature(status)))
+            self._state.put(_BLOBS, str(path), signature(status))
         self._state.put(_LAYERS, image.digest, [layer.media_type, layer.digest, layer.size])
         self._found.pop(request, None)
 
@@ -81,6 +81,6 @@ class KnownPackages:
     def _is_unchanged(self, path: Path) -> bool:
         known = self._state.get(_BLOBS, str(path))
         try:
-            return known is not None and known == list(signature(os.stat(path)))  # noqa: PTH116
+            return known is not None and known == signature(os.stat(path))  # noqa: PTH116
         except OSError:
             return False

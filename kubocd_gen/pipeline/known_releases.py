@@ -285,10 +285,10 @@ class KnownReleases:
         """Return the digest of the helm binary, which is computed again only if the file has changed."""
         status = os.stat(self._helm)  # noqa: PTH116
         known = self.state.get(_BINARIES, self._helm)
-        if known is None or known["signature"] != list(signature(status)):
+        if known is None or known["signature"] != signature(status):
             with open(self._helm, "rb") as file:  # noqa: PTH123
                 digest = digest_of(file.read())
-            known = {"signature": list(signature(status)), "digest": digest}
+            known = {"signature": signature(status), "digest": digest}
             if is_settled(status):
                 self.state.put(_BINARIES, self._helm, known)
         return known["digest"]

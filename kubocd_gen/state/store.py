@@ -1,12 +1,12 @@
-"""A file with the results of earlier runs, in the user's cache: tables of JSON values, and blobs that are read on demand.
+"""A file with the results of earlier runs, in the user's cache: tables of JSON values, and blobs read on demand.
 
     kcd-gen state 1\\n
     <digest of the index> <size of the index>\\n
     <index: JSON>
     <blobs>
 
-The file is an optimization and never a source of truth: one that is missing, damaged, or written by other code counts as
-empty. It is replaced in one step, and a reader keeps the file open, so several processes can use it at once; the last
+The file is an optimization and never a source of truth: one that is missing, damaged, or written by other code counts
+as empty. It is replaced in one step, and a reader keeps the file open, so several processes can use it at once; the last
 one to end wins. It is trusted, unlike packages: a result can't be verified without computing it again. Therefore it is
 never read from a checkout, which a pull request controls.
 """
@@ -89,6 +89,18 @@ class State:
             self._used.setdefault(table, set()).add(key)
         return value
 
+    def table(self, table: str) -> Mapping[str, Json]:
+        """Return all values of a table, without counting them as used."""
+        return self.tables.get(table, {})
+
+    def use(self, table: str, keys: Iterable[str]) -> None:
+        """Count values as used."""
+        self._used.setdefault(table, set()).update(keys)
+
+    def is_stored_as(self, status: os.stat_result) -> bool:
+        """Return whether the file with this status is the one that was read or written last."""
+        return self._signature == signature(status)
+
     def put(self, table: str, key: str, value: Json) -> None:
         """Set a value: lists, dicts with string keys, strings, numbers, booleans and None."""
         values = self.tables.setdefault(table, {})
@@ -97,12 +109,8 @@ class State:
             self._changed = True
         self._used.setdefault(table, set()).add(key)
 
-    def use_all(self, table: str) -> None:
-        """Keep all values of a table."""
-        self._used[table] = set(self.tables.get(table, ()))
-
     def put_blob(self, data: bytes) -> str:
-        """Keep a content, and return its key. A blob is dropped if no value has its key under `blob`."""
+        """Keep a content, and return its key. A blob is dropped if no value has its key under `blob` or in `blobs`."""
         key = digest_of(data)
         if self._stored is None or key not in self._stored.places:
             self._blobs[key] = data
@@ -171,8 +179,8 @@ def open_state(cache: Path, name: str) -> State:
     known = _recent.pop(path, None)
     try:
         with open_directory(path.parent) as directory, directory.open_file(path.name) as file:
-            status = signature(os.fstat(file.fileno()))
-            if known is not None and known._signature == status:
+            status = os.fstat(file.fileno())
+            if known is not None and known.is_stored_as(status):
                 _recent[path] = known
                 return known
             found = _read(file.fileno(), path, status)
@@ -181,7 +189,7 @@ def open_state(cache: Path, name: str) -> State:
     return found or State(path)
 
 
-def _read(descriptor: int, path: Path, status: Signature) -> State | None:
+def _read(descriptor: int, path: Path, status: os.stat_result) -> State | None:
     """Return the state in an open file; None if other code wrote it. Raises OSError and ValueError."""
     start = os.pread(descriptor, 128, 0)
     head, line, _ = start.split(b"\n", 2)
@@ -189,7 +197,7 @@ def _read(descriptor: int, path: Path, status: Signature) -> State | None:
         return None
     digest, _, size = line.decode("ascii").partition(" ")
     offset = len(head) + len(line) + 2
-    if not 0 < int(size) <= min(_LARGEST, status[0] - offset):
+    if not 0 < int(size) <= min(_LARGEST, status.st_size - offset):
         return None
     data = os.pread(descriptor, int(size), offset)
     if digest_of(data) != digest:
@@ -198,14 +206,15 @@ def _read(descriptor: int, path: Path, status: Signature) -> State | None:
     if index["code"] != code_signature() and index["rules"] != rules_fingerprint():
         return None
     stored = _Stored(os.dup(descriptor), offset + len(data), index["blobs"])
-    state = State(path, index["tables"], _stored=stored, _signature=status)
     # Written again with the new times of the same code, for the next run.
-    state._changed = index["code"] != code_signature()
-    return state
+    changed = index["code"] != code_signature()
+    return State(path, index["tables"], _stored=stored, _signature=signature(status), _changed=changed)
 
 
 def _blob_keys(tables: Mapping[str, Mapping[str, Json]]) -> Iterable[str]:
     for values in tables.values():
         for value in values.values():
-            if isinstance(value, dict) and isinstance(key := value.get("blob"), str):
-                yield key
+            if isinstance(value, dict):
+                if isinstance(key := value.get("blob"), str):
+                    yield key
+                yield from value.get("blobs", ())
