@@ -51,6 +51,9 @@ def assemble(
 
 def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) -> list[CompiledRelease]:
     """Return the Releases whose resources are unique; report the others as `duplicate-resource`."""
+    names = [name for one in compiled for name in one.summary.resources]
+    if len({*names}) == len(names):  # nearly always
+        return [*compiled]
     creators: dict[tuple[str, str, str], list[CompiledRelease]] = {}
     for one in compiled:
         for created in one.summary.resources:

@@ -14,7 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.budget.spending import Budget
@@ -140,17 +140,22 @@ class KnownReleases:
         counts = Counter(keys)
         found: dict[str, Restored] = {}
         requests: dict[str, tuple[PackageRequest, Json]] = {}  # by their text
+        spent: Counter[str] = Counter()
         for key, resource in zip(keys, resources.pending, strict=True):
             if counts[key] > 1 or not resource.digest:
                 continue
             entry = self.state.get(_RELEASES, key)
             if entry is None or not self._is_valid(entry, resource, requests):
                 continue
-            for name, amount in entry["spent"].items():
-                budget.spend(name, amount)
+            spent.update(entry["spent"])
             request = requests[entry["request"]][0]
             self._current.add(key)
             found[key] = self._restored(entry, resource, request, admit, read_package)
+        if any(amount > budget.left(name) for name, amount in spent.items()):
+            self._current.clear()
+            return {}  # compiling them finds out which one is too much
+        for name, amount in spent.items():
+            budget.spend(name, amount)
         return found
 
     def report(self, restored: Mapping[str, Restored], problems: Problems) -> None:
@@ -176,7 +181,7 @@ class KnownReleases:
         entry = {
             "environment": self._environment,
             "document": _place(resource),
-            "contexts": [[ref.namespace, ref.name, self._contexts.get(ref)] for ref in used],
+            "contexts": json.dumps([[ref.namespace, ref.name, self._contexts.get(ref)] for ref in used]),
             "own": [[ref.namespace, ref.name] for ref in compiled.release.contexts],
             "request": _request_text(new.request),
             "digest": summary.digest,
@@ -229,7 +234,7 @@ class KnownReleases:
             return False
         if not are_current(entry["problems"], self._contents):
             return False
-        if any(self._contexts.get(ContextRef(*ref)) != digest for *ref, digest in entry["contexts"]):
+        if not self._has_contexts(entry["contexts"]):
             return False
         text = entry["request"]
         if text not in requests:
@@ -237,6 +242,16 @@ class KnownReleases:
             requests[text] = request, self.packages.find(request)
         known = requests[text][1]
         return known is not None and known.digest == entry["digest"]
+
+    @cached_property
+    def _has_contexts(self) -> Callable[[str], bool]:
+        """Return whether Contexts are unchanged, which many Releases ask about the same ones."""
+
+        @cache
+        def has_contexts(text: str) -> bool:
+            return all(self._contexts.get(ContextRef(*ref)) == digest for *ref, digest in json.loads(text))
+
+        return has_contexts
 
     def _restored(
         self,
@@ -315,9 +330,9 @@ class KnownReleases:
         return digests
 
 
-def _place(resource: Resource) -> list[Json]:
+def _place(resource: Resource) -> str:
     """Return the value of a document and where it is, on which the texts of problems depend."""
-    return [resource.digest, resource.file.path, resource.document, list(resource.prefix)]
+    return f"{resource.digest} {resource.document} {resource.prefix} {resource.file.path}"
 
 
 def _finish(compiled: CompiledRelease) -> list[Json]:
