@@ -14,12 +14,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
-from kubocd_gen.model.compilation import ChartFile, CompiledRelease, Summary
+from kubocd_gen.model.compilation import ChartFile, CompiledRelease, PackageOrigin, Summary
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Context, ContextRef, Release, Resource
 from kubocd_gen.oci.endpoints import Access
@@ -188,10 +188,12 @@ class KnownReleases:
             "problems": problems,
             "searched": new.searched,
             "spent": dict(new.spent),
-            "summary": asdict(replace(summary, origin=None)),
+            "summary": _stored_summary(summary),
             "blob": self.state.put_blob(documents.encode()),
             "written": None,
         }
+        if _summary(entry, summary.origin) != summary:  # a name with a line break
+            return
         before = self.state.get(_RELEASES, summary.key)
         if before is not None and before["blob"] == entry["blob"]:  # the same resources, so the same file
             entry["written"] = before["written"]
@@ -262,18 +264,7 @@ class KnownReleases:
         read_package: Callable[[PackageRequest], Package],
     ) -> Restored:
         known = self.packages.find(request)
-        given = entry["summary"]
-        summary = Summary(
-            **{
-                **given,
-                "origin": known.origin if known else None,
-                "roles": tuple(given["roles"]),
-                "dependencies": tuple(given["dependencies"]),
-                "contexts": tuple(given["contexts"]),
-                "resources": tuple(map(tuple, given["resources"])),
-                "charts": {name: ChartFile(**file) for name, file in given["charts"].items()},
-            }
-        )
+        summary = _summary(entry, known.origin if known else None)
         content = _StoredContent(self.state, entry["blob"], lambda: admit(resource), lambda: read_package(request))
         compiled = CompiledRelease(summary, self._cluster.delivery, content)
         return Restored(compiled, tuple(ContextRef(*ref) for ref in entry["own"]), entry["searched"], resource.file.path)
@@ -328,6 +319,56 @@ class KnownReleases:
         for ref in by_ref:
             digest(ref, 0)
         return digests
+
+
+def _stored_summary(summary: Summary) -> list[Json]:
+    """Return a summary without what its entry has anyway. What many Releases share is a text, and read once."""
+    return [
+        [summary.namespace, summary.name, summary.protected, summary.deploys],
+        [*summary.roles],
+        [*summary.dependencies],
+        [summary.package, summary.image, summary.description],
+        dict(summary.usage),
+        "\n".join(summary.contexts),
+        [" ".join(one) for one in summary.resources],
+        "\n".join(f"{file.sha256} {file.size} {name}" for name, file in summary.charts.items()),
+    ]
+
+
+def _summary(entry: Json, origin: PackageOrigin | None) -> Summary:
+    head, roles, dependencies, texts, usage, contexts, resources, charts = entry["summary"]
+    namespace, name, protected, deploys = head
+    package, image, description = texts
+    created = [one.split(" ", 2) for one in resources]
+    return Summary(
+        namespace,
+        name,
+        False,  # noqa: FBT003 - suspended
+        protected,
+        deploys,
+        tuple(roles),
+        tuple(dependencies),
+        package,
+        image,
+        entry["digest"],
+        origin,
+        description,
+        usage,
+        _lines(contexts),
+        tuple([(kind, where, name) for kind, where, name in created]),
+        _charts(charts),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(text.split("\n")) if text else ()
+
+
+@lru_cache(maxsize=1024)
+def _charts(text: str) -> Mapping[str, ChartFile]:
+    lines = (line.split(" ", 2) for line in _lines(text))
+    return {name: ChartFile(sha256, int(size)) for sha256, size, name in lines}
 
 
 def _place(resource: Resource) -> str:
