@@ -14,14 +14,11 @@ from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import dotted
 from kubocd_gen.kube_yaml.reprinting import UnreadableError, reprinted
 from kubocd_gen.model.compilation import PackageSourceSpec
-from kubocd_gen.model.finishing import requesting, sorted_maps
+from kubocd_gen.model.finishing import MANAGED_BY, requesting, sorted_maps
 from kubocd_gen.model.resources import Release
 from kubocd_gen.schema.flux import spec_schema
 from kubocd_gen.schema.flux_versions import KUBOCD_FLUX
 from kubocd_gen.schema.structural import Violation, admit, canonical_fields
-
-MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
-"""The label, as name and value, of every compiled resource."""
 
 _LAYER = {
     "mediaType": "application/vnd.kubotal.kubocd.package.content.v1.tar+gzip",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubocd_gen.compiler.flux_objects import MANAGED_BY
 from kubocd_gen.compiler.secrets import Masks
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.migration.findings import Finding, Situation
 from kubocd_gen.migration.kubocd import own_chart_release
 from kubocd_gen.migration.live import KUSTOMIZE, Live, LiveObject, mapping, maps
+from kubocd_gen.model.finishing import MANAGED_BY
 
 _PRUNE = f"{KUSTOMIZE}/prune"
 _LONGEST_MESSAGE = 500  # characters; the cause is often at the end of a controller's message

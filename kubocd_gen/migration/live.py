@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubocd_gen.compiler.flux_objects import MANAGED_BY
 from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.reader import MAX_DEPTH
 from kubocd_gen.migration.dump import Raw
+from kubocd_gen.model.finishing import MANAGED_BY
 from kubocd_gen.schema.go_strings import trim_space
 
 KUBOCD = "kubocd.kubotal.io"

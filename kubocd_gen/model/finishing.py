@@ -9,6 +9,9 @@ from typing import Any
 
 from kubocd_gen.kustomize.substitution import has_variable
 
+MANAGED_BY = ("app.kubernetes.io/managed-by", "kcd-gen")
+"""The label, as name and value, of every compiled resource."""
+
 REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
 
 SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"

@@ -27,6 +27,7 @@ from kubocd_gen.pipeline.namespaces import existing_namespaces
 from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_definitions
 from kubocd_gen.sources.documents import Sources, read_resources
+from kubocd_gen.sources.known_admission import Admission
 from kubocd_gen.sources.known_files import KnownFiles
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def read_definitions(project: Project, cluster: Cluster, problems: Problems, sta
     if cluster.rendered:
         sources = _with_rendered(sources, project, cluster, problems)
     complete = sources.complete and not has_errors(problems)  # a source may not exist
-    resources = load_definitions(sources, cluster.namespace, cluster.kubocd_namespace, problems)
+    resources = load_definitions(sources, cluster.namespace, cluster.kubocd_namespace, problems, Admission(state))
     if complete and not (resources.pending or resources.failed):
         where = ", ".join((*cluster.sources, *map(str, cluster.rendered)))
         hint = f"add Releases to the sources, in files that end in {', '.join(SUFFIXES)}, or fix the paths: {where}"

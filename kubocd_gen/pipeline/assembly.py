@@ -65,9 +65,7 @@ def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) ->
         for one in several:
             clashing.add(one.key)
             others = [str(other.release.position("metadata", "name")) for other in several if other is not one]
-            message = (
-                f"{one.key} would create the {kind} '{name}' in {namespace}, as would {' and '.join(others)}"
-            )
+            message = f"{one.key} would create the {kind} '{name}' in {namespace}, as would {' and '.join(others)}"
             hint = "rename one of the Releases or move it to another namespace"
             position = one.release.position("metadata", "name")
             problems.error(Problem("duplicate-resource", message, position, hint), release=one.key)

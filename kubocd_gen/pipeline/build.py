@@ -185,6 +185,7 @@ def _build(
             prepared = list(pool.map(prepare, every))
         else:
             prepared = list(pool.map(lambda cluster: prepare(compiled(cluster)), project.clusters))
+
     def save(built: Built) -> Built:
         if state := states[built.cluster.name]:
             state.save(complete=built.plan is not None and built.compilation.complete and not built.compilation.failed)

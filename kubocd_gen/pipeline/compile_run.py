@@ -137,7 +137,9 @@ class CompileRun:
         with timed(_log, "restore", self.cluster.name, level=logging.DEBUG):
             return known.restore(self.read.resources, self.project.budget, admit, read_package)
 
-    def _warn_of_unused(self, resources: ClusterResources, restored: Mapping[str, Restored], settings: Settings) -> None:
+    def _warn_of_unused(
+        self, resources: ClusterResources, restored: Mapping[str, Restored], settings: Settings
+    ) -> None:
         from kubocd_gen.pipeline.unused_contexts import warn_of_unused
 
         if not (resources.releases or restored):
@@ -179,5 +181,3 @@ def problems_by_release(problems: Problems) -> Mapping[str, list[Problem]]:
         if one.release is not None:
             found[one.release].append(one)
     return found
-
-

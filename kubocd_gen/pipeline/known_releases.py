@@ -211,7 +211,12 @@ class KnownReleases:
     def written(self, compiled: CompiledRelease) -> ChartFile | None:
         """Return the digest and the size of a Release's Flux file, if its `finish` is that of the earlier run."""
         entry = self.state.get(_RELEASES, compiled.key)
-        if compiled.key not in self._current or entry is None or entry["written"] is None or entry["written"][0] != _finish(compiled):
+        if (
+            compiled.key not in self._current
+            or entry is None
+            or entry["written"] is None
+            or entry["written"][0] != _finish(compiled)
+        ):
             return None
         return ChartFile(*entry["written"][1:])
 
@@ -267,7 +272,9 @@ class KnownReleases:
         summary = _summary(entry, known.origin if known else None)
         content = _StoredContent(self.state, entry["blob"], lambda: admit(resource), lambda: read_package(request))
         compiled = CompiledRelease(summary, self._cluster.delivery, content)
-        return Restored(compiled, tuple(ContextRef(*ref) for ref in entry["own"]), entry["searched"], resource.file.path)
+        return Restored(
+            compiled, tuple(ContextRef(*ref) for ref in entry["own"]), entry["searched"], resource.file.path
+        )
 
     def _describe_environment(self, resources: ClusterResources, charts_path: str) -> str | None:
         """Return a description of everything that all Releases depend on; None if a part of it has no exact text."""

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kubocd_gen.compiler.flux_objects import MANAGED_BY
 from kubocd_gen.diagnostics.problems import Problem
 from kubocd_gen.files.paths import FilePath, display_path
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.kustomize.kustomization import Kustomizations
 from kubocd_gen.model.compilation import Compilation
+from kubocd_gen.model.finishing import MANAGED_BY
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.inventory import NAMESPACES
 from kubocd_gen.output.plan import OutputFile, resource_changes

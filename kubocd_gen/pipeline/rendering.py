@@ -44,7 +44,9 @@ def render_parameters(
     valid = []
     for resolved, text, outcome in zip(releases, texts, helm.render(units, functions), strict=True):
         with collecting(problems, resolved.release):
-            valid.append(_with_parameters(resolved, text, outcome[0] if outcome else "", tallies.of(resolved.release.key)))
+            valid.append(
+                _with_parameters(resolved, text, outcome[0] if outcome else "", tallies.of(resolved.release.key))
+            )
     return valid
 
 

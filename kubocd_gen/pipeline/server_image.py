@@ -32,7 +32,9 @@ _REASONS = {"symlinked-output": "symlinks are not followed here", "foreign-file"
 
 def charts_of(releases: Sequence[CompiledRelease]) -> dict[str, str]:
     """Return the digest of each Release's charts by its key."""
-    return {one.key: charts_digest({path: file.sha256 for path, file in one.written_charts.items()}) for one in releases}
+    return {
+        one.key: charts_digest({path: file.sha256 for path, file in one.written_charts.items()}) for one in releases
+    }
 
 
 def in_step(compilation: Compilation, project: Project, problems: Problems) -> Compilation:

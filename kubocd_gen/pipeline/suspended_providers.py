@@ -90,9 +90,7 @@ def notes_of(
     releases = {one.key: one for one in compiled}
     for key in kept:
         users = sorted(
-            user
-            for user, found in order.providers.items()
-            if key in found and not releases[user].summary.suspended
+            user for user, found in order.providers.items() if key in found and not releases[user].summary.suspended
         )
         if users:
             message = (

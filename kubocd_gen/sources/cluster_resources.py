@@ -9,8 +9,8 @@ from typing import TypeVar
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, nearest
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.model.resources import KUBOCD_KINDS, Config, Context, ContextRef, Release, Resource
-from kubocd_gen.sources.admission import admit_config, admit_context, admit_release
 from kubocd_gen.sources.documents import Sources
+from kubocd_gen.sources.known_admission import Admission
 from kubocd_gen.sources.kubocd_chart import Installation, find_installations
 from kubocd_gen.sources.namespace_objects import chart_namespaces, is_namespace
 
@@ -50,7 +50,11 @@ def load_cluster_resources(
 
 
 def load_definitions(
-    sources: Sources, default_namespace: str, kubocd_namespace: str | None, problems: Problems
+    sources: Sources,
+    default_namespace: str,
+    kubocd_namespace: str | None,
+    problems: Problems,
+    admission: Admission | None = None,
 ) -> ClusterResources:
     """Return the KuboCD resources of `sources`, and those that the `kubocd-ctrl` chart creates from its values.
 
@@ -60,7 +64,7 @@ def load_definitions(
     `kubocd`. Problems of Releases are added to `problems`; those of Contexts and Configs are returned, to be reported
     for the Releases that they fail.
     """
-    resources = sources.resources
+    resources, admission = sources.resources, admission or Admission()
     installations = find_installations(resources, problems)
     namespace = kubocd_namespace or _installed_namespace(installations, problems)
     # Several installations are an error already, so do not also warn about Configs in the other namespaces.
@@ -90,7 +94,7 @@ def load_definitions(
     broken_contexts: dict[ContextRef, ProblemsError] = {}
     contexts = _admit(
         of_kind("Context"),
-        lambda resource: admit_context(resource, default_namespace),
+        lambda resource: admission.context(resource, default_namespace),
         lambda resource, errors: broken_contexts.setdefault(
             ContextRef(resource.namespace or default_namespace, resource.name), errors
         ),
@@ -104,7 +108,7 @@ def load_definitions(
     ]
     configs = _admit(
         [resource for resource in of_kind("Config") if (resource.namespace or namespace) == namespace],
-        admit_config,
+        admission.config,
         lambda _resource, errors: broken_configs.append(errors),
         namespace,
     )
@@ -132,12 +136,13 @@ def admit_releases(
         failed.append(key)
         problems.error(errors, release=key if resource.name else None)
 
-    wanted = (
-        one for one in resources.pending if f"{one.namespace or default_namespace}/{one.name}" not in skip
-    )
-    releases = _admit(
-        wanted, lambda resource: admit_release(resource, default_namespace), release_failed, default_namespace
-    )
+    def admit(resource: Resource) -> Release:
+        from kubocd_gen.sources.admission import admit_release  # most runs know all Releases
+
+        return admit_release(resource, default_namespace)
+
+    wanted = (one for one in resources.pending if f"{one.namespace or default_namespace}/{one.name}" not in skip)
+    releases = _admit(wanted, admit, release_failed, default_namespace)
     return replace(
         resources,
         releases=tuple(sorted(releases, key=lambda release: (release.namespace, release.name))),
