@@ -10,7 +10,8 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.parser import YamlError
-from kubocd_gen.kube_yaml.reader import NODE_TEXT, read_document
+from kubocd_gen.kube_yaml.reader import read_document
+from kubocd_gen.kube_yaml.scalars import NODE_TEXT
 from kubocd_gen.schema.go_strings import has_invalid_utf8, valid_utf8
 
 
