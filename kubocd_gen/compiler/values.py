@@ -56,7 +56,12 @@ def strip_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     stripped: dict[str, Any] = {}
     for key, value in values.items():
-        if type(value) not in _SCALARS:
+        kind = type(value)
+        if kind is dict:
+            value = strip_empty(value)
+            if not value:
+                continue
+        elif kind not in _SCALARS:
             value = _stripped(value)
             if value is None or value == {}:
                 continue
