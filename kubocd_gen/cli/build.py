@@ -17,6 +17,7 @@ from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference
 from kubocd_gen.cli.option_values import Report, complete_names, parse_helms
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.profile_options import ProfileOptions
+from kubocd_gen.cli.shard_options import ShardOptions, merged_shards
 from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # `--help` needs none of them
 
 
 @options
-class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions, ProfileOptions):
+class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions, ProfileOptions, ShardOptions):
     """`kcd-gen build`."""
 
     check: Annotated[bool, Flag("Write nothing; exit 3 if the output is out of date.")] = False
@@ -98,7 +99,16 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --check --fail-on-stale-image              # … and does the pinned server image have the charts?
     kcd-gen build --compare-helm helm3,helm4                 # before an update of helm: do the results differ?
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
+    kcd-gen build --shard 3/7 --shard-file shards            # on one of 7 machines: compile a part of the Releases
+    kcd-gen build --merge shards                             # … and write the output from the results of all parts
     """
+    if options.shard or options.merge or options.shard_file:
+        from kubocd_gen.cli.shards import misused, shard
+
+        if problem := misused(options):
+            return print_problems([problem])
+        if options.shard:
+            return shard(options)
     if options.watch:
         from kubocd_gen.cli.watch import build_on_change
 
@@ -158,6 +168,7 @@ def built(options: BuildOptions, load: Callable[[], Project] | None = None) -> O
         prune_outputs=None if options.releases else options.prune_outputs,
         releases=options.releases,
         push_charts=options.push_charts,
+        merge=options.merge,
     )
 
 
@@ -277,6 +288,7 @@ def run_pipeline(
     prune_outputs: bool | None = None,
     releases: Collection[str] = (),
     push_charts: bool = False,
+    merge: Sequence[Path] = (),
 ) -> Outcome:
     """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
 
@@ -284,7 +296,7 @@ def run_pipeline(
     written. With `compare_kept`, the HelmReleases of suspended Releases are compared with the base revision. With
     `report_version`, helm's version is determined even if the lock file does not need it. `prune_outputs` tells whether
     outputs that no cluster writes to are removed, or only reported; None ignores them. With `releases`, only these are
-    written. With `push_charts`, charts are pushed before anything is written.
+    written. With `push_charts`, charts are pushed before anything is written. `merge` are the files of all shards.
     """
     from kubocd_gen.packages.cache import cache_directory
     from kubocd_gen.pipeline.build import build as run_build
@@ -297,7 +309,10 @@ def run_pipeline(
     pushed: list[PushedChart] = []
     with problems.collect():
         project = load()
-        with tools(options, project, problems, report_version=report_version) as tool:
+        with (
+            tools(options, project, problems, report_version=report_version) as tool,
+            merged_shards(merge, quiet=options.quiet) as shards,
+        ):
 
             def waiting(output: Path) -> None:
                 tool.line.clear()
@@ -334,6 +349,7 @@ def run_pipeline(
                 before_writing=before_writing,
                 waiting=waiting,
                 state_cache=None if options.full else cache_directory(os.environ, project.cache),
+                shards=shards,
             )
         if prune_outputs is not None and all(one.plan is not None for one in compiled):
             from kubocd_gen.pipeline.abandoned import report_abandoned

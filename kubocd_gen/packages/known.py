@@ -45,6 +45,10 @@ class KnownPackages:
             self._found[request] = self._find(request)
         return self._found[request]
 
+    def add(self, request: PackageRequest, package: KnownPackage) -> None:
+        """Set the package of a request, whose blobs were read and verified in this run."""
+        self._found[request] = package
+
     def note(self, request: PackageRequest, image: PackageImage) -> None:
         """Remember the blobs of a package that was read and verified in this run."""
         located = self._sources.located(request)

@@ -35,6 +35,18 @@ def assemble(
     compiled = _without_clashes(sorted(compiled, key=lambda one: (one.summary.namespace, one.summary.name)), problems)
     if project.dependencies == "order":
         compiled = _ordered(resources, compiled, cluster_roles, problems, written)
+    return unassembled(resources, compiled, cluster, complete=complete, files=files)
+
+
+def unassembled(
+    resources: ClusterResources,
+    compiled: Sequence[CompiledRelease],
+    cluster: Cluster,
+    *,
+    complete: bool,
+    files: Sequence[str] = (),
+) -> Compilation:
+    """Return a compilation of these Releases; see `assemble`."""
     compiled_keys = {one.key for one in compiled}
     records = (*resources.releases, *resources.contexts, *resources.configs)
     files = [*files, *(one.resource.file.path for one in records)]

@@ -46,6 +46,7 @@ _log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.packages.source import PackageSources
+    from kubocd_gen.pipeline.merging import Shards
     from kubocd_gen.pipeline.suspended import Kept
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
@@ -86,6 +87,7 @@ def build(
     before_writing: Callable[[Sequence[Compilation]], None] | None = None,
     waiting: Callable[[Path], None] | None = None,
     state_cache: Path | None = None,
+    shards: Shards | None = None,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
 
@@ -95,7 +97,8 @@ def build(
     `compare_kept`, the HelmReleases of suspended Releases must be the same as in the revision where the branch started.
     `before_writing` is called with all compilations if they can be written; if it raises ProblemsError, nothing is.
     `waiting` is called with the path of an output that another process is writing, before waiting for that process.
-    With the cache directory `state_cache`, what did not change since an earlier build is not compiled again.
+    With the cache directory `state_cache`, what did not change since an earlier build is not compiled again, and with
+    `shards`, nor is what they have compiled.
     """
     run = partial(
         _build,
@@ -113,10 +116,10 @@ def build(
         waiting=waiting,
     )
     try:
-        return run(state_cache=state_cache)
+        return run(state_cache=state_cache, shards=shards)
     except DamagedStateError as error:
         _log.info("the state of an earlier build is damaged: %s", error)
-        return run(state_cache=None)
+        return run(state_cache=None, shards=None)
 
 
 def _build(
@@ -134,13 +137,17 @@ def _build(
     before_writing: Callable[[Sequence[Compilation]], None] | None,
     waiting: Callable[[Path], None] | None,
     state_cache: Path | None,
+    shards: Shards | None,
 ) -> list[Built]:
     states: dict[str, State | None] = {}
 
     def compiled(cluster: Cluster) -> tuple[Compilation, Problems]:
         problems = Problems(cluster.name)
-        state = states[cluster.name] = open_state(state_cache, state_name(project, cluster)) if state_cache else None
-        return compile_cluster(project, cluster, packages, helm, problems, state=state), problems
+        state = State(None) if shards else None
+        if state_cache:
+            state = open_state(state_cache, state_name(project, cluster))
+        states[cluster.name] = state
+        return compile_cluster(project, cluster, packages, helm, problems, state=state, shards=shards), problems
 
     def prepare(compiled: tuple[Compilation, Problems]) -> Built:
         compilation, problems = compiled

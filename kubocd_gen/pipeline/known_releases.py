@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -127,6 +127,25 @@ class KnownReleases:
         self._definitions = digest_of(json.dumps(described).encode())
         return True
 
+    @property
+    def environment(self) -> str:
+        """The digest of what all Releases share, which does not depend on the machine."""
+        return self._environment
+
+    def current(self) -> Iterator[tuple[str, Json, bytes]]:
+        """Yield the Releases of this run that can be restored, sorted: key, entry and documents."""
+        for key in sorted(self._current):
+            entry = self.state.get(_RELEASES, key)
+            if entry is not None and (documents := self.state.blob(entry["blob"])) is not None:
+                yield key, entry, documents
+
+    def take_in(self, key: str, entry: Json, blob: str, read: Callable[[], bytes]) -> None:
+        """Add a Release from another machine; `read` returns the documents with the key `blob`."""
+        before = self.state.table(_RELEASES).get(key)
+        written = before["written"] if before is not None and before["blob"] == blob else None
+        self.state.add_blob(blob, read)
+        self.state.put(_RELEASES, key, {**entry, "blob": blob, "written": written})
+
     def restore(
         self,
         resources: ClusterResources,
@@ -183,16 +202,16 @@ class KnownReleases:
             "document": _place(resource),
             "contexts": json.dumps([[ref.namespace, ref.name, self._contexts.get(ref)] for ref in used]),
             "own": [[ref.namespace, ref.name] for ref in compiled.release.contexts],
-            "request": _request_text(new.request),
+            "request": request_text(new.request),
             "digest": summary.digest,
             "problems": problems,
             "searched": new.searched,
             "spent": dict(new.spent),
-            "summary": _stored_summary(summary),
+            "summary": stored_summary(summary),
             "blob": self.state.put_blob(documents.encode()),
             "written": None,
         }
-        if _summary(entry, summary.origin) != summary:  # a name with a line break
+        if summary_of(entry, summary.origin) != summary:  # a name with a line break
             return
         before = self.state.get(_RELEASES, summary.key)
         if before is not None and before["blob"] == entry["blob"]:  # the same resources, so the same file
@@ -269,7 +288,7 @@ class KnownReleases:
         read_package: Callable[[PackageRequest], Package],
     ) -> Restored:
         known = self.packages.find(request)
-        summary = _summary(entry, known.origin if known else None)
+        summary = summary_of(entry, known.origin if known else None)
         content = _StoredContent(self.state, entry["blob"], lambda: admit(resource), lambda: read_package(request))
         compiled = CompiledRelease(summary, self._cluster.delivery, content)
         return Restored(
@@ -328,7 +347,7 @@ class KnownReleases:
         return digests
 
 
-def _stored_summary(summary: Summary) -> list[Json]:
+def stored_summary(summary: Summary) -> list[Json]:
     """Return a summary without what its entry has anyway. What many Releases share is a text, and read once."""
     return [
         [summary.namespace, summary.name, summary.protected, summary.deploys],
@@ -342,7 +361,8 @@ def _stored_summary(summary: Summary) -> list[Json]:
     ]
 
 
-def _summary(entry: Json, origin: PackageOrigin | None) -> Summary:
+def summary_of(entry: Json, origin: PackageOrigin | None) -> Summary:
+    """Return the summary of a Release from its entry, with the origin of the package in this run."""
     head, roles, dependencies, texts, usage, contexts, resources, charts = entry["summary"]
     namespace, name, protected, deploys = head
     package, image, description = texts
@@ -350,7 +370,7 @@ def _summary(entry: Json, origin: PackageOrigin | None) -> Summary:
     return Summary(
         namespace,
         name,
-        False,  # noqa: FBT003 - suspended
+        False,
         protected,
         deploys,
         tuple(roles),
@@ -388,7 +408,8 @@ def _finish(compiled: CompiledRelease) -> list[Json]:
     return [[[one["name"], one["namespace"]] for one in finish.depends_on], finish.image, finish.keep_variables]
 
 
-def _request_text(request: PackageRequest) -> str:
+def request_text(request: PackageRequest) -> str:
+    """Return a text that identifies a request."""
     return json.dumps(asdict(request), sort_keys=True)
 
 
