@@ -142,9 +142,10 @@ class KnownReleases:
     def take_in(self, key: str, entry: Json, blob: str, read: Callable[[], bytes]) -> None:
         """Add a Release from another machine; `read` returns the documents with the key `blob`."""
         before = self.state.table(_RELEASES).get(key)
-        written = before["written"] if before is not None and before["blob"] == blob else None
+        if before is not None and before["blob"] == blob:
+            entry = {**entry, "written": before["written"] or entry["written"]}
         self.state.add_blob(blob, read)
-        self.state.put(_RELEASES, key, {**entry, "blob": blob, "written": written})
+        self.state.put(_RELEASES, key, {**entry, "blob": blob})
 
     def restore(
         self,

@@ -15,11 +15,10 @@ from kubocd_gen.pipeline.known_releases import stored_summary, summary_of
 from kubocd_gen.pipeline.release_output import is_path
 from kubocd_gen.state.portable import Json, strict_json
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 _CODE = re.compile("[a-z][a-z0-9-]{0,63}")
 _INPUTS = ("environment", "document", "request", "digest")
-_ENTRY = {*_INPUTS, "contexts", "own", "problems", "searched", "spent", "summary"}
-LOCAL = ("blob", "written")
-"""The fields of the entry of a Release in a state that depend on the machine."""
+_ENTRY = {*_INPUTS, "contexts", "own", "problems", "searched", "spent", "summary", "written"}
 
 
 def check_entry(key: str, entry: Json) -> None:
@@ -30,6 +29,11 @@ def check_entry(key: str, entry: Json) -> None:
     _check_contexts(entry["contexts"])
     _require(_are(entry["own"], lambda one: _are_texts(one) and len(one) == 2), "the Contexts of a Release")
     _require(_is_count(entry["searched"]), "a number of characters")
+    written = entry["written"]
+    if written is not None:
+        _require(type(written) is list and len(written) == 3, "a written file")
+        _, digest, size = written
+        _require(type(digest) is str and _SHA256.fullmatch(digest) is not None and _is_count(size), "a written file")
     spent = entry["spent"]
     _require(type(spent) is dict and spent.keys() <= RUN_LIMITS.keys(), "a limit")
     _require(all(type(amount) in (int, float) and amount >= 0 for amount in spent.values()), "an amount")

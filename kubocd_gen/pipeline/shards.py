@@ -23,7 +23,7 @@ from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.build import Built, state_name
 from kubocd_gen.pipeline.known_releases import KnownReleases
 from kubocd_gen.pipeline.packages import closing_on_error
-from kubocd_gen.pipeline.portable_entries import LOCAL
+from kubocd_gen.pipeline.release_output import flux_file
 from kubocd_gen.state.portable import Section, fits, write_portable
 from kubocd_gen.state.rules import rules_fingerprint
 from kubocd_gen.state.store import State, open_state
@@ -114,9 +114,12 @@ def _section(compilation: Compilation) -> Section:
     known: KnownReleases | None = compilation.state
     if known is None:  # something has no exact text, so the merge compiles all Releases
         return Section(compilation.cluster.name, "", ())
+    for one in compilation.releases:
+        if not one.summary.suspended and one.summary.resources:
+            flux_file(one, known)  # most files do not depend on other Releases, so the merge does not print them again
     values = []
     for key, entry, documents in known.current():
-        value = [key, {name: field for name, field in entry.items() if name not in LOCAL}]
+        value = [key, {name: field for name, field in entry.items() if name != "blob"}]
         if fits(value, documents):
             values.append((value, documents))
     return Section(compilation.cluster.name, known.environment, values)
