@@ -92,11 +92,11 @@ def merged_shards(paths: Sequence[Path], *, quiet: bool) -> Iterator[Shards | No
     if not paths:
         yield None
         return
-    from kubocd_gen.pipeline.merging import opened_shards
+    from kubocd_gen.pipeline.merging import open_shards
 
-    with opened_shards(paths) as shards:
-        yield shards
-        if not quiet:
-            releases = f"{shards.restored} Release{'' if shards.restored == 1 else 's'}"
-            of = f"{len(shards.files)} shard{'' if len(shards.files) == 1 else 's'}"
-            click.echo(f"{releases} restored from {of}; the others were compiled here", err=True)
+    shards = open_shards(paths)
+    yield shards
+    if not quiet:
+        releases = f"{shards.restored} Release{'' if shards.restored == 1 else 's'}"
+        of = f"{len(shards.files)} shard{'' if len(shards.files) == 1 else 's'}"
+        click.echo(f"{releases} restored from {of}; the others were compiled here", err=True)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from kubocd_gen.budget.spending import BudgetExceededError
-from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
+from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Resolved
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.pipeline.assembly import assemble, unassembled
@@ -86,21 +85,17 @@ class CompileRun:
     shards: Shards | None = None
 
     def compile(self, state: State | None, written: WrittenOutput | None, inspect: Inspect | None) -> Compilation:
-        """Return the compilation; see `compile_cluster`."""
+        """Return the compilation; see `compile_cluster`. Raises ProblemsError `bad-shard`, which ends the run."""
         settings = settings_of(self.read.resources)
         if isinstance(settings, tuple):
             resources, _ = admitted(self.read.resources, self.cluster.namespace, self.problems)
             return self._assembled(resources, (), frozenset(), written)
         known = self._known(state, settings) if state is not None else None
         if self.shards is not None and state is not None:
-            try:
-                self.shards.add_to(known, self, settings)
-            except BudgetExceededError:
-                raise
-            except ProblemsError as error:
-                self.problems.error(error)
-                return Compilation(self.cluster, (), (), {}, complete=False)
+            self.shards.add_to(known, self, settings)
         restored = self._restored(known, settings) if known else {}
+        if self.shards is not None:
+            self.shards.note(self.cluster.name, restored)
         with timed(_log, "admit", self.cluster.name, level=logging.DEBUG):
             resources = admit_releases(self.read.resources, self.cluster.namespace, self.problems, restored.keys())
         from kubocd_gen.pipeline.secret_search import SecretSearch

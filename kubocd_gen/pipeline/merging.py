@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ class Shards:
     """The files of all shards."""
 
     files: Sequence[ShardFile]
+    _taken: dict[str, set[str]] = field(default_factory=dict)  # Releases that they know, by cluster
     _restored: dict[str, int] = field(default_factory=dict)  # by cluster
     _charts: dict[str, Mapping[str, ChartFile]] = field(default_factory=dict)  # by the package's digest
 
@@ -63,6 +64,10 @@ class Shards:
     def restored(self) -> int:
         """The number of Releases whose results were taken from the files."""
         return sum(self._restored.values())
+
+    def note(self, cluster: str, restored: Iterable[str]) -> None:
+        """Count the Releases of a cluster that were restored."""
+        self._restored[cluster] = len(self._taken.get(cluster, set()).intersection(restored))
 
     def add_to(self, known: KnownReleases | None, run: CompileRun, settings: Settings) -> None:
         """Add what the shards know of a cluster's Releases to `known`. Raises ProblemsError `bad-shard`."""
@@ -107,7 +112,7 @@ class Shards:
                 check_charts(summary, charts)
             known.packages.add(request, KnownPackage(found.package.digest, found.origin))
             known.take_in(key, entry, blob.key, blob.read)
-            self._restored[run.cluster.name] = self._restored.get(run.cluster.name, 0) + 1
+            self._taken.setdefault(run.cluster.name, set()).add(key)
 
     def _charts_of(self, request: PackageRequest, found: Fetched, run: CompileRun) -> Mapping[str, ChartFile] | None:
         """Return a package's files by their name; None if the package is invalid."""
@@ -173,26 +178,22 @@ def _refusing(file: ShardFile) -> Iterator[None]:
         raise ProblemsError(file.problem(f"the shard is damaged: {reason}")) from error
 
 
-@contextmanager
-def opened_shards(paths: Sequence[Path]) -> Iterator[Shards]:
+def open_shards(paths: Sequence[Path]) -> Shards:
     """Open the files of all shards; a directory stands for its files that end in `.shard`.
 
-    Raises ProblemsError `bad-shard` and `incomplete-shards`.
+    They are closed when nothing refers to them any more: a report reads documents after the output is written. Raises ProblemsError `bad-shard` and `incomplete-shards`.
     """
-    with ExitStack() as stack:
-        problems = Problems()
-        files = []
-        for path in _files(paths, problems):
-            with problems.collect():
-                file = _opened(path)
-                stack.callback(file.file.close)
-                files.append(file)
-        if not [*problems]:
-            for problem in _incomplete(files):
-                problems.error(problem)
-        if found := [*problems]:
-            raise ProblemsError(*found)
-        yield Shards(files)
+    problems = Problems()
+    files = []
+    for path in _files(paths, problems):
+        with problems.collect():
+            files.append(_opened(path))
+    if not [*problems]:
+        for problem in _incomplete(files):
+            problems.error(problem)
+    if found := [*problems]:
+        raise ProblemsError(*found)
+    return Shards(files)
 
 
 def _files(paths: Sequence[Path], problems: Problems) -> Iterator[Path]:
