@@ -235,7 +235,7 @@ def test_the_page_of_the_documentation(tmp_path: Path) -> None:
     changed = release.read_text().replace("fqdn: podinfo1.", "fqdn: shop.")
     with printed.open("wb") as file:
         program = [PROGRAM, *command.split()[2:]]
-        process = subprocess.Popen(program, cwd=root, env=clean(root), stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(program, cwd=root, env=clean(tmp_path), stdout=file, stderr=subprocess.STDOUT)
     try:
         until(lambda: "watching" in printed.read_text(), process)
         time.sleep(0.5)
