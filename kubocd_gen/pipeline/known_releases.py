@@ -194,7 +194,7 @@ class KnownReleases:
         if not self._environment or known is None or known.digest != summary.digest:
             return
         problems = stored_problems(found, self._project.root, self._contents)
-        documents = value_text(list(compiled.content.documents))
+        documents = _documents_text(compiled)
         used = dict.fromkeys((*new.optional, *compiled.rendered.resolved.contexts))
         if problems is None or documents is None:
             return
@@ -346,6 +346,17 @@ class KnownReleases:
         for ref in by_ref:
             digest(ref, 0)
         return digests
+
+
+def _documents_text(compiled: CompiledRelease) -> str | None:
+    """Return the resources of a Release as JSON; None for NaN, which JSON does not have.
+
+    They consist of the types that JSON has: a HelmRelease is typed like Flux's Go type, and its maps are sorted.
+    """
+    try:
+        return json.dumps(compiled.content.documents, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return None
 
 
 def stored_summary(summary: Summary) -> list[Json]:
