@@ -1,4 +1,4 @@
-"""A project that is compiled in parts: two clusters whose Releases depend on each other, and have every kind of problem."""
+"""A project that is compiled in parts: two clusters, whose Releases depend on each other and have problems."""
 
 from __future__ import annotations
 
