@@ -63,6 +63,13 @@ class Budget:
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._exhausted: str | None = None
 
+    def copy(self) -> Budget:
+        """Return a budget of which as much is spent, with a lock of its own."""
+        copied = Budget(self.limits)
+        copied._spent.update(self._spent)  # noqa: SLF001 - of the same class
+        copied._exhausted = self._exhausted  # noqa: SLF001
+        return copied
+
     def spend(self, resource: str, amount: float, position: Position | None = None) -> None:
         """Count `amount`. Raises BudgetExceededError if less is left, and at every call from then on."""
         with self._lock:

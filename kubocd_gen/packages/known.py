@@ -6,11 +6,13 @@ still the package of a reference is found out in every run, in the same order of
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kubocd_gen.files.directory import open_directory
 from kubocd_gen.model.compilation import PackageOrigin
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.packages.source import PackageRequest, PackageSources
@@ -77,14 +79,30 @@ class KnownPackages:
         descriptors = (located.manifest, Descriptor(*layer))
         if located.layer not in (None, descriptors[1]):
             return None
-        if not all(self._is_unchanged(located.path(one)) for one in descriptors):
+        if not all(self._is_unchanged(located.path(one), one) for one in descriptors):
             return None
         located.note_use(*descriptors)
         return KnownPackage(located.manifest.digest, located.origin)
 
-    def _is_unchanged(self, path: Path) -> bool:
+    def _is_unchanged(self, path: Path, blob: Descriptor) -> bool:
+        """Return whether a file is still the blob that was read: by its status, or else by its content.
+
+        A new checkout has the same files with other times.
+        """
         known = self._state.get(_BLOBS, str(path))
         try:
-            return known is not None and known == signature(os.stat(path))  # noqa: PTH116
+            status = os.stat(path)  # noqa: PTH116 - before the file is read, see `is_settled`
+            if known is not None and known == signature(status):
+                return True
+            if status.st_size != blob.size or _digest(path, blob.size) != blob.digest:
+                return False
         except OSError:
             return False
+        if is_settled(status):
+            self._state.put(_BLOBS, str(path), signature(status))
+        return True
+
+
+def _digest(path: Path, size: int) -> str:
+    with open_directory(path.parent) as directory:
+        return f"sha256:{hashlib.sha256(directory.read(path.name, size)).hexdigest()}"

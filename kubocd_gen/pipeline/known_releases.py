@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
-from kubocd_gen.model.compilation import ChartFile, CompiledRelease, PackageOrigin, Summary
+from kubocd_gen.model.compilation import (
+    ChartFile,
+    CompiledRelease,
+    PackageOrigin,
+    PackedContent,
+    Summary,
+    documents_text,
+)
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import Context, ContextRef, Release, Resource
 from kubocd_gen.oci.endpoints import Access
@@ -85,6 +92,7 @@ class NewRelease:
 
     compiled: CompiledRelease
     request: PackageRequest
+    contexts: tuple[ContextRef, ...]
     optional: tuple[ContextRef, ...]  # Contexts that can be absent
     searched: int
     spent: Mapping[str, float]
@@ -194,8 +202,9 @@ class KnownReleases:
         if not self._environment or known is None or known.digest != summary.digest:
             return
         problems = stored_problems(found, self._project.root, self._contents)
-        documents = _documents_text(compiled)
-        used = dict.fromkeys((*new.optional, *compiled.rendered.resolved.contexts))
+        content = compiled.content
+        documents = content.packed if isinstance(content, PackedContent) else documents_text(content.documents)
+        used = dict.fromkeys((*new.optional, *new.contexts))
         if problems is None or documents is None:
             return
         entry = {
@@ -209,7 +218,7 @@ class KnownReleases:
             "searched": new.searched,
             "spent": dict(new.spent),
             "summary": stored_summary(summary),
-            "blob": self.state.put_blob(documents.encode()),
+            "blob": self.state.put_blob(documents),
             "written": None,
         }
         if summary_of(entry, summary.origin) != summary:  # a name with a line break
@@ -346,17 +355,6 @@ class KnownReleases:
         for ref in by_ref:
             digest(ref, 0)
         return digests
-
-
-def _documents_text(compiled: CompiledRelease) -> str | None:
-    """Return the resources of a Release as JSON; None for NaN, which JSON does not have.
-
-    They consist of the types that JSON has: a HelmRelease is typed like Flux's Go type, and its maps are sorted.
-    """
-    try:
-        return json.dumps(compiled.content.documents, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        return None
 
 
 def stored_summary(summary: Summary) -> list[Json]:
