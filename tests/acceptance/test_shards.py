@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.state.portable import PortableFile, Section, write_portable
 from tests.support.charts import commit_all, git
 from tests.support.shards import COUNT, another_checkout, write_project
 from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
+from tests.unit.state.test_portable import replaced
 
 ROOT = Path(__file__).parents[2]
 
@@ -317,3 +320,29 @@ def test_a_new_checkout_with_the_same_cache_compiles_nothing(small: Workspace) -
     again = small.build("-v")
     assert again.exit == 0
     assert "helm" not in again.err
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_content_of_a_shard_ends_a_merge_otherwise(seed: int, small: Workspace, tmp_path: Path) -> None:
+    """Digests are no protection: whoever writes the file can compute them."""
+    chance = random.Random(seed)  # noqa: S311
+    shard(small, "1/1")
+    path = small.root / "shards/1-of-1.shard"
+    file = PortableFile(path)
+    sections = []
+    for name, about in file.sections.items():
+        values = [(value, blob.read()) for value, blob in file.values(name)]
+        for index, (value, documents) in enumerate(values):
+            if chance.random() < 0.5:
+                values[index] = replaced(value, chance), documents
+            elif chance.random() < 0.5:
+                values[index] = value, json.dumps(replaced(json.loads(documents), chance)).encode()
+        sections.append(Section(name, about, values))
+    write_portable(path, file.about, sections)
+    before = {one for one in tmp_path.rglob("*") if one.is_file()}
+    merged = small.build("--merge", "shards", "--keep-going")
+    assert merged.exit in (0, 1), merged.err
+    assert merged.exit == 0 or "error[bad-shard]" in merged.err
+    written = {one for one in tmp_path.rglob("*") if one.is_file()} - before
+    places = [small.output, small.root / ".cache"]
+    assert [one for one in written if not any(one.is_relative_to(place) for place in places)] == []
