@@ -169,9 +169,9 @@ def _start_up(work: Path, pythons: list[str]) -> list[Subject]:
 
 
 def _subjects(checkout: Checkout, mark: str) -> list[Subject]:
-    build, check = checkout.command("build"), checkout.command("build", "--check")
-    diff = checkout.command("diff", "--ref", "HEAD")
-    lint = checkout.command("lint", codes=(0, 1))
+    build, check = checkout.compiling("build"), checkout.compiling("build", "--check")
+    diff = checkout.compiling("diff", "--ref", "HEAD")
+    lint = checkout.compiling("lint", codes=(0, 1))
     settle = checkout.settle
     return [
         Subject(f"cold{mark}", build, before=checkout.forget),
