@@ -235,6 +235,7 @@ def _refused(options: BuildOptions) -> Iterator[Problem]:
         "--fail-on-stale-image": (options.fail_on_stale_image, code, "omit one of them"),
         f"--format {options.format}": (options.format != "text", "a report is that of one build", "omit one of them"),
         "--report": (bool(options.reports), "a report is that of one build", "omit one of them"),
+        "--profile": (options.profile is not None, "a profile is that of one build", "omit one of them"),
         "--push-charts": (
             options.push_charts,
             "every change would be pushed",
