@@ -67,6 +67,8 @@ def is_as_written(content: bytes) -> bool:
 
 
 def _namespace(name: str) -> dict[str, Any]:
+    from kubocd_gen.compiler.flux_objects import MANAGED_BY
+
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
