@@ -63,9 +63,8 @@ class KnownPackages:
                 status = os.stat(path)  # noqa: PTH116
             except OSError:
                 return
-            if not is_settled(status, self._began):  # it can have changed since it was read
-                return
-            self._state.put(_BLOBS, str(path), signature(status))
+            if is_settled(status, self._began):  # otherwise, it can have changed since it was read
+                self._state.put(_BLOBS, str(path), signature(status))
         self._state.put(_LAYERS, image.digest, [layer.media_type, layer.digest, layer.size])
         self._found.pop(request, None)
 

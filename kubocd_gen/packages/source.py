@@ -102,7 +102,11 @@ class PackageSources:
         """Return the outcome of each distinct request, in the order of the input."""
         distinct = list(dict.fromkeys(requests))
         if len(distinct) <= 1:
-            return {request: self._answer(request) for request in distinct}
+            try:
+                return {request: self._answer(request) for request in distinct}
+            except BaseException:
+                self.close()
+                raise
         from concurrent.futures import ThreadPoolExecutor  # 10 ms to import
 
         with ThreadPoolExecutor(max_workers=max(1, min(self._jobs, len(distinct)))) as pool:

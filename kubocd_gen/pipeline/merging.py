@@ -181,7 +181,8 @@ def _refusing(file: ShardFile) -> Iterator[None]:
 def open_shards(paths: Sequence[Path]) -> Shards:
     """Open the files of all shards; a directory stands for its files that end in `.shard`.
 
-    They are closed when nothing refers to them any more: a report reads documents after the output is written. Raises ProblemsError `bad-shard` and `incomplete-shards`.
+    They are closed when nothing refers to them any more: a report reads documents after the output is written.
+    Raises ProblemsError `bad-shard` and `incomplete-shards`.
     """
     problems = Problems()
     files = []

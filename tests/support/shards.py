@@ -50,7 +50,8 @@ def write_project(root: Path) -> Workspace:
     workspace.release("broken", "parameters: {replicas: many}\n")
     workspace.release("lost", "contexts: [{name: missing}]\n")
     for number in range(COUNT - 6):
-        spec = f"parameters: {{replicas: {number}, host: h{number}.example.com}}\ncontexts: [{{name: shared, namespace: default}}]\n"
+        spec = f"parameters: {{replicas: {number}, host: h{number}.example.com}}\n"
+        spec += "contexts: [{name: shared, namespace: default}]\n"
         if number % 3 == 0:
             spec += "dependencies: [database]\n"
         if number % 5 == 0:

@@ -150,9 +150,9 @@ def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path) -> None:
 
 
 def test_a_device_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="regular|directory"):
+    with pytest.raises(OSError, match=r"regular|directory"):
         PortableFile(Path("/dev/zero"))
-    with pytest.raises(OSError, match="regular|directory"):
+    with pytest.raises(OSError, match=r"regular|directory"):
         PortableFile(tmp_path)
 
 
