@@ -141,10 +141,15 @@ class KnownReleases:
         return self._environment
 
     def current(self) -> Iterator[tuple[str, Json, bytes]]:
-        """Yield the Releases of this run that can be restored, sorted: key, entry and documents."""
+        """Yield the Releases of this run that can be restored, sorted: key, entry and documents.
+
+        Raises DamagedStateError.
+        """
         for key in sorted(self._current):
-            entry = self.state.get(_RELEASES, key)
-            if entry is not None and (documents := self.state.blob(entry["blob"])) is not None:
+            if (entry := self.state.get(_RELEASES, key)) is not None:
+                documents = self.state.blob(entry["blob"])
+                if documents is None:
+                    raise DamagedStateError(key)
                 yield key, entry, documents
 
     def take_in(self, key: str, entry: Json, blob: str, read: Callable[[], bytes]) -> None:

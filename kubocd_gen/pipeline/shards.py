@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.build import Built, state_name
-from kubocd_gen.pipeline.known_releases import KnownReleases
+from kubocd_gen.pipeline.known_releases import DamagedStateError, KnownReleases
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.release_output import flux_file
 from kubocd_gen.state.portable import Section, fits, write_portable
@@ -84,6 +85,22 @@ def build_shard(
     limit of the run is exceeded, there is no file. With the cache directory `state_cache`, what did not change since
     an earlier build of the same shard is not compiled again. Raises ProblemsError `unusable-file`.
     """
+    run = partial(_build, project, packages, helm, shard, path, jobs)
+    try:
+        return run(state_cache)
+    except DamagedStateError:
+        return run(None)
+
+
+def _build(
+    project: Project,
+    packages: PackageSources,
+    helm: Helm,
+    shard: Shard,
+    path: Path,
+    jobs: int,
+    state_cache: Path | None,
+) -> BuiltShard:
     states: dict[str, State] = {}
 
     def compiled(cluster: Cluster) -> Built:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ import pytest
 from kubocd_gen.state.portable import PortableFile, Section, write_portable
 from tests.support.charts import commit_all, git
 from tests.support.shards import COUNT, another_checkout, write_project
-from tests.support.workspace import Outcome, Workspace, files_below, kcd_gen
+from tests.support.workspace import WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen
 from tests.unit.state.test_portable import replaced
 
 ROOT = Path(__file__).parents[2]
@@ -346,3 +347,95 @@ def test_no_content_of_a_shard_ends_a_merge_otherwise(seed: int, small: Workspac
     written = {one for one in tmp_path.rglob("*") if one.is_file()} - before
     places = [small.output, small.root / ".cache"]
     assert [one for one in written if not any(one.is_relative_to(place) for place in places)] == []
+
+
+def test_a_package_that_has_changed_is_compiled_in_the_merge(small: Workspace) -> None:
+    shard(small, "1/1")
+    small.package(WEB_MANIFEST.replace("replicas: {{", "copies: {{"))
+    merged = small.build("--merge", "shards")
+    assert merged.exit == 0
+    assert "0 Releases restored from 1 shard" in merged.err
+    assert b"copies: 3" in files_below(small.output)["flux/default/web3.yaml"]
+
+
+def test_an_invalid_package_is_an_error_of_its_releases(small: Workspace) -> None:
+    shard(small, "1/1")
+    small.package(WEB_MANIFEST.replace("modules:", "modulse:"))
+    merged = small.build("--merge", "shards", "--format", "json")
+    assert merged.exit == 1
+    assert merged.out == small.build("--full", "--format", "json").out
+    shutil.rmtree(small.root / "packages/blobs")
+    merged = small.build("--merge", "shards", "--format", "json")
+    assert merged.exit == 1
+    assert merged.out == small.build("--full", "--format", "json").out
+
+
+def test_a_warning_about_a_package_is_at_the_same_release(small: Workspace) -> None:
+    """It is reported at the first Release that uses the package, whichever shard that is in."""
+    where = ("--source", "sources", "--vendor", "packages", "--offline")
+    assert kcd_gen("lock", *where, "--output", "output", directory=small.root).exit == 0
+    small.package(WEB_MANIFEST.replace("replicas: {{", "copies: {{"))  # the lock has the package of before
+    assert "moved-tag" in "".join([shard(small, number).err for number in ("1/3", "2/3", "3/3")])
+    merged = small.build("--merge", "shards", "--format", "json")
+    assert "5 Releases restored from 3 shards" in merged.err
+    assert "moved-tag" in merged.out
+    before = files_below(small.output)
+    shutil.rmtree(small.output)
+    assert small.build("--full", "--format", "json").out == merged.out
+    assert files_below(small.output) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read the shard: No such file or directory"),
+        (b"apiVersion: v1\n", "cannot use the shard: it is not a file of 'build --shard' of this version"),
+        ({"rules": 1}, "cannot use the shard: its head is not as expected"),
+        ({"rules": "x", "version": "1", "shard": [0, 1]}, "cannot use the shard: its number is invalid"),
+        ({"rules": "x", "version": "1", "shard": [1, 1]}, "compiled by another installation of kcd-gen (version '1')"),
+    ],
+)
+def test_another_file_is_refused(small: Workspace, content: bytes | dict[str, Any] | None, message: str) -> None:
+    path = small.root / "a.shard"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        write_portable(path, content, [])
+    merged = small.build("--merge", "a.shard")
+    assert merged.exit == 1
+    assert "a.shard: error[bad-shard]" in merged.err
+    assert message in merged.err
+
+
+def test_a_directory_of_shards_is_not_a_symlink_of_the_checkout(small: Workspace, tmp_path: Path) -> None:
+    shard(small, "1/1")
+    (small.root / "shards").rename(tmp_path / "elsewhere")
+    (small.root / "shards").symlink_to(tmp_path / "elsewhere")
+    git(small.root, "init", "--quiet")
+    merged = small.build("--merge", "shards")
+    assert merged.exit == 1
+    assert "error[bad-shard]: cannot read the directory" in merged.err
+
+
+def test_a_shard_has_the_reports_of_a_build(whole: Whole, tmp_path: Path) -> None:
+    checkout = another_checkout(whole.workspace, tmp_path / "checkout")
+    arguments = ("build", "--shard", "1/1", "--shard-file", "a.shard", "--offline")
+    github = kcd_gen(*arguments, "--format", "github", "--report", "junit=junit.xml", directory=checkout)
+    assert github.exit == 1
+    assert "::error" in github.out
+    assert "<failure" in (checkout / "junit.xml").read_text()
+    (checkout / "a.shard").unlink()
+    refused = kcd_gen(*arguments, "--report", "junit=sources", directory=checkout)
+    assert "error[unusable-file]" in refused.err
+    assert not (checkout / "a.shard").exists()
+
+
+def test_a_damaged_state_of_a_shard_is_not_used(small: Workspace) -> None:
+    first = shard(small, "1/1")
+    expected = (small.root / "shards/1-of-1.shard").read_bytes()
+    for path in (small.root / ".cache").rglob("state/*"):
+        data = path.read_bytes()
+        path.write_bytes(data[:-40] + b"x" * 40)
+    again = shard(small, "1/1")
+    assert again.out == first.out
+    assert (small.root / "shards/1-of-1.shard").read_bytes() == expected
