@@ -359,7 +359,7 @@ def _summary(entry: Json, origin: PackageOrigin | None) -> Summary:
     return Summary(
         namespace,
         name,
-        False,  # noqa: FBT003 - suspended
+        False,
         protected,
         deploys,
         tuple(roles),
