@@ -66,8 +66,8 @@ class Budget:
     def copy(self) -> Budget:
         """Return a budget of which as much is spent, with a lock of its own."""
         copied = Budget(self.limits)
-        copied._spent.update(self._spent)  # noqa: SLF001 - of the same class
-        copied._exhausted = self._exhausted  # noqa: SLF001
+        copied._spent.update(self._spent)
+        copied._exhausted = self._exhausted
         return copied
 
     def spend(self, resource: str, amount: float, position: Position | None = None) -> None:

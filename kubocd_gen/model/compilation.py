@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
-from kubocd_gen.model.finishing import Finish
+from kubocd_gen.model.finishing import NO_FINISH, Finish
 
 if TYPE_CHECKING:
     from kubocd_gen.model.delivery import Delivery
@@ -225,7 +225,7 @@ class CompiledRelease:
     summary: Summary
     delivery: Delivery
     content: Content
-    finish: Finish = Finish()
+    finish: Finish = NO_FINISH
     printed: bytes | None = field(default=None, repr=False)
 
     @property
@@ -253,7 +253,7 @@ class CompiledRelease:
     def documents(self) -> tuple[Mapping[str, Any], ...]:
         """Its resources: the sources of its charts, OCIRepository first, and then the HelmReleases."""
         documents = self.content.documents
-        return documents if self.finish == Finish() else tuple(map(self.finish.applied, documents))
+        return documents if self.finish == NO_FINISH else tuple(map(self.finish.applied, documents))
 
     @property
     def helm_releases(self) -> tuple[Mapping[str, Any], ...]:
@@ -279,7 +279,7 @@ class CompiledRelease:
 
     def with_documents(self, documents: tuple[Mapping[str, Any], ...]) -> CompiledRelease:
         """Return the Release with other resources, which nothing changes any more."""
-        return replace(self, content=NewContent(self.rendered, documents), finish=Finish(), printed=None)
+        return replace(self, content=NewContent(self.rendered, documents), finish=NO_FINISH, printed=None)
 
 
 @dataclass(frozen=True, slots=True)

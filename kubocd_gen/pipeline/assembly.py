@@ -30,7 +30,8 @@ def assemble(
 ) -> Compilation:
     """Assemble the Releases of a cluster. Those that failed in an earlier step are in `failed`.
 
-    `files` are the source files of Releases that are not in `resources`, because they were restored. `written` returns the output of an earlier build, from which the HelmReleases of suspended Releases are kept.
+    `files` are the source files of Releases that are not in `resources`, because they were restored. `written` returns
+    the output of an earlier build, from which the HelmReleases of suspended Releases are kept.
     """
     compiled = _without_clashes(sorted(compiled, key=lambda one: (one.summary.namespace, one.summary.name)), problems)
     if project.dependencies == "order":

@@ -1,8 +1,8 @@
 """A computation in a copy of this process, for the second processor: Python threads compute one after another.
 
-The copy inherits everything, and returns its result through a file. It has only one thread, and locks that other threads
-held stay locked in it, so it must not log, print, or use what threads share; if it hangs or fails, the caller computes
-the result itself.
+The copy inherits everything, and returns its result through a file. It has only one thread, and locks that other
+threads held stay locked in it, so it must not log, print, or use what threads share; if it hangs or fails, the caller
+computes the result itself.
 """
 
 from __future__ import annotations

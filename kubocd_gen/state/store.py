@@ -6,9 +6,9 @@
     <blobs>
 
 The file is an optimization and never a source of truth: one that is missing, damaged, or written by other code counts
-as empty. It is replaced in one step, and a reader keeps the file open, so several processes can use it at once; the last
-one to end wins. It is trusted, unlike packages: a result can't be verified without computing it again. Therefore it is
-never read from a checkout, which a pull request controls.
+as empty. It is replaced in one step, and a reader keeps the file open, so several processes can use it at once; the
+last one to end wins. It is trusted, unlike packages: a result can't be verified without computing it again. Therefore
+it is never read from a checkout, which a pull request controls.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def shown(value: Any, **properties: Any) -> Any:
 
 
 def test_values_without_a_type_are_not_changed() -> None:
-    spec = {"values": {"a": None, "b": [0, {"c": ""}]}, "list": [None, {}]}
+    spec: dict[str, Any] = {"values": {"a": None, "b": [0, {"c": ""}]}, "list": [None, {}]}
     assert shown(spec, values={}, list={"type": "array", "items": {}}) == spec
 
 

@@ -12,7 +12,12 @@ from kubocd_gen.schema.per_schema import PerSchema
 def test_the_function_is_computed_once_for_each_object_even_if_several_are_equal() -> None:
     seen: list[Mapping[str, Any]] = []
     first, second = {"type": "string"}, {"type": "string"}
-    known = PerSchema(lambda schema: seen.append(schema) or len(seen))
+
+    def count(schema: Mapping[str, Any]) -> int:
+        seen.append(schema)
+        return len(seen)
+
+    known = PerSchema(count)
     assert [known(first), known(second), known(first)] == [1, 2, 1]
 
 
