@@ -324,7 +324,7 @@ def _compare_one(
     read = partial(_read_again, tree.root, path)
     before: Content = read
     digest = known.sha256(path, status)
-    if digest is None:
+    if digest is None or digest != new:  # what a write replaces can't be read after it
         before = tree.read(path)
         digest = _sha256(before)
         known.note(path, status, digest)
