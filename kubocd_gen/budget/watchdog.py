@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
 from kubocd_gen.diagnostics.problems import printable
@@ -78,4 +77,12 @@ def _processor_time() -> float:
 
 
 def _read(path: str) -> str:
-    return Path(path).read_text(encoding="ascii")
+    # Not a file object: each of its system calls waits for the thread that compiles, and it makes twice as many.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = b""
+        while part := os.read(descriptor, 1 << 16):
+            content += part
+    finally:
+        os.close(descriptor)
+    return content.decode("ascii")

@@ -23,6 +23,7 @@ from kubocd_gen.cli.watch import ProblemLines, interrupted, rebuilds
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path, shown_path
 from kubocd_gen.model.project import STDIN, Cluster, Project
+from kubocd_gen.processes.children import run_until_interrupted
 from kubocd_gen.server.container import PORT
 from kubocd_gen.sources.delivery_settings import no_server
 from kubocd_gen.sources.project_file import load_project, only_cluster
@@ -56,6 +57,7 @@ def serve(options: ServeOptions) -> int:
     kcd-gen serve --cluster staging --watch     # build now and after each change
     kcd-gen serve --output deploy/prod --port 0 # a directory, on any free port
     """
+    run_until_interrupted()
     problems = Problems()
     try:
         with problems.collect():

@@ -25,7 +25,7 @@ from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors, print
 from kubocd_gen.diagnostics.text import exit_code, headline, problem_lines, summary
 from kubocd_gen.files.paths import shown_path
 from kubocd_gen.model.project import STDIN, Flags, Project
-from kubocd_gen.processes.children import end_at_once
+from kubocd_gen.processes.children import end_interrupted, run_until_interrupted
 from kubocd_gen.sources.project_file import load_project, project_path
 
 if TYPE_CHECKING:
@@ -165,14 +165,15 @@ def is_redrawable() -> bool:
 
 
 def interrupted() -> NoReturn:
-    """End a command that runs until Ctrl-C, which can come during a build."""
+    """End a command that called `run_until_interrupted`, for example during a build."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    end_at_once(0, "")  # a line break after the ^C that the terminal prints
+    end_interrupted()
 
 
 def build_on_change(options: BuildOptions) -> int:
     """Build now and after each change, until Ctrl-C. Return the exit code if the flags are wrong."""
+    run_until_interrupted()
     problems = Problems()
     try:
         with problems.collect():

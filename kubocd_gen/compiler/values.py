@@ -10,7 +10,8 @@ from typing import Any
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.kube_yaml.parser import YamlError
-from kubocd_gen.kube_yaml.reader import NODE_TEXT, read_document
+from kubocd_gen.kube_yaml.reader import read_document
+from kubocd_gen.kube_yaml.scalars import NODE_TEXT
 from kubocd_gen.schema.go_strings import has_invalid_utf8, valid_utf8
 
 
@@ -55,7 +56,12 @@ def strip_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     stripped: dict[str, Any] = {}
     for key, value in values.items():
-        if type(value) not in _SCALARS:
+        kind = type(value)
+        if kind is dict:
+            value = strip_empty(value)
+            if not value:
+                continue
+        elif kind not in _SCALARS:
             value = _stripped(value)
             if value is None or value == {}:
                 continue

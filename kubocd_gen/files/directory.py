@@ -95,8 +95,8 @@ class Directory(OpenDirectory):
                 with contextlib.suppress(FileExistsError):
                     self.make_one(at, mode=mode if depth == len(parts) else 0o777)
                     made.append(at)
-        with self.subdirectory(path):  # raises if it is not a directory
-            return made
+        os.close(self._open(parts, READ | os.O_DIRECTORY))  # raises if it is not a directory
+        return made
 
     def make_one(self, path: str, *, mode: int = 0o777) -> None:
         """Create the directory `path`, which must not exist, in an existing directory."""

@@ -72,8 +72,11 @@ class OpenDirectory:
             return os.fstat(self.descriptor)
         try:
             with self._above(path) as (above, name):
-                return os.stat(name, dir_fd=above, follow_symlinks=False)
-        except FileNotFoundError:
+                try:
+                    return os.stat(name, dir_fd=above, follow_symlinks=False)
+                except FileNotFoundError:
+                    return None
+        except FileNotFoundError:  # a directory above it
             return None
 
     def entries(self, path: str = "") -> list[Entry]:

@@ -44,12 +44,11 @@ _KNOWN_CHARACTERS = 10_000  # whose escapes are cached
 _ITEM_OR_MARK = ("- ", "---", "...")  # the start of a list item, and the markers of documents
 _INDICATORS = tuple(" ?:,[]{}#&*!|>'\"%@`")
 
-# Strings that are unsafe in a literal block: spaces at the end of a line (editors strip them), a tab or spaces that
-# readers would take for indentation, or no content.
-_UNFIT_FOR_BLOCK = re.compile(r"[ \t](?:\n|\Z)|(?:\A|\n)\t|\A\n* |\A\n*\Z")
-
 # Far deeper than any resource, and far from Python's recursion limit (one call a level).
 _DEEPEST = 200
+# Most documents have the same keys and many of the same strings. Escaped, such a key is not longer than a simple key.
+_LONGEST_CACHED = 99
+_MOST_CACHED = 2048
 _COLLECTIONS = (dict, list, tuple, Mapping)  # a dict is found faster than by its abstract class
 
 
@@ -76,37 +75,70 @@ def emit_documents(documents: Sequence[Mapping[str, Any]]) -> str:
 
 def _node(value: Any, indent: str, out: list[str]) -> None:
     """Emit `value` up to its last line break. The cursor is in the column after `indent`."""
-    if isinstance(value, str):
-        # The lines of a block must be indented deeper than the parent collection, and the cursor already is.
-        out.append(block(value, indent) or string(value) + "\n")
-    elif not isinstance(value, _COLLECTIONS):
-        out.append(_constant(value))
-    elif not value:
-        out.append("{}\n" if isinstance(value, Mapping) else "[]\n")
+    if not value or isinstance(value, str) or not isinstance(value, _COLLECTIONS):
+        out.append(_leaf(value, indent))
     elif len(indent) > 2 * _DEEPEST:
         raise ProblemsError.of("too-deep", f"a value is nested more than {_DEEPEST} levels deep")
-    elif isinstance(value, Mapping):
-        start = ""
-        for key, item in value.items():
-            is_nested = not isinstance(item, str) and bool(item) and isinstance(item, _COLLECTIONS)
-            # The dashes of a list are not indented below their key, as in kubectl's output.
-            below = indent if is_nested and not isinstance(item, Mapping) else indent + "  "
-            out.append(start + _key(key, indent) + ("\n" + below if is_nested else " "))
-            start = indent
-            _node(item, below, out)
+    elif type(value) is dict or isinstance(value, Mapping):  # the type is found faster than the abstract class
+        _entries(value, indent, out)
     else:
-        start = "- "
-        for item in value:
+        _items(value, indent, out)
+
+
+def _entries(value: Mapping[str, Any], indent: str, out: list[str]) -> None:
+    start, deeper = "", indent + "  "
+    for key, item in value.items():
+        is_short = type(key) is str and len(key) <= _LONGEST_CACHED
+        name = start + (_repeated_key(key) if is_short else _key(key, indent))
+        start = indent
+        kind = type(item)
+        if kind is str and len(item) <= _LONGEST_CACHED and (line := _repeated_line(item)):
+            out.append(f"{name} {line}")
+        elif not item or kind is str or not isinstance(item, _COLLECTIONS) or isinstance(item, str):
+            out.append(f"{name} {_leaf(item, deeper)}")
+        else:
+            # The dashes of a list are not indented below their key, as in kubectl's output.
+            below = deeper if kind is dict or isinstance(item, Mapping) else indent
+            out.append(f"{name}\n{below}")
+            _node(item, below, out)
+
+
+def _items(value: Sequence[Any], indent: str, out: list[str]) -> None:
+    start, deeper = "- ", indent + "  "
+    for item in value:
+        if type(item) is str and len(item) <= _LONGEST_CACHED and (line := _repeated_line(item)):
+            out.append(start + line)
+        else:
             out.append(start)
-            start = indent + "- "
-            _node(item, indent + "  ", out)
+            _node(item, deeper, out)
+        start = indent + "- "
+
+
+def _leaf(value: Any, indent: str) -> str:
+    if isinstance(value, str):
+        # The lines of a block must be indented deeper than the parent collection, and the cursor already is.
+        return block(value, indent) or string(value) + "\n"
+    if isinstance(value, _COLLECTIONS):
+        return "{}\n" if isinstance(value, Mapping) else "[]\n"
+    return _constant(value)
 
 
 def _key(key: str, indent: str) -> str:
     if not isinstance(key, str):
         raise TypeError(f"a key must be a string, not {key!r}")
-    text = _repeated_string(key) if len(key) <= _LONGEST_SIMPLE_KEY else string(key)
+    text = string(key)
     return f"{text}:" if len(text) <= _LONGEST_SIMPLE_KEY else f"? {text}\n{indent}:"
+
+
+@functools.lru_cache(_MOST_CACHED)
+def _repeated_key(key: str) -> str:
+    return f"{string(key)}:"
+
+
+@functools.lru_cache(_MOST_CACHED)
+def _repeated_line(text: str) -> str:
+    """Return a string and a line break; "" if it can be a block."""
+    return "" if "\n" in text else string(text) + "\n"
 
 
 def _constant(value: Any) -> str:
@@ -137,9 +169,6 @@ def string(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-_repeated_string = functools.lru_cache(1024)(string)  # most documents have the same keys
-
-
 def _is_plain(text: str) -> bool:
     # Not one pattern: repeated alternatives take a hundred bytes of memory for each character.
     if not text or text == "-" or text.startswith(_ITEM_OR_MARK) or text.startswith(_INDICATORS):
@@ -148,8 +177,27 @@ def _is_plain(text: str) -> bool:
 
 
 def _has_hidden(text: str) -> bool:
+    # Strings that Python can print have no hidden characters, and are found faster than with a pattern.
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return False
     # The large class takes 4 ms to compile, and almost all strings are ASCII. `re` caches compiled patterns.
     return bool(_HIDDEN_ASCII.search(text) if text.isascii() else re.search(_HIDDEN, text))
+
+
+def _fits_block(text: str) -> bool:
+    """Return whether a literal block preserves a string of several lines.
+
+    It does not preserve spaces at the end of a line (editors strip them), a tab or spaces that readers would take for
+    indentation, or no content.
+    """
+    return (
+        " \n" not in text
+        and "\t\n" not in text
+        and "\n\t" not in text
+        and not text.startswith("\t")
+        and not text.endswith((" ", "\t"))
+        and text.lstrip("\n")[:1] not in ("", " ")
+    )
 
 
 def block(text: str, indent: str) -> str | None:
@@ -157,7 +205,7 @@ def block(text: str, indent: str) -> str | None:
 
     Returns None if `text` has only one line or a block would not preserve it.
     """
-    if "\n" not in text or _UNFIT_FOR_BLOCK.search(text) or _has_hidden(text):
+    if "\n" not in text or not _fits_block(text) or _has_hidden(text):
         return None
     body = text.rstrip("\n")
     extra = len(text) - len(body)

@@ -12,7 +12,8 @@ import yaml
 
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.kube_yaml.parser import events
-from kubocd_gen.kube_yaml.reader import MAX_DEPTH, is_merge, key_text, scalar_value
+from kubocd_gen.kube_yaml.reader import MAX_DEPTH, is_merge, scalar_value
+from kubocd_gen.kube_yaml.scalars import key_text
 
 KeyPath = Sequence[str | int]
 _MOST_NODES = 200_000  # of a text, half a kilobyte each; later values are found at their parent

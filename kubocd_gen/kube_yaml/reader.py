@@ -1,8 +1,8 @@
 """Read YAML like sigs.k8s.io/yaml: build JSON-like values from libyaml's events, with limits.
 
-Values are built event by event, because depth and the expansion of aliases and merges must be counted before memory is
-used: libyaml's own composer overflows the stack on 60,000 nested brackets, and 400 bytes of nested aliases can expand
-to gigabytes. Positions are not recorded; `kubocd_gen.kube_yaml.locations` finds them when a message needs one.
+Most documents are plain, and read by `kubocd_gen.kube_yaml.plain_documents`. Here, values are built event by event,
+because depth and the expansion of aliases and merges must be counted before memory is used: libyaml's own composer
+overflows the stack on 60,000 nested brackets, and 400 bytes of nested aliases can expand to gigabytes. Positions are not recorded; `kubocd_gen.kube_yaml.locations` finds them when a message needs one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -19,7 +20,9 @@ from kubocd_gen.budget.spending import Budget, BudgetExceededError, Meter
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.diagnostics.wording import quoted
 from kubocd_gen.kube_yaml.parser import YamlError, events, inner_mark, position_at, syntax_error, too_deep
-from kubocd_gen.kube_yaml.scalars import float64, number_text, resolve_plain, resolve_tagged
+from kubocd_gen.kube_yaml.plain_documents import plain_documents
+from kubocd_gen.kube_yaml.plain_scalars import NotPlainError
+from kubocd_gen.kube_yaml.scalars import NODE_TEXT, float64, key_text, resolve_plain, resolve_tagged
 
 MAX_DEPTH = 100
 """Levels of nested maps and lists. Real chart values have about 20; Python recurses safely over a few hundred."""
@@ -27,11 +30,7 @@ MAX_DEPTH = 100
 MAX_EXPANSION = 200_000
 """Nodes to which the aliases and merges of one document can expand: ten times a large context without aliases."""
 
-NODE_TEXT = 64
-"""Characters of a scalar that count as one more node, because aliases of long strings cost more memory."""
-
 _MAX_FAULTS = 100  # faults of a document that are reported
-_INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys, with all numbers outside the range of float32
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _JOINED = "start the second document with '---', or remove one of the keys"
 _TWICE = "remove or rename one of the keys"
@@ -77,22 +76,26 @@ def read_documents(
     Raises YamlError for a syntax error or a limit, after which reading cannot continue, and BudgetExceededError. An
     error that affects only one document, such as a null key or an infinite number, is the `error` of that document.
     """
-    meter = (budget or Budget()).meter("yaml-values")
-    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, keep_marks, meter)
-    if not keep_marks and (mark_index := inner_mark(builder.text)) is not None:
-        problem = "a line starts with a byte order mark (U+FEFF), which Kubernetes reads as part of the line"
-        position = position_at(builder.text, path, mark_index)
-        hint = "remove it; it might be the start of a second file"
-        raise YamlError(problem, code="bad-yaml", position=position, hint=hint)
+    budget = budget or Budget()
+    done = counted = 0
     try:
-        yield from builder.documents()
-        builder.spend.settle(Position(path))
+        for value, line, count in plain_documents(text, exact_integers=exact_integers):
+            if budget.left("yaml-values") < count:
+                break  # libyaml's reader raises the error
+            budget.spend("yaml-values", count)
+            if line:
+                done, counted = done + 1, counted + count
+                yield Document(value, line)
+        else:
+            return
+    except NotPlainError:
+        pass
     except BudgetExceededError as error:
         raise error.at(Position(path)) from None
-    except (yaml.YAMLError, UnicodeEncodeError) as error:
-        if mark := too_deep(error):
-            raise builder.too_deep(mark) from error
-        raise builder.broken or syntax_error(error, text, path) from error
+    meter = budget.meter("yaml-values")
+    meter(-counted)
+    builder = _Builder(text.removeprefix("\ufeff"), path, exact_integers, keep_marks, meter)
+    yield from islice(builder.checked_documents(), done, None)
 
 
 def first_document(
@@ -130,16 +133,6 @@ def scalar_value(event: Any) -> Any:
     if event.tag is None:
         return event.value if event.style else resolve_plain(event.value)  # plain scalars have no style
     return resolve_tagged(event.tag, event.value)
-
-
-def key_text(value: Any) -> str | None:
-    """Return a scalar as the key of a map: a number or boolean as in JSON; None for null, which cannot be a key."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None or isinstance(value, str):
-        return value
-    text = number_text(value)
-    return _INFINITE.get(text, text)
 
 
 def is_merge(event: Any) -> bool:
@@ -186,6 +179,24 @@ class _Builder:
     root: Any = None
     has_invalid: bool = False
     broken: YamlError | None = None
+
+    def checked_documents(self) -> Iterator[Document]:
+        """Yield the documents. Raises YamlError, and BudgetExceededError with a position."""
+        text, path = self.text, self.path
+        if not self.keep_marks and (mark_index := inner_mark(text)) is not None:
+            problem = "a line starts with a byte order mark (U+FEFF), which Kubernetes reads as part of the line"
+            position = position_at(text, path, mark_index)
+            hint = "remove it; it might be the start of a second file"
+            raise YamlError(problem, code="bad-yaml", position=position, hint=hint)
+        try:
+            yield from self.documents()
+            self.spend.settle(Position(path))
+        except BudgetExceededError as error:
+            raise error.at(Position(path)) from None
+        except (yaml.YAMLError, UnicodeEncodeError) as error:
+            if mark := too_deep(error):
+                raise self.too_deep(mark) from error
+            raise self.broken or syntax_error(error, text, path) from error
 
     def documents(self) -> Iterator[Document]:
         start: Any = None

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kubocd_gen.diagnostics.wording import quoted
@@ -66,28 +66,26 @@ def reprinted(value: Any, *, strict: bool) -> Any:
 def _is_unusual(value: Any) -> bool:
     """Return whether the tree can be changed or refused, which almost none is. In doubt, it can be.
 
-    Most values are strings in ASCII, so this is a few times faster than reading the tree, or than printing it as JSON.
+    All texts are searched at once, which is a few times faster than reading the tree, or than printing it as JSON.
     """
     pending = [value]
+    texts: list[str] = []
+    keys: list[str] = []
     for item in pending:  # which grows
-        children: Iterable[Any] = (item,)
-        if type(item) is dict:
-            for key in item:
-                if len(key) > _LONG_KEY or key == _MERGE or _UNUSUAL.search(key):
-                    return True
-            children = item.values()
-        elif type(item) is list:
-            children = item
-        for child in children:
-            kind = type(child)
-            if kind is str:
-                if (not child.isascii() or "\x7f" in child) and _UNUSUAL.search(child):
-                    return True
-            elif kind is dict or kind is list:
-                pending.append(child)
-            elif child is not None and kind is not bool and kind is not int and (kind is not float or child == 0):
-                return True
-    return False
+        kind = type(item)
+        if kind is str:
+            texts.append(item)
+        elif kind is dict:
+            keys += item
+            pending += item.values()
+        elif kind is list:
+            pending += item
+        elif item is not None and kind is not bool and kind is not int and (kind is not float or item == 0):
+            return True
+    text = "".join((*texts, *keys))
+    if (not text.isascii() or "\x7f" in text) and _UNUSUAL.search(text):
+        return True
+    return _MERGE in keys or max(map(len, keys), default=0) > _LONG_KEY
 
 
 def _reread(value: Any, path: KeyPath) -> Any:

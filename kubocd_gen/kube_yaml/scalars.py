@@ -15,7 +15,7 @@ from typing import Any
 
 from kubocd_gen.diagnostics.wording import quoted
 
-_WORDS: dict[str, bool | float | None] = {
+WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -23,6 +23,9 @@ _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
+"""Plain scalars that are not strings and not numbers with digits."""
+
+_INFINITE = {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}  # as keys, with all numbers outside the range of float32
 _INTEGER = re.compile(
     r"[-+]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))"
     r"|0b(?P<signed>[-+][01]+)"
@@ -30,6 +33,9 @@ _INTEGER = re.compile(
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 # Go reads a number that starts with a dot like a Go literal, in which '_' is allowed only between digits.
 _FRACTION = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
+NODE_TEXT = 64
+"""Characters of a scalar that count as one more node, because aliases of long strings cost more memory."""
+
 _TAG = "tag:yaml.org,2002:"
 _TYPES: dict[str, type | None] = {"bool": bool, "int": int, "float": float, "null": type(None), "timestamp": None}
 _TIMESTAMP = re.compile(
@@ -45,8 +51,8 @@ def resolve_plain(text: str) -> Any:
 
     An integer of up to 64 bits is exact; a longer one is a float if it is decimal, otherwise a string.
     """
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in WORDS:
+        return WORDS[text]
     if text[0] not in "0123456789+-." or len(text) > _MOST_DIGITS:
         return text
     if text[0] == ".":
@@ -91,6 +97,16 @@ def _decoded(text: str) -> str:
         raise ValueError("the value of !!binary is not valid base64") from error
     # JSON cannot contain bytes that are not UTF-8: Go writes U+FFFD for each of them.
     return _LONE_BYTE.sub("\N{REPLACEMENT CHARACTER}", data.decode("utf-8", "surrogateescape"))
+
+
+def key_text(value: Any) -> str | None:
+    """Return a scalar as the key of a map: a number or boolean as in JSON; None for null, which cannot be a key."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, str):
+        return value
+    text = number_text(value)
+    return _INFINITE.get(text, text)
 
 
 def float64(number: float) -> int | float:

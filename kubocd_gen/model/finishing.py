@@ -79,9 +79,15 @@ def keeping_variables(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def sorted_maps(value: Any) -> Any:
     """Return `value` with the keys of all maps sorted, because the output must not depend on the order in a source."""
-    kind = type(value)
-    if kind is str or value is None or kind is bool or kind is int:
-        return value
-    if kind is dict or isinstance(value, Mapping):
-        return {key: sorted_maps(value[key]) for key in sorted(value)}
-    return [sorted_maps(item) for item in value] if isinstance(value, list | tuple) else value
+    if type(value) is dict or isinstance(value, Mapping):
+        result: dict[str, Any] = {}
+        for key in sorted(value):
+            item = value[key]
+            result[key] = item if type(item) in _SCALARS else sorted_maps(item)
+        return result
+    if isinstance(value, list | tuple):
+        return [item if type(item) in _SCALARS else sorted_maps(item) for item in value]
+    return value
+
+
+_SCALARS = frozenset({str, bool, int, float, type(None)})

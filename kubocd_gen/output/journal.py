@@ -25,7 +25,6 @@ import contextlib
 import json
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
@@ -94,7 +93,10 @@ def commit(root: Directory, store: JournalStore, steps: Sequence[Step], paths: I
     status = root.status(STAGING)
     content = {
         "inode": status.st_ino if status else None,
-        "steps": [asdict(step) for step in steps],
+        "steps": [
+            {"path": step.path, "replace": step.replace, "inode": step.inode, "digests": {**step.digests}}
+            for step in steps
+        ],
         "paths": sorted(paths),
     }
     root.sync(NEW, STAGING)

@@ -43,16 +43,21 @@ def make_move(root: Directory, index: int, step: Step) -> None:
     fresh = root.status(new)
     if fresh is None:
         return  # already made by an interrupted write
-    root.make(parent_of(step.path))
-    if present is not None:
-        if stat.S_ISDIR(fresh.st_mode):
-            if present.st_ino == step.inode or root.exchange(new, step.path):
-                root.rename(new, old)
-                return
-            root.rename(step.path, old)
-        else:
-            # The rename below replaces the file atomically, so the old one is kept under a second name first.
-            root.link_or_copy(step.path, old)
+    if present is None:
+        try:
+            root.rename(new, step.path)
+        except FileNotFoundError:
+            root.make(parent_of(step.path))
+            root.rename(new, step.path)
+        return
+    if stat.S_ISDIR(fresh.st_mode):
+        if present.st_ino == step.inode or root.exchange(new, step.path):
+            root.rename(new, old)
+            return
+        root.rename(step.path, old)
+    else:
+        # The rename below replaces the file atomically, so the old one is kept under a second name first.
+        root.link_or_copy(step.path, old)
     root.rename(new, step.path)
 
 

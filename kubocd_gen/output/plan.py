@@ -332,6 +332,8 @@ def _compare_one(
         return [FileChange(path, "unchanged", read, read, sha256=new)]
     if path not in owned:
         raise ProblemsError(_foreign(tree, path))
+    if before is read:
+        before = tree.read(path)  # a write replaces the file, and reports compare with what it was
     edited = written is not None and digest != written
     kind: Change = "removed" if after is None else "updated"
     return [FileChange(path, kind, before, after.source if after else None, edited, new)]

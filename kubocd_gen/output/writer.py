@@ -115,8 +115,8 @@ def _stage(root: Directory, changes: Sequence[FileChange], staged_as: dict[str, 
     remaining = {unit: _remains(root, unit, several) for unit, several in units.items()}
     # Charts are added before the resources that refer to them, and removed after them.
     order = sorted(units, key=lambda unit: (not remaining[unit], unit.startswith("hr/") != remaining[unit], unit))
-    contents: list[tuple[str, bytes]] = []
-    paths: dict[str, str] = {}  # in the output, by the staged path
+    contents: list[tuple[str, bytes]] = []  # by the path in NEW
+    paths: dict[str, str] = {}  # in the output, by the path in NEW
     steps = []
     for index, unit in enumerate(order):
         if not remaining[unit]:
@@ -128,8 +128,8 @@ def _stage(root: Directory, changes: Sequence[FileChange], staged_as: dict[str, 
         names = {
             change.path[len(unit) + 1 :]: content for change in units[unit] if (content := change.after) is not None
         }
-        contents += ((f"{staged}/{name}" if name else staged, content) for name, content in names.items())
-        paths |= {f"{staged}/{name}" if name else staged: f"{unit}/{name}" if name else unit for name in names}
+        contents += ((f"{index}/{name}" if name else f"{index}", content) for name, content in names.items())
+        paths |= {f"{index}/{name}" if name else f"{index}": f"{unit}/{name}" if name else unit for name in names}
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
         steps.append(Step(unit, replace=True, inode=inode, digests=digests))
     with ThreadPoolExecutor(_WRITERS) as writers:
@@ -161,4 +161,5 @@ def _stage_directory(root: Directory, unit: str, changes: list[FileChange], stag
 
 
 def _write_files(root: Directory, files: Iterable[tuple[str, bytes]]) -> dict[str, Inode]:
-    return {path: inode_of(root.create(path, content)) for path, content in files}
+    with root.subdirectory(NEW) as staging:  # opened once, not for each file
+        return {path: inode_of(staging.create(path, content)) for path, content in files}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from kubocd_gen import __version__
@@ -65,7 +65,9 @@ def changed_resources(built: Sequence[Built], *, verbose: bool, written: bool = 
         if one.plan is None:
             continue
         yield from _namespace_lines(one, several=len(built) > 1, verbose=verbose, written=written)
-        for (namespace, name), changes in sorted(one.plan.resources().items()):
+        # The content of unchanged files is read only if it is needed.
+        plan = one.plan if verbose else replace(one.plan, changes=one.plan.pending)
+        for (namespace, name), changes in sorted(plan.resources().items()):
             shown = [change for change in changes if verbose or change.change != "unchanged"]
             if shown:
                 yield printable(f"{namespace}/{name}" if len(built) == 1 else f"{one.cluster.name}: {namespace}/{name}")

@@ -34,6 +34,7 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
 _scratch: set[Path] = set()
 _interrupted = threading.Event()
+_runs_until_interrupted = threading.Event()
 _postponing: list[bool] = []  # not empty while the main thread starts a program
 _postponed_errors: list[BaseException] = []
 _making = threading.Lock()  # held while a scratch directory is created
@@ -156,6 +157,7 @@ def limit(process: subprocess.Popen[bytes], name: str, most: int) -> None:
 def interruptible() -> Iterator[None]:
     """End the block and its programs on Ctrl-C (KeyboardInterrupt), SIGTERM and SIGHUP (SystemExit)."""
     _interrupted.clear()
+    _runs_until_interrupted.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -180,7 +182,7 @@ def interruptible() -> Iterator[None]:
                     stream.flush()
             if isinstance(error, SystemExit) and isinstance(error.code, int):
                 end_at_once(error.code)
-            end_at_once(128 + signal.SIGINT, "interrupted")
+            end_interrupted()
         raise
     finally:
         over.set()
@@ -188,6 +190,18 @@ def interruptible() -> Iterator[None]:
         os.close(writer)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def run_until_interrupted() -> None:
+    """Let Ctrl-C, the usual way to stop this command, end it with the exit code 0, also if that takes too long."""
+    _runs_until_interrupted.set()
+
+
+def end_interrupted() -> NoReturn:
+    """Exit after Ctrl-C without waiting for threads."""
+    if _runs_until_interrupted.is_set():
+        end_at_once(0, "")  # a line break after the ^C that the terminal prints
+    end_at_once(128 + signal.SIGINT, "interrupted")
 
 
 @contextlib.contextmanager
@@ -235,7 +249,7 @@ def end_at_once(code: int, *lines: str) -> NoReturn:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     code = 128 + number
     if _interrupted.is_set():  # the second signal
-        end_at_once(code)
+        end_at_once(0 if number == signal.SIGINT and _runs_until_interrupted.is_set() else code)
     _interrupted.set()
     for process in list(_running):
         _kill(process)
@@ -252,7 +266,9 @@ def _end_late(reader: int, numbers: Collection[int], over: threading.Event) -> N
             if number[0] in numbers:
                 if over.wait(GRACE):
                     return
-                end_at_once(128 + number[0], *(["interrupted"] if number[0] == signal.SIGINT else []))
+                if number[0] == signal.SIGINT:
+                    end_interrupted()
+                end_at_once(128 + number[0])
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ def trim_space(text: str) -> str:
 
 def has_invalid_utf8(text: str) -> bool:
     """Return whether `text`, decoded with `surrogateescape`, has bytes that are not UTF-8."""
-    return _ESCAPED_BYTE.search(text) is not None
+    return not text.isascii() and _ESCAPED_BYTE.search(text) is not None
 
 
 def valid_utf8(text: str) -> str:

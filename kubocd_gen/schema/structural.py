@@ -231,8 +231,11 @@ def _node(schema: Schema) -> _Admit:
                     found.append(Violation(key_path(at), message, "invalid-value"))
         return value
 
-    plain = types == ("string",) and not rules and _OF_STRINGS.issuperset(CHECKS.keys() & schema.keys())
-    return _string(schema, admitted) if plain else admitted
+    if types == ("string",) and not rules and _OF_STRINGS.issuperset(CHECKS.keys() & schema.keys()):
+        return _string(schema, admitted)
+    if types == ("object",) and fields is not None and not checks and not rules:
+        return lambda value, at, found: (fields if type(value) is dict else admitted)(value, at, found)
+    return admitted
 
 
 _EXACT: Mapping[str, type] = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
@@ -268,6 +271,7 @@ def _fields(schema: Schema) -> Callable[[dict[str, Any], At, _Findings], dict[st
     defaults = [(key, field) for key, field in properties.items() if "default" in field]
     required = schema.get("required", ())
     known: dict[str, _Admit] = {}
+    unnamed = None if properties else other
 
     def field_of(key: str) -> _Admit | None:
         if key not in properties:
@@ -277,9 +281,9 @@ def _fields(schema: Schema) -> Callable[[dict[str, Any], At, _Findings], dict[st
 
     def admitted(value: dict[str, Any], at: At, found: _Findings) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        misspelled = set[str]()  # the fields that unknown ones are probably meant to be
+        misspelled: list[str] = []  # the fields that unknown ones are probably meant to be
         for key, item in value.items():
-            field = known.get(key) or field_of(key)
+            field = known.get(key, unnamed) or field_of(key)
             if field is None:
                 if schema.get(_OPEN):
                     result[key] = item
@@ -287,7 +291,7 @@ def _fields(schema: Schema) -> Callable[[dict[str, Any], At, _Findings], dict[st
                     result[key] = item
                     hinted = len(found) < HINTED
                     close = nearest("{}", key, properties) if hinted else None
-                    misspelled.update((close,) if close else ())
+                    misspelled += (close,) if close else ()
                     found.append(_unknown_field(key_path((at, key)), key, close, properties, hinted=hinted))
                 continue
             if item is None:
@@ -298,8 +302,7 @@ def _fields(schema: Schema) -> Callable[[dict[str, Any], At, _Findings], dict[st
                     item = deepcopy(rules["default"])
             result[key] = field(item, (at, key), found)
         for key, rules in defaults:
-            field = known.get(key) or field_of(key)
-            if key not in value and field is not None:
+            if key not in value and (field := known.get(key) or field_of(key)) is not None:
                 result[key] = field(deepcopy(rules["default"]), (at, key), found)
         for key in required:
             if key not in result and key not in misspelled:

@@ -109,7 +109,7 @@ class Watcher:
         locked_end = time.monotonic() + _OLD_LOCK
         while time.monotonic() < (locked_end if self._is_locked() else end):
             rest = _REST if self._is_locked() or self._seen.effect(events).unsettled else 0
-            more, _ = self._take(rest)
+            more = self._more(rest)
             if not more and not self._is_locked():
                 break
             events |= more
@@ -119,6 +119,8 @@ class Watcher:
         """Return what a scan finds that the system has not reported, after files no longer change."""
         now = self._scan(self._seen.what)
         if changed(self._seen, now):
+            if events := self._more(3 * _STEP):  # the file was saved just before the scan
+                return self._look(self._settled(events)) or self._compare(now)
             end = time.monotonic() + _LONGEST_REST
             while time.monotonic() < end:
                 time.sleep(_REST)
@@ -135,6 +137,13 @@ class Watcher:
             return lock is not None and time.time() - lock.stat().st_mtime < _OLD_LOCK
         except OSError:
             return False
+
+    def _more(self, timeout: float) -> set[Event]:
+        """Return the events until now, or the first ones within `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._events, timeout)
+            events, self._events = self._events, set()
+        return events
 
     def _take(self, timeout: float) -> tuple[set[Event], bool]:
         """Return the events until now, or the first ones within `timeout` seconds, and whether a scan is necessary."""

@@ -27,7 +27,9 @@ import pytest
 
 from tests.support.charts import commit_all, git
 from tests.support.processes import children, gone
+from tests.support.quickstart import QUICKSTART
 from tests.support.screen import Screen
+from tests.support.sessions import blocks
 from tests.support.workspace import WEB_MANIFEST, Workspace, helm_releases
 
 PROGRAM = str(Path(sys.executable).parent / "kcd-gen")
@@ -219,6 +221,42 @@ def test_every_input_of_a_project_triggers_a_build(workspace: Workspace) -> None
         (root / "apps").mkdir()
         (root / "apps/namespace.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: default}\n")
         watch.until(lambda: watch.builds > count)
+
+
+def test_the_page_of_the_documentation(tmp_path: Path) -> None:
+    """Edit as `docs/how-to/watch.md` describes, and compare all but times."""
+    (block,) = [one for one in blocks("docs/how-to/watch.md") if one.is_session]
+    command, _, expected = block.text.partition("\n")
+    root, printed = tmp_path / "checkout", tmp_path / "printed"
+    shutil.copytree(QUICKSTART, root)
+    project = root / "kcd-gen.yaml"
+    project.write_text(project.read_text().replace("../../.demo/output", "deploy"))
+    release = root / "cluster/releases/podinfo1.yaml"
+    changed = release.read_text().replace("fqdn: podinfo1.", "fqdn: shop.")
+    with printed.open("wb") as file:
+        program = [PROGRAM, *command.split()[2:]]
+        process = subprocess.Popen(program, cwd=root, env=clean(tmp_path), stdout=file, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: "watching" in printed.read_text(), process)
+        time.sleep(0.5)
+        ends = ('"podinfo1-main"\n', "did you mean 'fqdn'?\n", "schema of podinfo:6.7.1-p01\n")
+        for text, end in zip((changed, changed.replace("fqdn:", "fqdm:"), changed), ends, strict=True):
+            before = len(printed.read_text())
+            release.write_text(text)
+            until(partial(ends_with, printed, end, before), process)
+        assert timeless(printed.read_text()) == timeless(expected)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ends_with(printed: Path, end: str, before: int) -> bool:
+    return printed.read_text()[before:].endswith(end)
+
+
+def timeless(text: str) -> str:
+    text = re.sub(r"^\d\d:\d\d:\d\d", "00:00:00", text, flags=re.MULTILINE)
+    return re.sub(r"\d\.\d\d s\)$", "0.00 s)", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])

@@ -69,6 +69,7 @@ RUN_ELSEWHERE = {
     "docs/how-to/private-registry.md": "tests/acceptance/test_how_to_pages.py",
     "docs/how-to/several-clusters.md": "tests/acceptance/test_how_to_pages.py",
     "docs/how-to/pre-commit.md": "tests/acceptance/test_pre_commit.py",
+    "docs/how-to/watch.md": "tests/acceptance/test_watch.py",
     "docs/init.md": "tests/acceptance/test_init_page.py",
     "docs/lint.md": "tests/acceptance/test_lint.py",
     "docs/lock.md": "tests/acceptance/test_registry.py",
