@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Required, TypedDict, Unpack
 
 import click
 
@@ -21,6 +22,9 @@ from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import checkout_root, shown_path
+from kubocd_gen.state.store import StateDoubtError
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # `--help` needs none of them
     from kubocd_gen.model.compilation import Compilation
@@ -266,7 +270,28 @@ def _add_commands(files: UncommittedFiles) -> Iterator[str]:
         yield f"{shown_path(path)} is a source with changes that are not staged: add or stash them"
 
 
-def run_pipeline(
+def run_pipeline(options: CommonBuildOptions, load: Callable[[], Project], **settings: Unpack[_Settings]) -> Outcome:
+    """Build the project that `load` returns; see `_run_pipeline`. If the state of earlier builds is in doubt, again."""
+    try:
+        return _run_pipeline(options, load, **settings)
+    except StateDoubtError as error:
+        _log.info("build again without the state of earlier builds: %s", error)
+        return _run_pipeline(options, load, **settings, fresh_state=True)
+
+
+class _Settings(TypedDict, total=False):
+    """The arguments of `_run_pipeline`."""
+
+    allow_removals: Required[int]
+    only_plan: bool
+    compare_kept: bool
+    report_version: bool
+    prune_outputs: bool | None
+    releases: Collection[str]
+    push_charts: bool
+
+
+def _run_pipeline(
     options: CommonBuildOptions,
     load: Callable[[], Project],
     *,
@@ -277,6 +302,7 @@ def run_pipeline(
     prune_outputs: bool | None = None,
     releases: Collection[str] = (),
     push_charts: bool = False,
+    fresh_state: bool = False,
 ) -> Outcome:
     """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
 
@@ -284,7 +310,8 @@ def run_pipeline(
     written. With `compare_kept`, the HelmReleases of suspended Releases are compared with the base revision. With
     `report_version`, helm's version is determined even if the lock file does not need it. `prune_outputs` tells whether
     outputs that no cluster writes to are removed, or only reported; None ignores them. With `releases`, only these are
-    written. With `push_charts`, charts are pushed before anything is written.
+    written. With `push_charts`, charts are pushed before anything is written. With `fresh_state`, the state of earlier
+    builds is replaced. Raises StateDoubtError.
     """
     from kubocd_gen.packages.cache import cache_directory
     from kubocd_gen.pipeline.build import build as run_build
@@ -334,6 +361,7 @@ def run_pipeline(
                 before_writing=before_writing,
                 waiting=waiting,
                 state_cache=None if options.full else cache_directory(os.environ, project.cache),
+                fresh_state=fresh_state,
             )
         if prune_outputs is not None and all(one.plan is not None for one in compiled):
             from kubocd_gen.pipeline.abandoned import report_abandoned
