@@ -67,6 +67,13 @@ class Budget:
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._exhausted: str | None = None
 
+    def copy(self) -> Budget:
+        """Return a budget of which as much is spent, with a lock of its own."""
+        copied = Budget(self.limits)
+        copied._spent.update(self._spent)
+        copied._exhausted = self._exhausted
+        return copied
+
     def spend(self, resource: str, amount: float, position: Position | None = None) -> None:
         """Count `amount`. Raises BudgetExceededError if less is left, and at every call from then on."""
         with self._lock:

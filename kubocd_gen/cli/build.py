@@ -18,15 +18,14 @@ from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference
 from kubocd_gen.cli.option_values import Report, complete_names, parse_helms
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.profile_options import ProfileOptions
-from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
-from kubocd_gen.diagnostics.text import exit_code
 from kubocd_gen.files.paths import checkout_root, shown_path
 from kubocd_gen.state.store import StateDoubtError
 
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.cli.tools import Outcome
     from kubocd_gen.model.compilation import Compilation
     from kubocd_gen.model.project import Project
     from kubocd_gen.pipeline.build import Built
@@ -120,6 +119,8 @@ def build(options: BuildOptions) -> int:
         )
         hint = "push the charts in the run that writes the output"
         return print_problems([Problem("usage", message, hint=hint)])
+    from kubocd_gen.cli.tools import Outcome
+    from kubocd_gen.diagnostics.text import exit_code
     from kubocd_gen.pipeline.build import is_current
     from kubocd_gen.sources.project_file import messages_root
 
@@ -313,6 +314,7 @@ def _run_pipeline(
     written. With `push_charts`, charts are pushed before anything is written. With `fresh_state`, the state of earlier
     builds is replaced. Raises StateDoubtError.
     """
+    from kubocd_gen.cli.tools import Outcome, tools
     from kubocd_gen.packages.cache import cache_directory
     from kubocd_gen.pipeline.build import build as run_build
     from kubocd_gen.pipeline.build import unknown_removals

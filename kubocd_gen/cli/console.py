@@ -6,19 +6,16 @@ colors is decided once per run; click strips the escape sequences if colors are 
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubocd_gen.cli.variables import set_by_variables
-from kubocd_gen.diagnostics.problems import Problem, printable
-from kubocd_gen.diagnostics.text import exit_code, problem_lines, summary
+if TYPE_CHECKING:  # `--help` prints no problems and no reports
+    from kubocd_gen.diagnostics.problems import Problem
+
 
 DIFFERENCE = 3  # the exit code of a check that has found a difference
 PUBLISHED = {"pushed": "Pushed", "written": "Wrote", "unchanged": "Unchanged"}  # what was done with an image
@@ -84,6 +81,10 @@ def apply_no_color(ctx: click.Context, value: bool) -> None:
 
 def print_usage_error(error: click.ClickException) -> None:
     """Print a usage error of click, with its hint to `--help`."""
+    import io
+
+    from kubocd_gen.diagnostics.problems import printable
+
     message = io.StringIO()
     error.show(message)
     context = getattr(error, "ctx", None)
@@ -97,11 +98,15 @@ def print_usage_error(error: click.ClickException) -> None:
 
 def json_text(document: Mapping[str, Any]) -> str:
     """Return a JSON report as it is printed. Characters that are not ASCII are escaped."""
+    import json
+
     return json.dumps(document, indent=1)
 
 
 def command_line(*without: str) -> str:
     """Return the command line of this run without these flags, which have no values."""
+    import shlex
+
     return shlex.join(["kcd-gen", *(word for word in sys.argv[1:] if word not in without)])
 
 
@@ -112,6 +117,9 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def print_problems(problems: Iterable[Problem], *, quiet: bool = False, name_clusters: bool = False) -> int:
     """Print the problems, or only the errors if `quiet`. Return the exit code, which is 0 if there are no errors."""
+    from kubocd_gen.cli.variables import set_by_variables
+    from kubocd_gen.diagnostics.text import exit_code, problem_lines, summary
+
     found = list(problems)
     shown = [one for one in found if one.severity == "error" or not quiet]
     for line in problem_lines(shown, name_clusters=name_clusters, paint=paint):
@@ -143,6 +151,8 @@ def log_to_stderr(ctx: click.Context, verbosity: int) -> None:
     if not verbosity and "logging" not in sys.modules:
         return
     import logging
+
+    from kubocd_gen.diagnostics.problems import printable
 
     class Formatter(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from kubocd_gen.budget.watchdog import watched
 from kubocd_gen.cli.command import Argument, Flag, command, options
@@ -12,13 +12,12 @@ from kubocd_gen.cli.option_values import complete_names
 from kubocd_gen.cli.options import CompilingOptions, FormatOptions, ProjectOptions, QuietOptions
 from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.terminal import progress
-from kubocd_gen.cli.tools import checked_version, helm_of
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
-from kubocd_gen.diffing.lines import View, view
-from kubocd_gen.diffing.markdown import markdown
-from kubocd_gen.diffing.report import comparison_report, page, stat_lines, text_lines
-from kubocd_gen.diffing.revisions import Compared, compare
-from kubocd_gen.diffing.sides import Ends, both_sides, parse_range
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.diffing.lines import View
+    from kubocd_gen.diffing.revisions import Compared
+    from kubocd_gen.diffing.sides import Ends
 
 
 @options
@@ -63,6 +62,8 @@ def diff(options: DiffOptions) -> int:
     kcd-gen diff v1.4.0..v1.5.0 --stat                 # two revisions; one line for each Release
     kcd-gen diff --from ../other-checkout redis1       # one Release, compared with another directory
     """
+    from kubocd_gen.diffing.revisions import Compared
+
     problems = Problems()
     compared, seen = Compared(None, ()), None
     with problems.collect():  # errors of Git, the project or helm, without which nothing can be compared
@@ -76,6 +77,9 @@ def diff(options: DiffOptions) -> int:
 
 
 def _report(options: DiffOptions, seen: View | None, problems: list[Problem]) -> str:
+    from kubocd_gen.diffing.markdown import markdown
+    from kubocd_gen.diffing.report import comparison_report, page, stat_lines, text_lines
+
     if options.format == "json":
         return json_text(comparison_report(seen, problems))
     if seen is None or (options.quiet and options.format == "text"):
@@ -92,6 +96,8 @@ def _report(options: DiffOptions, seen: View | None, problems: list[Problem]) ->
 
 def _ends(options: DiffOptions) -> tuple[Ends, list[str]]:
     """Return what is compared, and the names of Releases. Raises ProblemsError `usage`."""
+    from kubocd_gen.diffing.sides import Ends, parse_range
+
     ranges = [(name, ends) for name in options.names if (ends := parse_range(name)) is not None]
     names = [name for name in options.names if ".." not in name]
     given = [name for name, _ in ranges]
@@ -103,6 +109,11 @@ def _ends(options: DiffOptions) -> tuple[Ends, list[str]]:
 
 
 def _compare(options: DiffOptions, problems: Problems) -> tuple[Compared, View | None]:
+    from kubocd_gen.cli.tools import checked_version, helm_of
+    from kubocd_gen.diffing.lines import view
+    from kubocd_gen.diffing.revisions import compare
+    from kubocd_gen.diffing.sides import both_sides
+
     ends, names = _ends(options)
     with both_sides(options.flags(), Path.cwd(), ends) as sides:
         new = sides.new

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from kubocd_gen.cli.command import Flag, command, group, option_group, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint_difference, print_json, print_problems
@@ -15,24 +15,13 @@ from kubocd_gen.cli.options import ClusterOptions, JsonOptions, OutputOptions, P
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.model.delivery import FLUX_NAMESPACE, FluxSource, Mode
-from kubocd_gen.scaffolding.ci import InstallSource, install_source
-from kubocd_gen.scaffolding.files import write
-from kubocd_gen.scaffolding.report import (
-    application_steps,
-    apply_steps,
-    file_lines,
-    found_lines,
-    image_step,
-    list_steps,
-    next_lines,
-    scaffold_report,
-)
-from kubocd_gen.scaffolding.repository import RepositoryPlan, RepositoryRequest, plan_repository
-from kubocd_gen.scaffolding.server import ServerPlan, ServerRequest, plan_server
-from kubocd_gen.server.flux_roots import name_of
-from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.scaffolding.install_source import InstallSource, install_source
 
-AnyPlan = TypeVar("AnyPlan", RepositoryPlan, ServerPlan)
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.scaffolding.repository import RepositoryPlan
+    from kubocd_gen.scaffolding.server import ServerPlan
+
+AnyPlan = TypeVar("AnyPlan", "RepositoryPlan", "ServerPlan")
 _REPOSITORY = re.compile(r"[a-zA-Z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
 
 
@@ -46,6 +35,8 @@ def _repository(word: str) -> str:
 
 def _cluster_name(word: str) -> str:
     """Parse `--cluster-name`. Raises ValueError."""
+    from kubocd_gen.server.flux_roots import name_of
+
     if name_of(word) != word:
         hint = "use at most 40 lowercase letters, digits, and '-' between them"
         raise ValueError(f"'{word}' is not a valid cluster name; {hint}")
@@ -78,6 +69,9 @@ def _run(
 
     `report` returns the lines of the report and `steps` what the user must do next.
     """
+    from kubocd_gen.scaffolding.files import write
+    from kubocd_gen.scaffolding.report import scaffold_report
+
     problems = Problems()
     planned = None
     with problems.collect():
@@ -157,6 +151,8 @@ def init(options: InitOptions) -> int:
     kcd-gen init --image registry.example.com/platform/charts
     kcd-gen init --install-from git+https://HOST/PATH@COMMIT     # with a hook and a CI file
     """
+    from kubocd_gen.scaffolding.report import next_lines
+    from kubocd_gen.scaffolding.repository import RepositoryRequest, plan_repository
 
     def plan(problems: Problems) -> RepositoryPlan | None:
         with_server = not options.no_server
@@ -180,6 +176,8 @@ def init(options: InitOptions) -> int:
 
 
 def _init_report(planned: RepositoryPlan, options: InitOptions) -> Iterator[str]:
+    from kubocd_gen.scaffolding.report import file_lines, found_lines
+
     yield "Found:"
     yield from (f"  {line}" for line in found_lines(planned))
     yield ""
@@ -226,6 +224,8 @@ def server(options: ServerOptions) -> int:
     kcd-gen init server --image registry.example.com/platform/charts
     kcd-gen init server --cluster prod --flux-dir clusters/prod --dry-run
     """
+    from kubocd_gen.scaffolding.report import file_lines
+
     return _run(
         options,
         lambda problems: _plan(options, problems),
@@ -238,6 +238,9 @@ init.add_command(server)
 
 
 def _plan(options: ServerOptions, problems: Problems) -> ServerPlan | None:
+    from kubocd_gen.scaffolding.server import ServerRequest, plan_server
+    from kubocd_gen.sources.project_file import load_project
+
     flags = options.flags()
     project = load_project(flags, Path.cwd())
     # Names must be unique among all clusters, also among those that are set up later.
@@ -251,6 +254,8 @@ def _plan(options: ServerOptions, problems: Problems) -> ServerPlan | None:
 
 
 def _server_steps(planned: ServerPlan, options: ServerOptions) -> list[str]:
+    from kubocd_gen.scaffolding.report import application_steps, apply_steps, image_step, list_steps
+
     placements = planned.placements.values()
     steps = [step for placement in placements for step in list_steps(placement, planned.root)]
     if all(file.change == "unchanged" for file in planned.files):

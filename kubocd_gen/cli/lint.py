@@ -6,22 +6,20 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from kubocd_gen.cli.command import Flag, command, options, verbose_flag
 from kubocd_gen.cli.console import echo, json_text, paint, print_problems
 from kubocd_gen.cli.help_format import Choice
 from kubocd_gen.cli.options import CIFormatOptions, CompilingOptions, SourceOptions, VerboseOptions
 from kubocd_gen.cli.profile_options import ProfileOptions
-from kubocd_gen.cli.tools import Outcome, tools
 from kubocd_gen.diagnostics.problems import Problem, Problems, Severity, printable
 from kubocd_gen.diagnostics.text import distinct_problems, exit_code, problem_lines
-from kubocd_gen.pipeline.build import Built
-from kubocd_gen.pipeline.lint import RULES
-from kubocd_gen.pipeline.lint import lint as run_lint
-from kubocd_gen.pipeline.report import build_report
-from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
-from kubocd_gen.sources.project_file import load_project, messages_root
+from kubocd_gen.model.lint_rules import RULES
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.cli.tools import Outcome
+    from kubocd_gen.pipeline.build import Built
 
 _FAILING: tuple[Severity, ...] = ("error", "warning")
 
@@ -65,6 +63,11 @@ def lint(options: LintOptions) -> int:
 
 
 def _lint(options: LintOptions) -> Outcome:
+    from kubocd_gen.cli.tools import Outcome, tools
+    from kubocd_gen.pipeline.lint import lint as run_lint
+    from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
+    from kubocd_gen.sources.project_file import load_project
+
     problems = Problems()
     built: Sequence[Built] = ()
     version = None
@@ -83,6 +86,9 @@ def _lint(options: LintOptions) -> Outcome:
 
 def _lines(outcome: Outcome, reported: Sequence[Problem], options: LintOptions) -> Iterator[str]:
     """Yield the lines of standard output."""
+    from kubocd_gen.pipeline.report import build_report
+    from kubocd_gen.sources.project_file import messages_root
+
     built = outcome.built
     if options.format == "json":
         yield json_text(build_report(built, outcome.helm_version, outcome.problems, command="lint"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kubocd_gen.cli.command import Argument, Flag, command, options
 from kubocd_gen.cli.console import DIFFERENCE, echo, paint_signed, print_json, print_problems
@@ -22,23 +22,12 @@ from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files.paths import shown_path
-from kubocd_gen.helm.process import find_helm, helm_version
-from kubocd_gen.model.project import LOCK_FILE, Project
-from kubocd_gen.packages.cosign import Cosign
-from kubocd_gen.packages.lock import Lock, Pin, changed_charts
-from kubocd_gen.pipeline.helm_lock import minor
-from kubocd_gen.pipeline.lock import (
-    Move,
-    Wanted,
-    chosen,
-    lock_packages,
-    refuse_mass_removal,
-    stale_packages,
-    verify_packages,
-    wanted_by,
-)
-from kubocd_gen.pipeline.packages import holds_lock, network, package_sources, project_lock, write_lock
-from kubocd_gen.sources.project_file import load_project
+from kubocd_gen.model.project import LOCK_FILE
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.model.project import Project
+    from kubocd_gen.packages.lock import Pin
+    from kubocd_gen.pipeline.lock import Move, Wanted
 
 
 @options
@@ -102,6 +91,13 @@ class Outcome:
 
 
 def _lock(options: LockOptions, problems: Problems) -> Outcome:
+    from kubocd_gen.helm.process import find_helm, helm_version
+    from kubocd_gen.packages.lock import Lock
+    from kubocd_gen.pipeline.helm_lock import minor
+    from kubocd_gen.pipeline.lock import chosen, lock_packages, refuse_mass_removal, stale_packages, wanted_by
+    from kubocd_gen.pipeline.packages import holds_lock, package_sources, project_lock, write_lock
+    from kubocd_gen.sources.project_file import load_project
+
     project = load_project(options.flags(), Path.cwd())
     if project.locked:
         raise ProblemsError.of("usage", "--locked cannot be used with lock", hint="use --check to check the lock file")
@@ -147,6 +143,10 @@ def _verify(
     options: LockOptions,
     problems: Problems,
 ) -> None:
+    from kubocd_gen.packages.cosign import Cosign
+    from kubocd_gen.pipeline.lock import verify_packages
+    from kubocd_gen.pipeline.packages import network
+
     if options.verify and not has_errors(problems):
         cosign = Cosign(options.cosign, options.cosign_key, network(project, lambda _line: None))
         verify_packages(wanted, pins, cosign, problems, jobs=options.job_count)
@@ -171,6 +171,8 @@ def _lines(outcome: Outcome, *, check: bool, command: str) -> Iterator[str]:
 
 
 def _chart_lines(old: Pin, new: Pin) -> Iterator[str]:
+    from kubocd_gen.packages.lock import changed_charts
+
     replaced = {(chart.name, chart.version) for chart in changed_charts(old, new)}
     before = {(chart.name, chart.version) for chart in old.charts}
     after = {(chart.name, chart.version) for chart in new.charts}

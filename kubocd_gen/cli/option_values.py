@@ -16,11 +16,8 @@ import click
 from kubocd_gen.budget.limits import NAMES, parse_limit
 from kubocd_gen.cli.command import Complete
 from kubocd_gen.cli.help_format import suggestion
-from kubocd_gen.diagnostics.problems import ProblemsError
 from kubocd_gen.model.delivery import FluxSource, parse_source
-from kubocd_gen.model.project import PROJECT_FILE, host_key, is_address, is_host_name
 from kubocd_gen.schema.names import LABEL, LABEL_HINT, is_label
-from kubocd_gen.sources.environment import is_secret_name, is_variable_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -40,6 +37,8 @@ class Report:
 
 def parse_hosts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Parse `--resolve` into pairs of name and address. Raises ValueError."""
+    from kubocd_gen.model.project import host_key, is_address, is_host_name
+
     form = "NAME=ADDRESS, such as ldap.example.com=10.1.2.3"
     pairs = tuple(_pairs(words, form))
     for name, address in pairs:
@@ -72,6 +71,8 @@ def parse_hosts_with_port(words: tuple[str, ...]) -> frozenset[str]:
 
 def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
     """Parse `--expand-env`, names of variables separated by commas. Raises ValueError."""
+    from kubocd_gen.sources.environment import is_secret_name, is_variable_name
+
     names = [name for word in words for name in word.split(",") if name]
     for name in names:
         example = "--expand-env DOMAIN,REGION or KCD_GEN_EXPAND_ENV=DOMAIN,REGION"
@@ -86,6 +87,8 @@ def parse_variables(words: tuple[str, ...]) -> frozenset[str]:
 
 def parse_project(word: str) -> Path:
     """Parse `--project`, a project file or its directory. Raises ValueError."""
+    from kubocd_gen.model.project import PROJECT_FILE
+
     path = Path(word)
     if not path.is_dir():
         return path
@@ -125,6 +128,7 @@ def parse_flux_source(word: str) -> FluxSource:
 
 def parse_chart_repository(word: str) -> str:
     """Parse `--chart-repository`, and return it without the scheme. Raises ValueError."""
+    from kubocd_gen.diagnostics.problems import ProblemsError
     from kubocd_gen.sources.delivery_settings import CHART_REPOSITORY, registry_path  # imports the rules of references
 
     try:
@@ -182,5 +186,7 @@ def complete_limits(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def complete_variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from kubocd_gen.sources.environment import is_secret_name, is_variable_name
+
     known = (name for name in os.environ if is_variable_name(name) and not is_secret_name(name))
     return sorted(name for name in known if name.startswith(incomplete))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import click
 
@@ -29,7 +29,10 @@ from kubocd_gen.cli.option_values import (
     parse_url,
     parse_variables,
 )
-from kubocd_gen.model.project import Dependencies, Flags
+from kubocd_gen.model.dependencies import Dependencies
+
+if TYPE_CHECKING:  # `--help` needs none
+    from kubocd_gen.model.project import Flags
 
 _FILE: click.ParamType[Any, Any] = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -39,6 +42,8 @@ class FlagOptions(Options):
 
     def flags(self) -> Flags:
         """Return the flags of all groups of the command."""
+        from kubocd_gen.model.project import Flags
+
         return Flags()
 
 

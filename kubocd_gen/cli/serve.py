@@ -22,13 +22,11 @@ from kubocd_gen.cli.tools import Outcome
 from kubocd_gen.cli.watch import ProblemLines, interrupted, rebuilds
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, printable
 from kubocd_gen.files.paths import display_path, shown_path
-from kubocd_gen.model.project import STDIN, Cluster, Project
 from kubocd_gen.processes.children import run_until_interrupted
 from kubocd_gen.server.container import PORT
-from kubocd_gen.sources.delivery_settings import no_server
-from kubocd_gen.sources.project_file import load_project, only_cluster
 
 if TYPE_CHECKING:
+    from kubocd_gen.model.project import Cluster, Project
     from kubocd_gen.server.http import Server
     from kubocd_gen.server.site import Site
 
@@ -104,6 +102,9 @@ def _serve(options: ServeOptions, problems: Problems) -> None:
 
 def _output(options: ServeOptions) -> Path:
     """Return the directory to serve. Raises ProblemsError."""
+    from kubocd_gen.model.project import STDIN
+    from kubocd_gen.sources.project_file import load_project
+
     flags = options.flags()
     if STDIN in flags.sources:
         raise ProblemsError.of("usage", "--source - can't be watched", hint="pass files or directories as sources")
@@ -127,6 +128,9 @@ def _output(options: ServeOptions) -> Path:
 
 def _served(project: Project) -> Cluster:
     """Return the only cluster. Raises ProblemsError if there are several, or if nothing has to serve its charts."""
+    from kubocd_gen.sources.delivery_settings import no_server
+    from kubocd_gen.sources.project_file import only_cluster
+
     cluster = only_cluster(project, _SEVERAL)
     if not cluster.delivery.has_server:
         raise ProblemsError(no_server(cluster))

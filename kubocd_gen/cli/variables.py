@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from kubocd_gen.diagnostics.problems import Problem, nearest, shown
+if TYPE_CHECKING:
+    from kubocd_gen.diagnostics.problems import Problem
 
 PREFIX = "KCD_GEN_"
 _OF_COMMENTS = frozenset({"KCD_GEN_COMMENT_NAME", "KCD_GEN_COMMENT_TOKEN"})  # read by `kcd-gen-ci`
@@ -26,7 +28,11 @@ def unknown_variables(names: Iterable[str], command: click.Command) -> Iterator[
     """
     own = _variables(command)
     others = [name for name in sorted(names) if name.startswith(PREFIX) and name not in own]
-    known = _all_variables() if others else own
+    if not others:
+        return
+    from kubocd_gen.diagnostics.problems import Problem, nearest, shown
+
+    known = _all_variables()
     for name in others:
         if name not in known:
             yield Problem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 
@@ -21,11 +21,9 @@ from kubocd_gen.cli.terminal import progress
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.diagnostics.text import packages_report
 from kubocd_gen.files.paths import shown_path
-from kubocd_gen.model.project import LOCK_FILE
-from kubocd_gen.oci.layout_writer import LayoutWriter
-from kubocd_gen.pipeline.lock import Vendored, refuse_mass_removal, stale_packages, vendor_packages, wanted_by
-from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
-from kubocd_gen.sources.project_file import load_project
+
+if TYPE_CHECKING:  # `--help` needs none of them
+    from kubocd_gen.pipeline.lock import Vendored
 
 
 @options
@@ -68,6 +66,12 @@ def vendor(options: VendorOptions) -> int:
 
 def _vendor(options: VendorOptions, problems: Problems) -> list[tuple[str, Vendored | Literal["removed"]]]:
     """Return the locked and the removed packages, each with what was done with it."""
+    from kubocd_gen.model.project import LOCK_FILE
+    from kubocd_gen.oci.layout_writer import LayoutWriter
+    from kubocd_gen.pipeline.lock import refuse_mass_removal, stale_packages, vendor_packages, wanted_by
+    from kubocd_gen.pipeline.packages import project_lock, remote, vendor_layout
+    from kubocd_gen.sources.project_file import load_project
+
     project = load_project(options.flags(), Path.cwd())
     layout = vendor_layout(project)
     if project.vendor is None or layout is None:

@@ -24,12 +24,11 @@ from kubocd_gen.cli.tools import Outcome
 from kubocd_gen.diagnostics.problems import Problem, Problems, has_errors, printable
 from kubocd_gen.diagnostics.text import exit_code, headline, problem_lines, summary
 from kubocd_gen.files.paths import shown_path
-from kubocd_gen.model.project import STDIN, Flags, Project
 from kubocd_gen.processes.children import end_interrupted, run_until_interrupted
-from kubocd_gen.sources.project_file import load_project, project_path
 
 if TYPE_CHECKING:
     from kubocd_gen.cli.build import BuildOptions
+    from kubocd_gen.model.project import Flags, Project
 
 _USAGE = 2  # the exit code of an error that no change of the inputs fixes
 _LEFT_FREE = 2  # lines of the terminal below and above the problems
@@ -56,6 +55,7 @@ def rebuilds(flags: Flags, build: Callable[[Callable[[], Project]], Outcome]) ->
 
     Raises ProblemsError if there is no project.
     """
+    from kubocd_gen.sources.project_file import load_project, project_path
     from kubocd_gen.watch.inputs import Watched, watched  # watchfiles takes 20 ms
     from kubocd_gen.watch.watcher import Watcher
 
@@ -226,6 +226,8 @@ def _result(rebuild: Rebuild, options: BuildOptions) -> Iterator[str]:
 
 def _refused(options: BuildOptions) -> Iterator[Problem]:
     """Yield an error for each flag that has no meaning in builds that follow each other."""
+    from kubocd_gen.model.project import STDIN
+
     code = "the exit code is that of one build"
     once = {
         "--check": (options.check, code, "use --dry-run to print what a build would change, or omit --watch"),
@@ -233,6 +235,7 @@ def _refused(options: BuildOptions) -> Iterator[Problem]:
         "--fail-on-stale-image": (options.fail_on_stale_image, code, "omit one of them"),
         f"--format {options.format}": (options.format != "text", "a report is that of one build", "omit one of them"),
         "--report": (bool(options.reports), "a report is that of one build", "omit one of them"),
+        "--profile": (options.profile is not None, "a profile is that of one build", "omit one of them"),
         "--push-charts": (
             options.push_charts,
             "every change would be pushed",

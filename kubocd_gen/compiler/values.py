@@ -43,8 +43,6 @@ def spend_values(value: Any, budget: Budget) -> None:
             pending += item.values()
         elif isinstance(item, list):
             pending += item
-        elif type(item) not in _SCALARS and isinstance(item, Mapping):
-            pending += item.values()
     meter.settle()
 
 

@@ -48,6 +48,9 @@ class FilePath(str):
         made._directory, made._below = directory, below
         return made
 
+    def __reduce__(self) -> tuple[type[FilePath], tuple[str, Path, str]]:
+        return FilePath, (str(self), self._directory, self._below)
+
     @property
     def absolute(self) -> Path:
         """Where the file is. Only messages need it, so it is not computed for each file that is read."""

@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,6 +124,8 @@ def helm_version(helm: Path) -> str:
 
 def unwritable_input(error: OSError, directory: Path | None = None) -> ProblemsError:
     """Return the error of a run whose input can't be written to `directory`, by default that for temporary files."""
+    import tempfile
+
     where = directory or tempfile.tempdir or "$TMPDIR"
     return ProblemsError.of(
         "helm-failed",

@@ -2,7 +2,8 @@
 
 Most documents are plain, and read by `kubocd_gen.kube_yaml.plain_documents`. Here, values are built event by event,
 because depth and the expansion of aliases and merges must be counted before memory is used: libyaml's own composer
-overflows the stack on 60,000 nested brackets, and 400 bytes of nested aliases can expand to gigabytes. Positions are not recorded; `kubocd_gen.kube_yaml.locations` finds them when a message needs one.
+overflows the stack on 60,000 nested brackets, and 400 bytes of nested aliases can expand to gigabytes. Positions are
+not recorded; `kubocd_gen.kube_yaml.locations` finds them when a message needs one.
 """
 
 from __future__ import annotations

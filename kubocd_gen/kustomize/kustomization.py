@@ -21,7 +21,6 @@ from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.locations import find_position
 from kubocd_gen.kube_yaml.reader import read_document, read_documents
 from kubocd_gen.kustomize.substitution import has_variable
-from kubocd_gen.schema.go_formats import PatternError, compile_pattern
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """The names of the file in the order in which kustomize looks for them."""
@@ -256,6 +255,8 @@ def selects(target: Mapping[str, Any], resource: Affected) -> bool:
 
 
 def _matches(pattern: Any, value: str) -> bool:
+    from kubocd_gen.schema.go_formats import PatternError, compile_pattern
+
     if not isinstance(pattern, str) or not pattern:
         return True
     try:

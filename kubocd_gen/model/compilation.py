@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
-from kubocd_gen.model.finishing import Finish
+from kubocd_gen.model.finishing import NO_FINISH, Finish
 
 if TYPE_CHECKING:
     from kubocd_gen.model.delivery import Delivery
@@ -192,14 +193,40 @@ class NewContent:
         return self.rendered.resolved.package
 
 
+def documents_text(documents: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """Return the resources of a Release as JSON; None for NaN, which JSON does not have.
+
+    They consist of the types that JSON has: a HelmRelease is typed like Flux's Go type, and its maps are sorted.
+    """
+    try:
+        return json.dumps(documents, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PackedContent:
+    """The content of a Release that a copy of this process has compiled; `packed` are its resources as JSON."""
+
+    release: Release
+    package: Package
+    packed: bytes
+
+    @property
+    def documents(self) -> tuple[Mapping[str, Any], ...]:
+        """Its Flux resources without `Finish`."""
+        return tuple(json.loads(self.packed))
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledRelease:
-    """A Release with its Flux resources."""
+    """A Release with its Flux resources. `printed` is its Flux file without `Finish`, if it is known."""
 
     summary: Summary
     delivery: Delivery
     content: Content
-    finish: Finish = Finish()
+    finish: Finish = NO_FINISH
+    printed: bytes | None = field(default=None, repr=False)
 
     @property
     def key(self) -> str:
@@ -226,7 +253,7 @@ class CompiledRelease:
     def documents(self) -> tuple[Mapping[str, Any], ...]:
         """Its resources: the sources of its charts, OCIRepository first, and then the HelmReleases."""
         documents = self.content.documents
-        return documents if self.finish == Finish() else tuple(map(self.finish.applied, documents))
+        return documents if self.finish == NO_FINISH else tuple(map(self.finish.applied, documents))
 
     @property
     def helm_releases(self) -> tuple[Mapping[str, Any], ...]:
@@ -252,7 +279,7 @@ class CompiledRelease:
 
     def with_documents(self, documents: tuple[Mapping[str, Any], ...]) -> CompiledRelease:
         """Return the Release with other resources, which nothing changes any more."""
-        return replace(self, content=NewContent(self.rendered, documents), finish=Finish())
+        return replace(self, content=NewContent(self.rendered, documents), finish=NO_FINISH, printed=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,9 @@ class Finish:
         return document
 
 
+NO_FINISH = Finish()
+
+
 def requested_at(index_digest: str, image: str | None) -> str:
     """Return the value of `requestedAt` for an index, if `image` was the first that had it."""
     return f"sha256:{hashlib.sha256(f'{index_digest} {image}'.encode()).hexdigest()}" if image else index_digest

@@ -14,6 +14,7 @@ from kubocd_gen.budget.spending import Budget
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Position
 from kubocd_gen.model.delivery import SERVER, Delivery, FluxSource, Mode
+from kubocd_gen.model.dependencies import Dependencies
 from kubocd_gen.processes.single_flight import SingleFlight
 from kubocd_gen.schema.flux_versions import FluxVersion
 
@@ -28,7 +29,6 @@ REPOSITORY_URL = "http://kubocd-ctrl-controller-helm-repository.kubocd.svc"
 STDIN = "-"  # the source that stands for standard input; only on the command line
 ONLY_CLUSTER = "default"  # the name of the cluster in a build without a project file
 
-Dependencies = Literal["order", "ignore"]
 Namespaces = Literal["emit", "external"]
 Place = Callable[[], Position] | None
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from kubocd_gen.diagnostics.problems import Problem, ProblemsError
 from kubocd_gen.output.inventory import (
@@ -29,14 +28,8 @@ from kubocd_gen.output.inventory import (
 )
 from kubocd_gen.output.journal import interrupted_paths
 from kubocd_gen.output.known import KnownOutput
+from kubocd_gen.output.resource_changes import Change, ResourceChange, resource_changes
 from kubocd_gen.output.tree import Tree
-
-Change = Literal["created", "updated", "unchanged", "removed"]
-
-_SEPARATOR = re.compile(r"^---(?:[ \t].*)?\r?$\n?", re.MULTILINE)
-_KIND = re.compile(r"^kind: *(\S+)[ \t\r]*$", re.MULTILINE)
-_NAME = re.compile(r"^metadata:[ \t\r]*\n(?:[ \t\r].*\n)*?  name: *(\S+)[ \t\r]*$", re.MULTILINE)
-
 
 Content = bytes | Callable[[], bytes]
 """The content of a file, or a function that returns it: most files do not change, and are not read or printed."""
@@ -128,16 +121,6 @@ class FileChange:
     def is_record(self) -> bool:
         """Whether this file is part of the inventory, which only kcd-gen reads."""
         return self.path.startswith(f"{RECORDS}/")
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceChange:
-    """A change that a build makes to one Kubernetes resource. `path` is relative to the output root."""
-
-    kind: str
-    name: str
-    path: str
-    change: Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,50 +339,3 @@ def _flux(paths: Iterable[str]) -> Sequence[str]:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def resource_changes(path: str, old: bytes | None, new: bytes | None) -> tuple[ResourceChange, ...]:
-    """Return the change of each resource when the content of `path` goes from `old` to `new` (None: no file).
-
-    Resources of `new` come first in their order, followed by removed ones in the order of `old`. If a document of `old`
-    has no recognizable kind and name, its resources are unknown: all of `new` are `updated` and none is `removed`.
-    """
-    before, damaged = _resources(old)
-    after, _ = _resources(new)
-    missing: Change = "updated" if damaged else "created"
-    changes = [
-        ResourceChange(
-            *identity,
-            path,
-            missing if identity not in before else "unchanged" if before[identity] == text else "updated",
-        )
-        for identity, text in after.items()
-    ]
-    if not damaged:
-        changes += [ResourceChange(*identity, path, "removed") for identity in before if identity not in after]
-    return tuple(changes)
-
-
-def _resources(content: bytes | None) -> tuple[dict[tuple[str, str], str], bool]:
-    """Return the documents of a Flux file by kind and name, and whether there are documents without a kind and name.
-
-    The YAML is not parsed. A written file can have been edited, merged or damaged: it is split at its `---` lines,
-    which the emitter writes only between documents, and kind and name are found with regular expressions. Therefore no
-    content, however deeply nested, aliased or broken, can fail a build or slow it down.
-    """
-    text = (content or b"").decode(errors="replace")
-    if text and not text.endswith("\n"):
-        text += "\n"
-    found: dict[tuple[str, str], str] = {}
-    damaged = False
-    for document in _SEPARATOR.split(text):  # with trailing empty lines, which can belong to a block
-        kind, name = _KIND.search(document), _NAME.search(document)
-        if kind and name:
-            found[_unquoted(kind[1]), _unquoted(name[1])] = document
-        else:
-            damaged |= bool(document.strip())
-    return found, damaged
-
-
-def _unquoted(scalar: str) -> str:
-    return scalar[1:-1] if len(scalar) > 1 and scalar[0] == scalar[-1] and scalar[0] in "'\"" else scalar

@@ -15,7 +15,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,6 +55,8 @@ def cache_directory(environment: Mapping[str, str], given: Path | None = None) -
     try:
         home = Path(environment.get("HOME") or Path.home())
     except RuntimeError:  # a user without an entry in /etc/passwd, as in containers
+        import tempfile  # imports random; most users have a home
+
         return Path(tempfile.gettempdir(), f"kcd-gen-cache-{os.getuid()}")
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "kcd-gen"
 

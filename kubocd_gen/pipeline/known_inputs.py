@@ -38,7 +38,9 @@ def context_digests(contexts: Sequence[Context], broken: Iterable[ContextRef]) -
                 open_refs.add(ref)
                 waiting += [parent for parent in context.parents if parent not in open_refs]
             else:
-                parents = [[str(one), "" if one not in by_ref else digests.get(one) or _unique()] for one in context.parents]
+                parents = [
+                    [str(one), "" if one not in by_ref else digests.get(one) or _unique()] for one in context.parents
+                ]
                 own = context.resource.digest or value_text(context.context) or _unique()
                 digests[ref] = digest_of(json.dumps([str(ref), own, parents]).encode())
                 waiting.pop()

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.budget.spending import Budget
 from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
-from kubocd_gen.model.compilation import ChartFile, CompiledRelease, PackageOrigin, Summary
+from kubocd_gen.model.compilation import (
+    ChartFile,
+    CompiledRelease,
+    PackageOrigin,
+    PackedContent,
+    Summary,
+    documents_text,
+)
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.model.resources import ContextRef, Release, Resource
 from kubocd_gen.oci.endpoints import Access
@@ -84,6 +91,7 @@ class NewRelease:
 
     compiled: CompiledRelease
     request: PackageRequest
+    contexts: tuple[ContextRef, ...]
     optional: tuple[ContextRef, ...]  # Contexts that can be absent
     searched: int
     spent: Mapping[str, float]
@@ -174,8 +182,9 @@ class KnownReleases:
         if not self._environment or known is None or known.digest != summary.digest:
             return
         problems = stored_problems(found, self._project.root, self._contents)
-        documents = value_text(list(compiled.content.documents))
-        used = dict.fromkeys((*new.optional, *compiled.rendered.resolved.contexts))
+        content = compiled.content
+        documents = content.packed if isinstance(content, PackedContent) else documents_text(content.documents)
+        used = dict.fromkeys((*new.optional, *new.contexts))
         if problems is None or documents is None:
             return
         entry = {
@@ -189,7 +198,7 @@ class KnownReleases:
             "searched": new.searched,
             "spent": dict(new.spent),
             "summary": _stored_summary(summary),
-            "blob": self.state.put_blob(documents.encode()),
+            "blob": self.state.put_blob(documents),
             "written": None,
         }
         if _summary(entry, summary.origin) != summary:  # a name with a line break
@@ -326,7 +335,7 @@ def _summary(entry: Json, origin: PackageOrigin | None) -> Summary:
     return Summary(
         namespace,
         name,
-        False,  # noqa: FBT003 - suspended
+        False,
         protected,
         deploys,
         tuple(roles),

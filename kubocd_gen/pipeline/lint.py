@@ -36,26 +36,6 @@ from kubocd_gen.processes.timing import timed
 
 _log = logging.getLogger(__name__)
 
-RULES = (
-    "chart-version-suffix",
-    "dns-function",
-    "empty-lookup",
-    "floating-tag",
-    "helm-dependent",
-    "large-artifact",
-    "large-chart",
-    "literal-secret",
-    "long-name",
-    "missing-namespace",
-    "not-locked",
-    "unordered-list",
-    "unsupported-function",
-    "unused-context",
-    "variable-in-manifest",
-    "varying-function",
-)
-"""The codes that can be ignored as warnings or notes. Errors with the same code are always reported."""
-
 _IN_TEMPLATES = ("template-error", "template-parse", "unknown-host", "unsupported-function", "varying-function")
 _FLOATING = frozenset(
     ("canary", "dev", "devel", "develop", "edge", "head", "latest", "main", "master", "nightly", "snapshot", "stable")

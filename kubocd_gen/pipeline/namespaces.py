@@ -20,7 +20,8 @@ from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.finishing import MANAGED_BY
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.output.inventory import NAMESPACES
-from kubocd_gen.output.plan import OutputFile, resource_changes
+from kubocd_gen.output.plan import OutputFile
+from kubocd_gen.output.resource_changes import resource_changes
 from kubocd_gen.sources.cluster_resources import ClusterResources
 from kubocd_gen.sources.flux_sync import Surroundings, Sync, list_name, lists_file
 from kubocd_gen.sources.namespace_objects import NAMESPACE_MENTION, namespace_names

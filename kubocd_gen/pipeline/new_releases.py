@@ -14,10 +14,10 @@ from kubocd_gen.compiler.contexts import ContextTrees
 from kubocd_gen.compiler.settings import Settings
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError
 from kubocd_gen.helm.template import Functions
-from kubocd_gen.model.compilation import CompiledRelease
+from kubocd_gen.model.compilation import CompiledRelease, Resolved
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import ContextRef, Release
-from kubocd_gen.pipeline.flux_resources import compile_releases
+from kubocd_gen.pipeline.divided_work import Compiler, compile_outcomes
 from kubocd_gen.pipeline.known_releases import KnownReleases, NewRelease
 from kubocd_gen.pipeline.portability import refuse_varying, varies
 from kubocd_gen.pipeline.rendering import (
@@ -81,18 +81,19 @@ class NewReleases:
         if run.project.locked:
             parameters = refuse_varying(parameters, texts.result(), problems)
         with self._timed("render packages"):
-            rendered = render_packages(parameters, texts.result(), functions, helm, problems, self._tallies)
+            outcomes = render_packages(parameters, texts.result(), functions, helm)
+        with self._timed("build resources"):
+            compiler = Compiler(run.project, run.cluster, settings, self._resources.configs, run.charts_path)
+            # With `inspect`, the caller needs more of the Releases than what comes from a copy of the process.
+            jobs = helm.pool.jobs if inspect is None else 1
+            compiled = compile_outcomes(compiler, outcomes, problems, self._tallies, jobs=jobs)
         if inspect is not None:
             inspect(resolved, texts.result())
         stopped = {one.release for one in problems.unordered() if one.code == "unknown-host"}
         failed = [one for one in resolved if one.release.key in stopped]
         unknown = find_unknown_hosts(failed, texts.result(), functions, helm) if failed else frozenset()
-        with self._timed("build resources"):
-            compiled = compile_releases(
-                rendered, settings, self._resources.configs, run.project, run.cluster, run.charts_path, problems
-            )
         if self._known is not None and self._search.is_complete:
-            self._keep(self._known, compiled, texts.result(), searched)
+            self._keep(self._known, resolved, compiled, texts.result(), searched)
         return compiled, unknown
 
     def check_definitions(self) -> None:
@@ -121,6 +122,7 @@ class NewReleases:
     def _keep(
         self,
         known: KnownReleases,
+        resolved: Sequence[Resolved],
         compiled: Sequence[CompiledRelease],
         texts: Mapping[str, Texts],
         searched: Mapping[str, int],
@@ -136,14 +138,21 @@ class NewReleases:
             if not isinstance(fetched.package, ProblemsError):
                 known.packages.note(request, fetched.package)
         of_packages: dict[str, list[Problem] | None] = {}  # None: the result depends on time or chance
-        for reference, package in packages_of([one.rendered.resolved for one in compiled]).items():
+        for reference, package in packages_of(resolved).items():
             of_packages[reference] = None if varies(package, texts[reference]) else _warnings(package)
+        contexts = {one.release.key: one.contexts for one in resolved}
         for one in compiled:
             warnings = of_packages[one.package.reference]
             if warnings is None or varies(one.release):
                 continue
-            optional = self._optional(one.release)
-            new = NewRelease(one, requests[one.key], optional, searched[one.key], self._tallies.of(one.key).amounts)
+            new = NewRelease(
+                one,
+                requests[one.key],
+                contexts[one.key],
+                self._optional(one.release),
+                searched[one.key],
+                self._tallies.of(one.key).amounts,
+            )
             known.keep(new, [*found[one.key], *warnings])
 
     def _optional(self, release: Release) -> tuple[ContextRef, ...]:

@@ -104,10 +104,7 @@ def varies(what: Release | Package, texts: Texts | None = None) -> bool:
 
     Such a template calls a function of the clock or of randomness, also in a branch that is not rendered.
     """
-    if isinstance(what, Release):
-        templates = release_templates(what)
-    else:
-        templates = package_templates(what, texts or {})
+    templates = release_templates(what) if isinstance(what, Release) else package_templates(what, texts or {})
     return any(
         _VARYING_WORD.search(template.text) and any(call.name in VARYING for call in calls(template.text))
         for template in templates

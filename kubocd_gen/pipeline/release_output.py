@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubocd_gen.kube_yaml.emitter import emit_documents
 from kubocd_gen.model.compilation import CompiledRelease
+from kubocd_gen.model.finishing import NO_FINISH
 from kubocd_gen.output.plan import OutputFile, ReleaseOutput
 from kubocd_gen.pipeline.known_releases import KnownReleases
 
@@ -62,6 +63,8 @@ def _flux_file(path: str, one: CompiledRelease, known: KnownReleases | None) -> 
 
 def flux_content(one: CompiledRelease) -> bytes:
     """Return the content of a Release's Flux file."""
+    if one.printed is not None and one.finish == NO_FINISH:
+        return one.printed
     return emit_documents(one.documents).encode()
 
 

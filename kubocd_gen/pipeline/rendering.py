@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubocd_gen.budget.spending import Budget, BudgetExceededError, Tallies
@@ -118,15 +118,19 @@ def _parameters_problem(release: Release, failure: TemplateFailure) -> Problem:
     return failure.problem("spec.parameters", position_in_template(release, failure.line, failure.column), hint)
 
 
+@dataclass(frozen=True, slots=True)
+class PackageOutcome:
+    """The rendered templates of a Release's package, with label and source of each."""
+
+    one: WithParameters
+    templates: Sequence[tuple[str, TemplateSource]]
+    results: Sequence[str | TemplateFailure]
+
+
 def render_packages(
-    releases: Sequence[WithParameters],
-    texts: Mapping[str, Texts],
-    functions: Functions,
-    helm: Helm,
-    problems: Problems,
-    tallies: Tallies,
-) -> list[Rendered]:
-    """Render and check the packages of all Releases. Return the valid ones and report all templates that fail."""
+    releases: Sequence[WithParameters], texts: Mapping[str, Texts], functions: Functions, helm: Helm
+) -> list[PackageOutcome]:
+    """Render the packages of all Releases."""
     templates_of = {
         reference: _model_templates(package, texts[reference])
         for reference, package in packages_of([one.resolved for one in releases]).items()
@@ -135,22 +139,30 @@ def render_packages(
     for one in releases:
         reference = one.resolved.package.reference
         units.append(_unit(one, templates_of[reference], texts[reference]))
-    valid = []
-    for one, outcome in zip(releases, helm.render(units, functions), strict=True):
-        package = one.resolved.package
-        templates = templates_of[package.reference]
-        failures, rendered = [], {}
+    outcomes = []
+    for one, results in zip(releases, helm.render(units, functions), strict=True):
+        templates = templates_of[one.resolved.package.reference]
         # The parameters template comes first if it is rendered again.
-        for (label, source), result in zip(templates, outcome[len(outcome) - len(templates) :], strict=True):
+        outcomes.append(PackageOutcome(one, templates, results[len(results) - len(templates) :]))
+    return outcomes
+
+
+def read_packages(outcomes: Sequence[PackageOutcome], problems: Problems, tallies: Tallies) -> list[Rendered]:
+    """Read and check the rendered packages. Return the valid ones and report all templates that fail."""
+    valid = []
+    for outcome in outcomes:
+        resolved, package = outcome.one.resolved, outcome.one.resolved.package
+        failures, rendered = [], {}
+        for (label, source), result in zip(outcome.templates, outcome.results, strict=True):
             if isinstance(result, TemplateFailure):
                 failures.append(template_problem(package, label, source, result))
             else:
                 rendered[source.path] = result
-        problems.error(ProblemsError(*failures), release=one.resolved.release.key)
-        with collecting(problems, one.resolved.release):
-            read = read_rendered(package, rendered, tallies.of(one.resolved.release.key))
+        problems.error(ProblemsError(*failures), release=resolved.release.key)
+        with collecting(problems, resolved.release):
+            read = read_rendered(package, rendered, tallies.of(resolved.release.key))
             if not failures:
-                valid.append(Rendered(one.resolved, one.parameters, read))
+                valid.append(Rendered(resolved, outcome.one.parameters, read))
     return valid
 
 

@@ -11,7 +11,7 @@ from kubocd_gen.diagnostics.problems import Problem, printable
 from kubocd_gen.diagnostics.text import envelope
 from kubocd_gen.model.compilation import CompiledRelease
 from kubocd_gen.model.resources import Release
-from kubocd_gen.output.plan import ResourceChange
+from kubocd_gen.output.resource_changes import ResourceChange
 from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.namespaces import emitted_namespaces, namespaces_of
 

@@ -40,7 +40,7 @@ def find_unknown_hosts(
         try:
             tallies = Tallies(helm.pool.budget)
             parameters = render_parameters(releases, trial, helm, ignored, tallies)
-            render_packages(parameters, texts, trial, helm, ignored, tallies)
+            render_packages(parameters, texts, trial, helm)
         except (BudgetExceededError, ProblemsError):
             break
         more = frozenset(map(host_key, trial.unknown)) - found

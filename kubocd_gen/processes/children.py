@@ -21,17 +21,25 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 if TYPE_CHECKING:  # a command that runs no program does not import what is for programs
     import subprocess
     from pathlib import Path
     from types import FrameType
 
+
+class Process(Protocol):
+    """A process that kcd-gen has started. `returncode` is None while it is running."""
+
+    pid: int
+    returncode: int | None
+
+
 _STEP = 0.05  # seconds between two looks at a program whose pipes stay open
 GRACE = 0.6  # seconds that threads have to end after a signal
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_running: set[subprocess.Popen[bytes]] = set()
+_running: set[Process] = set()
 _scratch: set[Path] = set()
 _interrupted = threading.Event()
 _runs_until_interrupted = threading.Event()
@@ -224,6 +232,16 @@ def scratch(prefix: str) -> Iterator[Path]:
         _scratch.discard(directory)
 
 
+@contextlib.contextmanager
+def registered(process: Process) -> Iterator[None]:
+    """Kill the process, a leader of its group, if kcd-gen is interrupted during the block."""
+    _running.add(process)
+    try:
+        yield
+    finally:
+        _running.discard(process)
+
+
 def programs() -> list[int]:
     """Return the process IDs of the running programs."""
     return [process.pid for process in list(_running)]
@@ -271,7 +289,7 @@ def _end_late(reader: int, numbers: Collection[int], over: threading.Event) -> N
                 end_at_once(128 + number[0])
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # it has already ended
             os.killpg(process.pid, signal.SIGKILL)

@@ -19,6 +19,7 @@ from kubocd_gen.git.repository import Repository, find_repository
 from kubocd_gen.model.project import LOCK_FILE, PROJECT_FILE
 from kubocd_gen.package_data import scaffolds, template
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, present
+from kubocd_gen.scaffolding.install_source import InstallSource
 from kubocd_gen.scaffolding.yaml_lists import scalars, with_item
 
 CiSystem = Literal["github", "gitlab"]
@@ -28,9 +29,6 @@ GITHUB_WORKFLOWS = ".github/workflows"
 
 _SCP_LIKE = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)")  # git@github.com:owner/name.git
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")  # names without the characters of GitHub's patterns
-# The scripts in `templates/` check the same forms, and also accept a requirements file with hashes.
-_GIT = re.compile(r"git\+((?:https|ssh)://[^ ]+)@([0-9a-f]{40})")
-_OTHERS = re.compile(r"https://[^ ]+[.]whl#sha256=[0-9a-f]{64}|--index-url https://[^ ]+ kcd-gen==[^ ]+")
 _OWNER_AND_NAME = re.compile(r"/([\w-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
 _GITHUB = "github.com"
 HOOKS_FILE = ".pre-commit-config.yaml"
@@ -87,47 +85,6 @@ def ci_of(host: str) -> CiSystem | None:
     """Return the CI system of a host by its name, such as `github.com` or `gitlab.example.com`; None if unknown."""
     labels = host.split(".")
     return "github" if "github" in labels else "gitlab" if "gitlab" in labels else None
-
-
-@dataclass(frozen=True, slots=True)
-class InstallSource:
-    """The arguments of `pip install`: one argument, or `--index-url URL kcd-gen==VERSION`.
-
-    `repository` and `commit` (40 hexadecimal digits) are set for a Git URL, None otherwise.
-    """
-
-    text: str
-    repository: str | None = None
-    commit: str | None = None
-
-    @property
-    def words(self) -> list[str]:
-        """The arguments for pip."""
-        return self.text.split(" ")
-
-    def action(self, host: str | None) -> str | None:
-        """Return `OWNER/NAME@COMMIT` for `uses` in a workflow of a repository on `host`.
-
-        Returns None if the source is not a repository on GitHub, or on the same GitHub Enterprise Server.
-        """
-        if self.repository is None:
-            return None
-        parts = urlsplit(self.repository)
-        named = _OWNER_AND_NAME.fullmatch(parts.path)
-        return f"{named[1]}@{self.commit}" if named and parts.hostname in (_GITHUB, host) else None
-
-
-def install_source(text: str) -> InstallSource:
-    """Parse the value of `--install-from`. Raises ValueError for anything that is not pinned."""
-    if found := _GIT.fullmatch(text):
-        return InstallSource(text, found[1], found[2])
-    if _OTHERS.fullmatch(text):
-        return InstallSource(text)
-    hint = (
-        "use git+https://HOST/PATH@COMMIT with all 40 digits, https://HOST/NAME.whl#sha256=DIGEST, "
-        "or '--index-url URL kcd-gen==VERSION'"
-    )
-    raise ValueError(f"'{text}' does not pin a version of kcd-gen; {hint}")
 
 
 def hook(root: Path, directory: str, source: InstallSource | None) -> Iterator[ScaffoldFile | Addition]:

@@ -23,13 +23,13 @@ from kubocd_gen.scaffolding.ci import (
     HOOKS_FILE,
     CiSystem,
     Hosting,
-    InstallSource,
     ci_files,
     find_hosting,
     hook,
 )
 from kubocd_gen.scaffolding.clusters import found_project, project_text
 from kubocd_gen.scaffolding.files import Addition, ScaffoldFile, path_below, present
+from kubocd_gen.scaffolding.install_source import InstallSource
 from kubocd_gen.scaffolding.patterns import (
     ATTRIBUTES,
     ATTRIBUTES_HEADING,

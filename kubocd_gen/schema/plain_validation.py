@@ -36,7 +36,7 @@ def plainly_valid(compiled: CompiledSchema, value: Any, spend: Meter) -> bool:
 def _check(schema: Schema) -> PlainCheck:
     cost = 1 + len(schema)
     checks = [_KEYWORDS.get(keyword, _unknown)(limit, schema) for keyword, limit in schema.items()]
-    needed = [check for check in checks if check is not _accept]
+    needed = [check for check in checks if check is not None]
 
     def is_valid(value: Any, spend: Meter) -> bool:
         spend(cost)
@@ -56,24 +56,20 @@ def is_multiple(value: float, step: float) -> bool:
     return (exact / exact_step).denominator == 1
 
 
-def _accept(value: Any, spend: Meter) -> bool:
-    return True
-
-
 def _refuse(value: Any, spend: Meter) -> bool:
     return False
 
 
-# Returns the check of a keyword from its value and the schema that contains it.
-Keyword = Callable[[Any, Mapping[str, Any]], PlainCheck]
+# Returns the check of a keyword from its value and the schema that contains it; None if it accepts every value.
+Keyword = Callable[[Any, Mapping[str, Any]], PlainCheck | None]
 
 
 def _unknown(limit: Any, schema: Mapping[str, Any]) -> PlainCheck:
     return _refuse
 
 
-def _remark(limit: Any, schema: Mapping[str, Any]) -> PlainCheck:
-    return _accept
+def _remark(limit: Any, schema: Mapping[str, Any]) -> None:
+    return None
 
 
 def _type(types: list[str], schema: Mapping[str, Any]) -> PlainCheck:
@@ -97,9 +93,9 @@ def _properties(properties: Mapping[str, Schema], schema: Mapping[str, Any]) -> 
     return are_plain
 
 
-def _additional(allowed: Any, schema: Mapping[str, Any]) -> PlainCheck:
+def _additional(allowed: Any, schema: Mapping[str, Any]) -> PlainCheck | None:
     if allowed is True:
-        return _accept
+        return None
     names: Mapping[str, Any] = schema.get("properties", {})
 
     def are_known(value: Any, spend: Meter) -> bool:

@@ -6,10 +6,10 @@
     <blobs>
 
 The file is an optimization and never a source of truth: one that is missing, damaged, or written by other code counts
-as empty. It is replaced in one step, and a reader keeps the file open, so several processes can use it at once; the last
-one to end wins. It is trusted, unlike packages: a result can't be verified without computing it again. Therefore it is
-never read from a checkout, which a pull request controls, and only if no other user can have written it. No other user
-can read it either, because it contains what the packages and sources do.
+as empty. It is replaced in one step, and a reader keeps the file open, so several processes can use it at once; the
+last one to end wins. It is trusted, unlike packages: a result can't be verified without computing it again. Therefore
+it is never read from a checkout, which a pull request controls, and only if no other user can have written it. No other
+user can read it either, because it contains what the packages and sources do.
 """
 
 from __future__ import annotations

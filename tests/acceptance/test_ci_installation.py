@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kubocd_gen.package_data import scaffolds
-from kubocd_gen.scaffolding.ci import install_source
+from kubocd_gen.scaffolding.install_source import install_source
 from tests.support.ci_origin import change, quickstart
 from tests.support.ci_systems import (
     COMPONENT,

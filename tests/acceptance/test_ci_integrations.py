@@ -18,7 +18,7 @@ import yaml
 from kubocd_gen import __version__
 from kubocd_gen.comments.comment import CommentError, comment_body, marker
 from kubocd_gen.package_data import scaffolds
-from kubocd_gen.scaffolding.ci import install_source
+from kubocd_gen.scaffolding.install_source import install_source
 from tests.support.ci_origin import COMMENTS, NOTES, PROJECT, build, change, merge_request, pull_request, quickstart
 from tests.support.ci_systems import (
     ACTION,

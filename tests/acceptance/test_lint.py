@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from kubocd_gen.model.lint_rules import RULES
 from kubocd_gen.package_data import schema
-from kubocd_gen.pipeline.lint import RULES
 from tests.support.registry import run_registry
 from tests.support.registry_packages import push, release
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen

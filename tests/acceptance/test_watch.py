@@ -320,6 +320,7 @@ def test_a_terminal_shows_the_problems_of_the_last_build_only(workspace: Workspa
         ("--format", "json"),
         ("--format", "github"),
         ("--report", "junit=report.xml"),
+        ("--profile", "trace.json"),
         ("--push-charts",),
         ("--fail-on-change",),
         ("--fail-on-stale-image",),

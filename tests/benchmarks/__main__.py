@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.benchmarks.checkout import Checkout
 from tests.benchmarks.costs import Command, Cost, median, peak_memory, run
 from tests.benchmarks.fleet import write_fleet
 
+START_UP = "start-up"
 SHORT = 5  # samples of a run that takes a few milliseconds, per round
 
 
@@ -72,7 +73,7 @@ def main() -> int:
         work = Path(directory)
         pythons = [sys.executable, *options.against]
         yardstick = _yardstick(work, str(helm))
-        results += _compare("start-up", yardstick, _start_up(work, pythons), options, work / "log")
+        results += _compare(START_UP, yardstick, _start_up(work, pythons), options, work / "log")
         for size in [0] if options.fleet else options.sizes:
             root = work / str(size)
             sources, layout = options.fleet or write_fleet(root / "fleet", size)
@@ -85,6 +86,8 @@ def main() -> int:
             chosen = [one for one in subjects if not options.only or any(word in one.name for word in options.only)]
             title = f"{len(checkout.releases)} Releases"
             results += _compare(title, yardstick, chosen, options, work / "log")
+    if options.markdown:
+        print("\n" + "\n".join(markdown(results)))
     if options.json:
         options.json.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
     return 0
@@ -103,8 +106,38 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--half", metavar="KEY", help="what changes in the Context that half of the Releases use")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="only what contains this word")
     parser.add_argument("--against", action="append", default=[], metavar="PYTHON", help="also measure its kcd-gen")
+    parser.add_argument("--markdown", action="store_true", help="also print the table of docs/performance.md")
     parser.add_argument("--no-memory", action="store_true", help="leave out the round that measures the memory")
     return parser.parse_args()
+
+
+def markdown(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table of all fleets: multiples of the yardstick in wall and CPU time, and memory."""
+    fleets = list(dict.fromkeys(one["fleet"] for one in results if one["fleet"] != START_UP))
+    cells = {(one["fleet"], one["name"]): one for one in results}
+    names = list(dict.fromkeys(one["name"] for one in results if one["fleet"] != START_UP))
+    yield "| |" + "".join(f" {name}: wall | CPU | memory |" for name in fleets)
+    yield "|---|" + "--:|--:|--:|" * len(fleets)
+    for name in names:
+        found = [cells[fleet, name] for fleet in fleets]
+        figures = (
+            f" {one['wallRuns']:.1f} | {one['processorRuns']:.1f} | {_mebibytes(one['memory'])} |" for one in found
+        )
+        yield f"| {name} |{''.join(figures)}"
+    yield ""
+    yield "| | wall | CPU | memory |"
+    yield "|---|--:|--:|--:|"
+    for one in results:
+        if one["fleet"] == START_UP:
+            yield f"| {one['name']} | {_figures_of(one)} |"
+
+
+def _figures_of(one: Mapping[str, Any]) -> str:
+    return f"{one['wallRuns']:.1f} | {one['processorRuns']:.1f} | {_mebibytes(one['memory'])}"
+
+
+def _mebibytes(size: int | None) -> str:
+    return "?" if size is None else f"{size / (1 << 20):.0f} MiB"
 
 
 def _yardstick(work: Path, helm: str) -> Subject:
@@ -136,9 +169,9 @@ def _start_up(work: Path, pythons: list[str]) -> list[Subject]:
 
 
 def _subjects(checkout: Checkout, mark: str) -> list[Subject]:
-    build, check = checkout.command("build"), checkout.command("build", "--check")
-    diff = checkout.command("diff", "--ref", "HEAD")
-    lint = checkout.command("lint", codes=(0, 1))
+    build, check = checkout.compiling("build"), checkout.compiling("build", "--check")
+    diff = checkout.compiling("diff", "--ref", "HEAD")
+    lint = checkout.compiling("lint", codes=(0, 1))
     settle = checkout.settle
     return [
         Subject(f"cold{mark}", build, before=checkout.forget),
@@ -165,10 +198,9 @@ def _compare(
     figures = list(_figures(title, yardstick, subjects))
     print(f"\n{title:24}{'wall':>10}{'runs':>8}{'CPU':>10}{'runs':>8}{'memory':>11}")
     for one in figures:
-        memory = f"{one['memory'] / (1 << 20):7.0f} MiB" if one["memory"] else "?"
         print(
             f"{one['name']:24}{one['wall'] * 1000:7.0f} ms{one['wallRuns']:8.1f}"
-            f"{one['processor'] * 1000:7.0f} ms{one['processorRuns']:8.1f}{memory:>11}",
+            f"{one['processor'] * 1000:7.0f} ms{one['processorRuns']:8.1f}{_mebibytes(one['memory']):>11}",
             flush=True,
         )
     return figures

@@ -35,6 +35,7 @@ packages: { vendor: layout }
 clusters: [{ name: prod, sources: [sources], output: output }]
 """
 _HALF = "benchmark-half"
+_LIMITS = ("--limit", "helm-time=200")  # the default is for some thousand Releases
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Checkout:
             made.half = made._add_half(half_key or "benchmark")
         git = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.com", "-C", str(root))
         subprocess.run([*git, "init", "--quiet"], check=True)
-        run(made.command("build"), made.log)
+        run(made.compiling("build"), made.log)
         subprocess.run([*git, "add", "--all"], check=True)
         subprocess.run([*git, "commit", "--quiet", "--message", "The fleet"], check=True)
         return made
@@ -91,6 +92,10 @@ class Checkout:
         environment = {**kept, **{name: str(path) for name, path in private.items()}, **(variables or {})}
         return Command((self.python, "-m", "kubocd_gen", *arguments), self.root, environment, codes)
 
+    def compiling(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> Command:
+        """Return a run of kcd-gen that compiles the fleet."""
+        return self.command(*arguments, *_LIMITS, codes=codes)
+
     def forget(self) -> None:
         """Remove the output and everything that kcd-gen has kept of earlier builds."""
         for directory in (self.output, self.root.parent / "home/cache"):
@@ -99,7 +104,7 @@ class Checkout:
 
     def settle(self) -> None:
         """Build, so that the output is that of the sources."""
-        run(self.command("build"), self.log)
+        run(self.compiling("build"), self.log)
 
     @contextmanager
     def one_release(self) -> Iterator[None]:

@@ -94,7 +94,9 @@ class Package:
             protected=str(self.protected).lower(),
         )
         if self.varying:
-            text = text.replace("replicas: {{ .Parameters.replicas }}", 'replicas: {{ .Parameters.replicas }}{{ randAlpha 0 }}')
+            text = text.replace(
+                "replicas: {{ .Parameters.replicas }}", "replicas: {{ .Parameters.replicas }}{{ randAlpha 0 }}"
+            )
         return package_content(text, status_of(text))
 
 

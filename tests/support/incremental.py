@@ -137,7 +137,9 @@ def compare(world: World, rng: random.Random) -> None:
         again = world.run("build", "--offline", *flags)
         changed = files_below(world.deploy) if world.deploy.is_dir() else {}
         if changed != found:
-            raise DifferenceError(f"{where}: the second incremental build changes {_names(found, changed)}\n{again.text}")
+            raise DifferenceError(
+                f"{where}: the second incremental build changes {_names(found, changed)}\n{again.text}"
+            )
 
 
 _LIMITS = ("yaml-values=40", "output=1000", "rendered=100", "source-bytes=500", "schema-steps=90", "files=5")
@@ -173,8 +175,9 @@ def world_of_other_code(version: str) -> Iterator[None]:
         yield
         return
     store._recent.clear()
-    with mock.patch.object(store, "code_signature", lambda: version), mock.patch.object(
-        store, "rules_fingerprint", lambda: version
+    with (
+        mock.patch.object(store, "code_signature", lambda: version),
+        mock.patch.object(store, "rules_fingerprint", lambda: version),
     ):
         yield
     store._recent.clear()
@@ -192,9 +195,7 @@ def _without_full(outcome: Outcome) -> Outcome:
     return Outcome(outcome.exit, re.sub(r" --full\b(?!-)", "", outcome.out), outcome.err)
 
 
-def _same(
-    one: Outcome, other: Outcome, found: Mapping[str, bytes], wanted: Mapping[str, bytes], where: str
-) -> None:
+def _same(one: Outcome, other: Outcome, found: Mapping[str, bytes], wanted: Mapping[str, bytes], where: str) -> None:
     if one == other and found == wanted:
         return
     parts = [where]

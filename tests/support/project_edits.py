@@ -76,7 +76,9 @@ def toggle_a_failing_template(world: World, rng: random.Random) -> None:
 
 @edit
 def toggle_a_host(world: World, rng: random.Random) -> None:
-    _toggle(_one(world, rng).parameters, "host", rng.choice(("db.example.com", "db.example.com", "other.example.com")), rng)
+    _toggle(
+        _one(world, rng).parameters, "host", rng.choice(("db.example.com", "db.example.com", "other.example.com")), rng
+    )
 
 
 @edit
@@ -117,7 +119,9 @@ def heal(world: World, rng: random.Random) -> None:
             one.fields.pop(name, None)
     kept = {}
     for one in world.project.releases:
-        kept.setdefault((one.file.split("/")[1] if one.file.startswith("clusters") else "", one.namespace, one.name), one)
+        kept.setdefault(
+            (one.file.split("/")[1] if one.file.startswith("clusters") else "", one.namespace, one.name), one
+        )
     world.project.releases = list(kept.values())
 
 
@@ -220,8 +224,12 @@ def replace_a_directory_by_a_symlink(world: World, rng: random.Random) -> None:
 
 @edit
 def restore_directories(world: World, _: random.Random) -> None:
-    for path in (world.checkout / "clusters/east", world.checkout / "shared", world.checkout / "packages/blobs",
-                 world.checkout / "clusters/west"):
+    for path in (
+        world.checkout / "clusters/east",
+        world.checkout / "shared",
+        world.checkout / "packages/blobs",
+        world.checkout / "clusters/west",
+    ):
         if path.is_symlink():
             target = Path(os.readlink(path))
             path.unlink()
@@ -317,7 +325,10 @@ def change_the_config(world: World, rng: random.Random) -> None:
         ("defaultNamespaceContexts", ["local", "base"]),
         ("defaultContexts", []),
         ("imageRedirects", [{"oldPrefix": "quay.io/", "newPrefix": f"m{rng.randrange(9)}.example.com/"}]),
-        ("packageRedirects", [{"oldPrefix": "registry.example.com/demo/web:1", "newPrefix": "registry.example.com/demo/web:2"}]),
+        (
+            "packageRedirects",
+            [{"oldPrefix": "registry.example.com/demo/web:1", "newPrefix": "registry.example.com/demo/web:2"}],
+        ),
         ("packageRedirects", [{"oldPrefix": "registry.example.com/demo/", "newPrefix": "", "interval": "7m"}]),
         ("clusterRoles", ["storage", "cache", "database"]),
         ("defaultHelmTimeout", f"{rng.randrange(1, 9)}m"),
@@ -373,7 +384,9 @@ def change_a_cluster(world: World, rng: random.Random) -> None:
 
 @edit
 def heal_the_project_file(world: World, _: random.Random) -> None:
-    world.project.settings = {name: world.project.settings[name] for name in ("packages", "hosts") if name in world.project.settings}
+    world.project.settings = {
+        name: world.project.settings[name] for name in ("packages", "hosts") if name in world.project.settings
+    }
     for name, values in world.project.clusters.items():
         world.project.clusters[name] = {key: values[key] for key in ("sources", "output")}
 
@@ -381,7 +394,9 @@ def heal_the_project_file(world: World, _: random.Random) -> None:
 @edit
 def toggle_a_file(world: World, rng: random.Random) -> None:
     """Add or remove a file that is not a Release, a Context or a Config."""
-    flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k, namespace: flux-system}\n"
+    flux = (
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: k, namespace: flux-system}\n"
+    )
     reference = "sourceRef: {kind: GitRepository, name: flux-system}"
     source = f"spec: {{interval: 5m, path: ./deploy/east/flux, prune: true, {reference}, postBuild: {{substitute: {{a: b}}}}}}\n"
     choices = [
@@ -395,7 +410,11 @@ def toggle_a_file(world: World, rng: random.Random) -> None:
         ("clusters/east/chart/Chart.yaml", "name: x\n"),
         ("deploy/east/server/kustomization.yaml", _PINNED),
         ("deploy/east/server/charts.list", f"# {'1' * 64}\n"),
-        ("kcd-gen.lock", world.run("lock", "--offline", "--check").out and "apiVersion: kcd-gen/v1alpha1\nkind: Lock\npackages: {}\n"),
+        (
+            "kcd-gen.lock",
+            world.run("lock", "--offline", "--check").out
+            and "apiVersion: kcd-gen/v1alpha1\nkind: Lock\npackages: {}\n",
+        ),
     ]
     name, text = rng.choice(choices)
     _toggle(world.project.files, name, text, rng)  # type: ignore[arg-type]
@@ -419,8 +438,11 @@ def heal_files(world: World, _: random.Random) -> None:
 
 @edit
 def change_the_environment(world: World, rng: random.Random) -> None:
-    world.environment = {"EDITED": rng.choice(("one", "two")), "TZ": rng.choice(("UTC", "Asia/Tokyo")),
-                         "LANG": rng.choice(("C", "de_DE.UTF-8"))}
+    world.environment = {
+        "EDITED": rng.choice(("one", "two")),
+        "TZ": rng.choice(("UTC", "Asia/Tokyo")),
+        "LANG": rng.choice(("C", "de_DE.UTF-8")),
+    }
 
 
 # Packages
@@ -558,8 +580,12 @@ def interrupt_a_build(world: World, rng: random.Random) -> None:
     _one(world, rng).replicas = rng.randrange(10, 80)
     world.project.write()
     process = subprocess.Popen(
-        [PROGRAM, "build", "--offline"], cwd=world.checkout, env={**os.environ, **variables}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [PROGRAM, "build", "--offline"],
+        cwd=world.checkout,
+        env={**os.environ, **variables},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     time.sleep(rng.uniform(0.3, 1.5))
     os.killpg(process.pid, signal.SIGKILL)
@@ -672,8 +698,11 @@ def build_twice_at_once(world: World, rng: random.Random) -> None:
     variables = {"XDG_CACHE_HOME": str(world.directory / "cache"), "XDG_STATE_HOME": str(world.directory / "journals")}
     running = [
         subprocess.Popen(
-            [PROGRAM, "build", "--offline"], cwd=world.checkout,
-            env={**os.environ, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [PROGRAM, "build", "--offline"],
+            cwd=world.checkout,
+            env={**os.environ, **variables},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         for _ in range(2)
     ]

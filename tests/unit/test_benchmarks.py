@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.benchmarks.__main__ import markdown
 from tests.benchmarks.checkout import Checkout
 from tests.benchmarks.costs import Command, peak_memory, run
 from tests.benchmarks.fleet import PACKAGES, write_fleet
@@ -57,6 +59,30 @@ def test_half_of_the_releases_use_a_context_and_each_package_has_a_release(tmp_p
     used = [one["spec"]["contexts"][0]["name"] for one in releases]
     assert used.count("zone-north") == len(used) / 2
     assert len({one["spec"]["package"]["repository"] for one in releases}) == PACKAGES
+
+
+def test_the_table_has_a_column_for_each_fleet() -> None:
+    def result(fleet: str, name: str, runs: float) -> dict[str, Any]:
+        return {
+            "fleet": fleet,
+            "name": name,
+            "wallRuns": runs,
+            "processorRuns": runs * 2,
+            "memory": int(runs * (1 << 20)),
+        }
+
+    found = [result("start-up", "--help", 1), result("3 Releases", "cold", 2), result("9 Releases", "cold", 3)]
+    found += [{**result(fleet, "lint", 4), "memory": None} for fleet in ("3 Releases", "9 Releases")]
+    assert list(markdown(found)) == [
+        "| | 3 Releases: wall | CPU | memory | 9 Releases: wall | CPU | memory |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+        "| cold | 2.0 | 4.0 | 2 MiB | 3.0 | 6.0 | 3 MiB |",
+        "| lint | 4.0 | 8.0 | ? | 4.0 | 8.0 | ? |",
+        "",
+        "| | wall | CPU | memory |",
+        "|---|--:|--:|--:|",
+        "| --help | 1.0 | 2.0 | 1 MiB |",
+    ]
 
 
 @pytest.mark.slow

@@ -17,11 +17,12 @@ from kubocd_gen.helm.chart import Chart
 from kubocd_gen.helm.engine import Helm
 from kubocd_gen.helm.lexer import MOST_TOKENS
 from kubocd_gen.helm.process import HelmPool, Run, find_helm
+from kubocd_gen.helm.renderer import Renderer
 from kubocd_gen.helm.template import Functions, Template, TemplateFailure, Unit
 from tests.support.templates import LOOP, units
 
 
-class Counted(Helm):
+class CountedRenderer(Renderer):
     """Count the runs of helm."""
 
     runs = 0
@@ -29,6 +30,18 @@ class Counted(Helm):
     def _run(self, chart: Chart, timeout: float, *, whole: bool = False) -> Run:
         self.runs += 1
         return super()._run(chart, timeout, whole=whole)
+
+
+class Counted(Helm):
+    """Count the runs of helm."""
+
+    def __init__(self, binary: Path, *, budget: Budget) -> None:
+        super().__init__(binary, budget=budget)
+        self._renderer = self._counted = CountedRenderer(self.pool, None)
+
+    @property
+    def runs(self) -> int:
+        return self._counted.runs
 
 
 def helm(**limits: int) -> Counted:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kubocd_gen.kube_yaml.emitter import emit_documents
-from kubocd_gen.output.plan import resource_changes
+from kubocd_gen.output.resource_changes import resource_changes
 
 PATH = "flux/default/web.yaml"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kubocd_gen.diagnostics.problems import MOST
 from kubocd_gen.diagnostics.wording import dotted, known_names
 from kubocd_gen.package_data import schema, schema_names
 from kubocd_gen.schema.flux import spec_schema
@@ -282,3 +283,50 @@ def test_a_shipped_schema_names_its_kind(name: str) -> None:
     shipped = schema(name)
     assert set(shipped) - {"schema", "schemas", "origins"} == {"group", "version", "kind"}
     assert name.endswith(f"/{shipped['kind'].lower()}-{shipped['version']}")
+
+
+def test_admission_ends_at_the_most_violations_and_returns_the_value() -> None:
+    value = {f"unknown{number}": 1 for number in range(2 * MOST)}
+    admitted, violations = admit(value, {"type": "object", "properties": {"known": {"type": "string"}}})
+    assert admitted is value
+    assert len(violations) == MOST
+
+
+def test_a_default_is_copied_for_each_value_and_admitted() -> None:
+    inner = {"type": "object", "default": {}, "properties": {"b": {"type": "array", "default": [1]}}}
+    node = {"type": "object", "properties": {"a": inner}}
+    first, second = admit({}, node)[0], admit({"a": None}, node)[0]
+    assert first == second == {"a": {"b": [1]}}
+    first["a"]["b"].append(2)
+    assert admit({}, node)[0] == second
+    assert inner["default"] == {}
+
+
+def test_a_map_can_have_fields_of_its_own_and_others() -> None:
+    node = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "integer"}}
+    assert admit({"b": 1, "a": "x"}, node) == ({"b": 1, "a": "x"}, [])
+    assert sentences(admit({"b": "x", "a": 1}, node)[1]) == [
+        "b must be an integer, not a string ('x')",
+        "a must be a string, not a number (1)",
+    ]
+
+
+def test_a_value_that_is_no_string_is_checked_by_the_keywords_of_its_own_type() -> None:
+    node = {"type": "string", "minimum": 1, "maxLength": 3}
+    assert sentences(admit(5, node)[1]) == [" must be a string, not a number (5)"]
+    bounded = {"type": "integer", "minimum": 1}
+    assert admit(1.0, bounded) == (1.0, [])
+    assert sentences(admit(0, bounded)[1]) == [" must be at least 1, not 0"]
+
+
+def test_keys_of_lists_and_of_maps_of_any_keys_are_canonical_below() -> None:
+    inner = {"type": "object", "properties": {"name": {"type": "string"}}}
+    node = {"properties": {"list": {"items": inner}, "map": {"additionalProperties": inner}, "text": {}}}
+    value = {"list": [{"Name": "a"}, 1], "map": {"X": {"NAME": "b"}}, "text": [{"Name": "c"}]}
+    assert canonical_fields(value, node) == {
+        "list": [{"name": "a"}, 1],
+        "map": {"X": {"name": "b"}},
+        "text": [{"Name": "c"}],
+    }
+    assert canonical_fields({"list": "x", "map": ["y"]}, node) == {"list": "x", "map": ["y"]}
+    assert canonical_fields(["x"], inner) == ["x"]
