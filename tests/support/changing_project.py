@@ -6,7 +6,6 @@ A file is written only if its content changes, so that all others keep their sta
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,7 +201,7 @@ class Project:
             target = layout / path.relative_to(staged)
             if path.is_file() and not (target.is_file() and target.read_bytes() == path.read_bytes()):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
+                path.replace(target)
         assert all(entry["mediaType"] == MANIFEST_TYPE for entry in entries)
 
     def _project_file(self) -> str:

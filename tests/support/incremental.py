@@ -17,8 +17,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
+from kubocd_gen.pipeline.known_releases import KnownReleases
 from kubocd_gen.state import store
 from tests.support.changing_project import CLUSTERS, Project, new_project
 from tests.support.workspace import Outcome, files_below, kcd_gen
@@ -52,7 +54,7 @@ class World:
     other_version: str = ""  # if set, the next incremental build is one of other code
     full_first: bool = False  # a full build comes before the next incremental one
     builds: int = 0
-    restored: int = 0  # builds in which the state had at least one Release
+    restored: int = 0  # Releases that builds have restored
 
     @property
     def checkout(self) -> Path:
@@ -112,7 +114,7 @@ def compare(world: World, rng: random.Random) -> None:
         world.full_first = False
     journals = [world.checkout / ".git/kcd-gen", world.directory / "journals"]
     before = [(path, world.copy_of(path)) for path in (world.deploy, *journals)]
-    with world_of_other_code(world.other_version if in_process else ""):
+    with world_of_other_code(world.other_version if in_process else ""), counting(world):
         incremental = world.run("build", "--offline", *flags, in_process=in_process)
     world.other_version = ""
     found = files_below(world.deploy) if world.deploy.is_dir() else {}
@@ -183,6 +185,20 @@ def world_of_other_code(version: str) -> Iterator[None]:
     store._recent.clear()
 
 
+@contextlib.contextmanager
+def counting(world: World) -> Iterator[None]:
+    """Count the Releases that the block restores from a state."""
+    restore = KnownReleases.restore
+
+    def counted(*arguments: Any) -> Any:
+        found = restore(*arguments)
+        world.restored += len(found)
+        return found
+
+    with mock.patch.object(KnownReleases, "restore", counted):
+        yield
+
+
 def _moved_aside(world: World, path: Path) -> Path:
     kept = Path(tempfile.mkdtemp(dir=world.directory)) / path.name
     if path.exists():
@@ -218,9 +234,9 @@ def play(steps: Sequence[Step], edits: Edits, directory: Path) -> World:
     world = new_world(directory)
     store._recent.clear()
     for number, step in enumerate(steps):
-        rng = random.Random(step.seed)
+        rng = random.Random(step.seed)  # noqa: S311
         for name in step.edits:
-            edits[name](world, random.Random(f"{step.seed} {name}"))
+            edits[name](world, random.Random(f"{step.seed} {name}"))  # noqa: S311
         world.project.write()
         try:
             compare(world, rng)
@@ -232,7 +248,7 @@ def play(steps: Sequence[Step], edits: Edits, directory: Path) -> World:
 
 def sequence(seed: int, length: int, edits: Edits) -> list[Step]:
     """Return the steps of a seed. The first builds without any edit."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     names = sorted(edits)
     steps = [Step((), rng.getrandbits(32))]
     while len(steps) <= length:
@@ -241,11 +257,11 @@ def sequence(seed: int, length: int, edits: Edits) -> list[Step]:
     return steps
 
 
-def check(seed: int, length: int, edits: Edits, directory: Path, *, tries: int = 60) -> int:
-    """Play the sequence of a seed; if it fails, find a short part of it that fails, and print it. Return the builds."""
+def check(seed: int, length: int, edits: Edits, directory: Path, *, tries: int = 60) -> World:
+    """Play the sequence of a seed. If it fails, raise DifferenceError with a short part of it that fails."""
     steps = sequence(seed, length, edits)
     try:
-        return play(steps, edits, directory / "whole").builds
+        return play(steps, edits, directory / "whole")
     except DifferenceError as error:
         failed, steps = error, steps[: error.step + 1]  # type: ignore[attr-defined]
     number, position = 0, len(steps) - 2
