@@ -35,6 +35,10 @@ RUN_LIMITS = {
 }
 
 
+# The limits of what is counted, not measured: whether one is exceeded does not depend on the machine.
+COUNTED_LIMITS = frozenset(RUN_LIMITS) - {"cpu-time", "memory", "helm-time", "network-time", "fetched"}
+
+
 class BudgetExceededError(ProblemsError):
     """A run has exceeded one of its limits; `name` is the limit's name."""
 
@@ -92,6 +96,11 @@ class Budget:
     @property
     def exhausted(self) -> bool:
         return self._exhausted is not None
+
+    @property
+    def exhausted_resource(self) -> str | None:
+        """The resource that was exhausted first."""
+        return self._exhausted
 
     def spent(self, resource: str) -> float:
         with self._lock:

@@ -307,7 +307,7 @@ def _compare_one(
     read = partial(_read_again, tree.root, path)
     before: Content = read
     digest = known.sha256(path, status)
-    if digest is None:
+    if digest is None or digest != new:  # a write replaces the file, and reports compare with what it was
         before = tree.read(path)
         digest = _sha256(before)
         known.note(path, status, digest)
@@ -315,8 +315,6 @@ def _compare_one(
         return [FileChange(path, "unchanged", read, read, sha256=new)]
     if path not in owned:
         raise ProblemsError(_foreign(tree, path))
-    if before is read:
-        before = tree.read(path)  # a write replaces the file, and reports compare with what it was
     edited = written is not None and digest != written
     kind: Change = "removed" if after is None else "updated"
     return [FileChange(path, kind, before, after.source if after else None, edited, new)]

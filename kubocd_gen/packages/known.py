@@ -1,14 +1,12 @@
 """Packages whose image has not changed since an earlier run, which are not read again.
 
-A package is known by the digest of its manifest, and by the signatures of the blobs that were verified. Whether it is
-still the package of a reference is found out in every run, in the same order of sources.
+A package is known by the descriptor of its manifest, and by the real paths and signatures of the blobs that were
+verified. Whether it is still the package of a reference is found out in every run, in the same order of sources.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +14,7 @@ from kubocd_gen.files.directory import open_directory
 from kubocd_gen.model.compilation import PackageOrigin
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.packages.source import PackageRequest, PackageSources
-from kubocd_gen.state.signatures import is_settled, signature
+from kubocd_gen.state.signatures import RealPaths, is_settled, signature
 from kubocd_gen.state.store import State
 
 if TYPE_CHECKING:
@@ -33,12 +31,12 @@ class KnownPackage(NamedTuple):
 
 
 class KnownPackages:
-    """The packages in a state. `began` is when the run began to read packages, in nanoseconds since 1970."""
+    """The packages in a state."""
 
     def __init__(self, state: State, sources: PackageSources) -> None:
         self._state = state
         self._sources = sources
-        self._began = time.time_ns()
+        self._places = RealPaths()
         self._found: dict[PackageRequest, KnownPackage | None] = {}
 
     def find(self, request: PackageRequest) -> KnownPackage | None:
@@ -54,29 +52,28 @@ class KnownPackages:
     def note(self, request: PackageRequest, image: PackageImage) -> None:
         """Remember the blobs of a package that was read and verified in this run."""
         located = self._sources.located(request)
-        if located is None or located.manifest.digest != image.manifest.digest:
+        if located is None or _described(located.manifest) != _described(image.manifest):
             return
         paths = (located.path(image.manifest), located.path(image.layer))
-        layer = image.layer
         for path in paths:
             try:
-                status = os.stat(path)  # noqa: PTH116
+                status, real = self._places.status(str(path))
             except OSError:
                 return
-            if is_settled(status, self._began):  # otherwise, it can have changed since it was read
-                self._state.put(_BLOBS, str(path), signature(status))
-        self._state.put(_LAYERS, image.digest, [layer.media_type, layer.digest, layer.size])
+            if is_settled(status, self._sources.began):  # otherwise, it can have changed since it was read
+                self._state.put(_BLOBS, str(path), f"{signature(status)} {real}")
+        self._state.put(_LAYERS, image.digest, [_described(image.manifest), _described(image.layer)])
         self._found.pop(request, None)
 
     def _find(self, request: PackageRequest) -> KnownPackage | None:
         located = self._sources.located(request)
         if located is None:
             return None
-        layer = self._state.get(_LAYERS, located.manifest.digest)
-        if layer is None:
+        known = self._state.get(_LAYERS, located.manifest.digest)
+        if known is None or known[0] != _described(located.manifest):
             return None
-        descriptors = (located.manifest, Descriptor(*layer))
-        if located.layer not in (None, descriptors[1]):
+        descriptors = (located.manifest, Descriptor(*known[1]))
+        if located.layer is not None and _described(located.layer) != known[1]:
             return None
         if not all(self._is_unchanged(located.path(one), one) for one in descriptors):
             return None
@@ -90,18 +87,23 @@ class KnownPackages:
         """
         known = self._state.get(_BLOBS, str(path))
         try:
-            status = os.stat(path)  # noqa: PTH116 - before the file is read, see `is_settled`
-            if known is not None and known == signature(status):
+            status, real = self._places.status(str(path))
+            described = f"{signature(status)} {real}"
+            if known == described:
                 return True
             if status.st_size != blob.size or _digest(path, blob.size) != blob.digest:
                 return False
         except OSError:
             return False
         if is_settled(status):
-            self._state.put(_BLOBS, str(path), signature(status))
+            self._state.put(_BLOBS, str(path), described)
         return True
 
 
 def _digest(path: Path, size: int) -> str:
     with open_directory(path.parent) as directory:
         return f"sha256:{hashlib.sha256(directory.read(path.name, size)).hexdigest()}"
+
+
+def _described(one: Descriptor) -> list[str | int]:
+    return [one.media_type, one.digest, one.size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,6 +87,7 @@ class PackageSources:
         budget: Budget | None = None,
         jobs: int = 8,
     ) -> None:
+        self.began = time.time_ns()  # no package was read before
         self._vendor = vendor
         self._remote = remote
         self._offline = offline  # use the remote's cache, but not its registries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +12,7 @@ from kubocd_gen.files.paths import FilePath
 from kubocd_gen.model.compilation import Compilation, CompiledRelease
 from kubocd_gen.model.finishing import Finish
 from kubocd_gen.model.project import Cluster, Project
+from kubocd_gen.model.resources import Release
 from kubocd_gen.pipeline.suspended_providers import WrittenOutput, notes_of, still_provided
 from kubocd_gen.sources.cluster_resources import ClusterResources
 
@@ -33,10 +34,13 @@ def assemble(
     `files` are the source files of Releases that are not in `resources`, because they were restored. `written` returns
     the output of an earlier build, from which the HelmReleases of suspended Releases are kept.
     """
-    compiled = _without_clashes(sorted(compiled, key=lambda one: (one.summary.namespace, one.summary.name)), problems)
+    every = sorted(compiled, key=lambda one: (one.summary.namespace, one.summary.name))
+    compiled = _without_clashes(every, problems)
+    broken = _broken(resources, every, compiled)
     if project.dependencies == "order":
-        compiled = _ordered(resources, compiled, cluster_roles, problems, written)
-    return unassembled(resources, compiled, cluster, complete=complete, files=files)
+        compiled = _ordered(resources, compiled, broken.values(), cluster_roles, problems, written)
+        broken = _broken(resources, every, compiled)
+    return _compilation(resources, compiled, broken, cluster, complete=complete, files=files)
 
 
 def unassembled(
@@ -48,10 +52,21 @@ def unassembled(
     files: Sequence[str] = (),
 ) -> Compilation:
     """Return a compilation of these Releases; see `assemble`."""
-    compiled_keys = {one.key for one in compiled}
+    broken = _broken(resources, compiled, compiled)
+    return _compilation(resources, compiled, broken, cluster, complete=complete, files=files)
+
+
+def _compilation(
+    resources: ClusterResources,
+    compiled: Sequence[CompiledRelease],
+    broken: Mapping[str, Release],
+    cluster: Cluster,
+    *,
+    complete: bool,
+    files: Sequence[str],
+) -> Compilation:
     records = (*resources.releases, *resources.contexts, *resources.configs)
     files = [*files, *(one.resource.file.path for one in records)]
-    broken = {release.key: release for release in resources.releases if release.key not in compiled_keys}
     return Compilation(
         cluster=cluster,
         releases=tuple(compiled),
@@ -60,6 +75,15 @@ def unassembled(
         complete=complete,
         files=frozenset(path.absolute for path in files if isinstance(path, FilePath)),
     )
+
+
+def _broken(
+    resources: ClusterResources, every: Sequence[CompiledRelease], valid: Sequence[CompiledRelease]
+) -> dict[str, Release]:
+    """Return the Releases that are not `valid` any more by their key: those of `resources`, and restored ones."""
+    keys = {one.key for one in valid}
+    broken = {release.key: release for release in resources.releases if release.key not in keys}
+    return broken | {one.key: one.release for one in every if one.key not in keys and one.key not in broken}
 
 
 def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) -> list[CompiledRelease]:
@@ -88,6 +112,7 @@ def _without_clashes(compiled: Sequence[CompiledRelease], problems: Problems) ->
 def _ordered(
     resources: ClusterResources,
     compiled: Sequence[CompiledRelease],
+    broken: Collection[Release],
     cluster_roles: frozenset[str],
     problems: Problems,
     written: WrittenOutput,
@@ -106,11 +131,10 @@ def _ordered(
         needs = () if summary.suspended else summary.dependencies
         parties.append(Party(key, summary.roles if summary.deploys else (), needs, locate))
     compiled_keys = {one.key for one in compiled}
-    for release in resources.releases:
-        if release.key not in compiled_keys:
-            absence = Absence(f"{release.key} would provide it, but has errors", release.key)
-            absent.update(dict.fromkeys(release.roles, absence))
-    unread = sorted({*resources.failed, *(release.key for release in resources.releases)} - compiled_keys)
+    for release in sorted(broken, key=lambda release: (release.namespace, release.name)):
+        absence = Absence(f"{release.key} would provide it, but has errors", release.key)
+        absent.update(dict.fromkeys(release.roles, absence))
+    unread = sorted({*resources.failed, *(release.key for release in broken)} - compiled_keys)
     order = order_by_roles(parties, cluster_roles, absent, unread)
     for key, errors in order.errors.items():
         problems.error(errors, release=key)

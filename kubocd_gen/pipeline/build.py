@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kubocd_gen.budget.spending import COUNTED_LIMITS
 from kubocd_gen.diagnostics.problems import Position, Problem, Problems, ProblemsError, has_errors, nearest
 from kubocd_gen.files.paths import display_path
 from kubocd_gen.kube_yaml.emitter import emit_documents
@@ -31,7 +32,7 @@ from kubocd_gen.output.plan import FileChange, OutputFile, Plan, ReleaseOutput
 from kubocd_gen.output.tree import Tree
 from kubocd_gen.output.writer import plan_at_rest, write
 from kubocd_gen.pipeline import Compilation, compile_cluster
-from kubocd_gen.pipeline.known_releases import DamagedStateError, KnownReleases
+from kubocd_gen.pipeline.known_releases import KnownReleases
 from kubocd_gen.pipeline.namespaces import emitted_namespaces, is_as_written, namespaces_file
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.release_output import is_path, kept_output, release_output
@@ -39,7 +40,7 @@ from kubocd_gen.pipeline.removals import mass_removal
 from kubocd_gen.pipeline.selection import problems_of, restricted, selected
 from kubocd_gen.pipeline.server_image import in_step
 from kubocd_gen.processes.timing import timed
-from kubocd_gen.state.store import State, open_state
+from kubocd_gen.state.store import State, StateDoubtError, open_state
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ def build(
     waiting: Callable[[Path], None] | None = None,
     state_cache: Path | None = None,
     shards: Shards | None = None,
+    fresh_state: bool = False,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
 
@@ -97,55 +99,17 @@ def build(
     `compare_kept`, the HelmReleases of suspended Releases must be the same as in the revision where the branch started.
     `before_writing` is called with all compilations if they can be written; if it raises ProblemsError, nothing is.
     `waiting` is called with the path of an output that another process is writing, before waiting for that process.
-    With the cache directory `state_cache`, what did not change since an earlier build is not compiled again, and with
-    `shards`, nor is what they have compiled.
+    With the cache directory `state_cache`, what did not change since an earlier build is not compiled again, unless
+    `fresh_state`; with `shards`, nor is what they have compiled. Raises StateDoubtError if it has to be: then the
+    arguments can't be used again.
     """
-    run = partial(
-        _build,
-        project,
-        packages,
-        helm,
-        jobs=jobs,
-        keep_going=keep_going,
-        allow_protected_removal=allow_protected_removal,
-        allow_removals=allow_removals,
-        releases=releases,
-        only_plan=only_plan,
-        compare_kept=compare_kept,
-        before_writing=before_writing,
-        waiting=waiting,
-    )
-    try:
-        return run(state_cache=state_cache, shards=shards)
-    except DamagedStateError as error:
-        _log.info("the state of an earlier build is damaged: %s", error)
-        return run(state_cache=None, shards=None)
-
-
-def _build(
-    project: Project,
-    packages: PackageSources,
-    helm: Helm,
-    *,
-    jobs: int,
-    keep_going: bool,
-    allow_protected_removal: Collection[str],
-    allow_removals: int,
-    releases: Collection[str],
-    only_plan: bool,
-    compare_kept: bool,
-    before_writing: Callable[[Sequence[Compilation]], None] | None,
-    waiting: Callable[[Path], None] | None,
-    state_cache: Path | None,
-    shards: Shards | None,
-) -> list[Built]:
     states: dict[str, State | None] = {}
 
     def compiled(cluster: Cluster) -> tuple[Compilation, Problems]:
         problems = Problems(cluster.name)
         state = State(None) if shards else None
         if state_cache:
-            state = open_state(state_cache, state_name(project, cluster))
+            state = open_state(state_cache, state_name(project, cluster), project.root, fresh=fresh_state)
         states[cluster.name] = state
         return compile_cluster(project, cluster, packages, helm, problems, state=state, shards=shards), problems
 
@@ -193,6 +157,8 @@ def _build(
         else:
             prepared = list(pool.map(lambda cluster: prepare(compiled(cluster)), project.clusters))
 
+    _check_doubts(project, prepared, states)
+
     def save(built: Built) -> Built:
         if state := states[built.cluster.name]:
             state.save(complete=built.plan is not None and built.compilation.complete and not built.compilation.failed)
@@ -203,6 +169,16 @@ def _build(
     if before_writing is not None:
         before_writing([built.compilation for built in prepared])
     return [save(built if only_plan else _written(built, project, waiting)) for built in prepared]
+
+
+def _check_doubts(project: Project, prepared: Sequence[Built], states: Mapping[str, State | None]) -> None:
+    """Raise StateDoubtError if what comes from a state can't be written, or is not what a full build has."""
+    if project.budget.exhausted_resource in COUNTED_LIMITS and any(one and one.is_used for one in states.values()):
+        raise StateDoubtError("a limit is exceeded, and where depends on the order of the work")
+    for built in prepared:
+        known: KnownReleases | None = built.compilation.state
+        if known is not None and built.plan is not None:
+            known.check(built.compilation.releases, {change.path for change in built.plan.pending})
 
 
 def state_name(project: Project, cluster: Cluster) -> str:

@@ -16,6 +16,7 @@ from kubocd_gen.pipeline.cluster_settings import report_broken_configs, settings
 from kubocd_gen.pipeline.source_paths import path_in_source
 from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.cluster_resources import ClusterResources, admit_releases
+from kubocd_gen.state.store import StateDoubtError
 
 if TYPE_CHECKING:
     from kubocd_gen.compiler.settings import Settings
@@ -112,8 +113,8 @@ class CompileRun:
             compiled, unknown = new.compile(inspect)
             if not has_definitions:
                 new.check_definitions()
-        if restored and not search.is_complete:  # what an earlier run has found depends on the order of the sources
-            return self.compile(None, written, inspect)
+        if restored and not search.is_complete:
+            raise StateDoubtError("the secrets that an earlier run has found depend on the order of the sources")
         if known is not None:
             known.report(restored, self.problems)
         if not self.partial:

@@ -10,11 +10,11 @@ compiled.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubocd_gen.budget.spending import Budget
@@ -22,33 +22,27 @@ from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
 from kubocd_gen.model.compilation import (
     ChartFile,
     CompiledRelease,
-    PackageOrigin,
     PackedContent,
-    Summary,
     documents_text,
 )
 from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.model.resources import Context, ContextRef, Release, Resource
+from kubocd_gen.model.resources import ContextRef, Release, Resource
 from kubocd_gen.oci.endpoints import Access
 from kubocd_gen.oci.reference import Reference
 from kubocd_gen.packages.known import KnownPackages
 from kubocd_gen.packages.source import PackageRequest
+from kubocd_gen.pipeline.known_inputs import context_digests, helm_identity
 from kubocd_gen.pipeline.secret_search import SecretSearch
 from kubocd_gen.pipeline.stored_problems import are_current, report_stored, stored_problems
+from kubocd_gen.pipeline.stored_summary import stored_summary, summary_of
 from kubocd_gen.sources.cluster_resources import ClusterResources
-from kubocd_gen.state.signatures import is_settled, signature
-from kubocd_gen.state.store import Json, State, digest_of
+from kubocd_gen.state.store import Json, State, StateDoubtError, digest_of
 from kubocd_gen.state.values import value_text
 
 if TYPE_CHECKING:
     from kubocd_gen.model.package import Package
 
-_RELEASES, _DEFINITIONS, _BINARIES = "releases", "definitions", "binaries"
-_DEEPEST = 100  # levels of parents, as in `ContextTrees`
-
-
-class DamagedStateError(Exception):
-    """A part of the state can't be read, and the Releases have to be compiled without it."""
+_RELEASES, _DEFINITIONS = "releases", "definitions"
 
 
 @dataclass(frozen=True)
@@ -70,10 +64,14 @@ class _StoredContent:
 
     @property
     def documents(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(json.loads(self.blob()))
+
+    def blob(self) -> bytes:
+        """Return the text of the documents. Raises StateDoubtError."""
         data = self.state.blob(self.key)
         if data is None:
-            raise DamagedStateError(self.key)
-        return tuple(json.loads(data))
+            raise StateDoubtError("the content of a Release is damaged")
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ class KnownReleases:
     def begin(self, resources: ClusterResources, charts_path: str) -> bool:
         """Take in what all Releases share. Returns False if nothing can be restored or kept."""
         environment = self._describe_environment(resources, charts_path)
-        digests = self._context_digests(resources.contexts, resources.broken_contexts)
+        digests = context_digests(resources.contexts, resources.broken_contexts)
         if environment is None:
             return False
         self._environment, self._contexts = digest_of(environment.encode()), digests
@@ -143,13 +141,13 @@ class KnownReleases:
     def current(self) -> Iterator[tuple[str, Json, bytes]]:
         """Yield the Releases of this run that can be restored, sorted: key, entry and documents.
 
-        Raises DamagedStateError.
+        Raises StateDoubtError.
         """
         for key in sorted(self._current):
             if (entry := self.state.get(_RELEASES, key)) is not None:
                 documents = self.state.blob(entry["blob"])
                 if documents is None:
-                    raise DamagedStateError(key)
+                    raise StateDoubtError(f"the content of the Release {key} is damaged")
                 yield key, entry, documents
 
     def take_in(self, key: str, entry: Json, blob: str, read: Callable[[], bytes]) -> None:
@@ -183,6 +181,7 @@ class KnownReleases:
             spent.update(entry["spent"])
             request = requests[entry["request"]][0]
             self._current.add(key)
+            self.state.is_used = True
             found[key] = self._restored(entry, resource, request, admit, read_package)
         if any(amount > budget.left(name) for name, amount in spent.items()):
             self._current.clear()
@@ -254,6 +253,12 @@ class KnownReleases:
             return None
         return ChartFile(*entry["written"][1:])
 
+    def check(self, releases: Iterable[CompiledRelease], changed: Collection[str]) -> None:
+        """Read the content of restored Releases whose Flux file is in `changed`. Raises StateDoubtError."""
+        for one in releases:
+            if isinstance(one.content, _StoredContent) and f"flux/{one.key}.yaml" in changed:
+                one.content.blob()
+
     def report_definitions(self, search: SecretSearch, problems: Problems) -> bool:
         """Add the problems of Contexts and Configs if they are known. Returns whether they are."""
         entry = self.state.get(_DEFINITIONS, self._definitions)
@@ -313,6 +318,9 @@ class KnownReleases:
     def _describe_environment(self, resources: ClusterResources, charts_path: str) -> str | None:
         """Return a description of everything that all Releases depend on; None if a part of it has no exact text."""
         project, cluster = self._project, self._cluster
+        identity = helm_identity(Path(self._helm), self.state)
+        if identity is None:
+            return None
         configs = []
         for config in sorted(resources.configs, key=lambda config: config.name):
             text = value_text(config.spec)
@@ -324,93 +332,9 @@ class KnownReleases:
             [repr(cluster.delivery), repr(cluster.flux_version), sorted(cluster.hosts.items())],
             [project.emit_oci_repository, project.pin_digest, project.locked, repr(project.limits)],
             configs,
-            self._helm_identity(),
+            identity,
         ]
         return json.dumps(described)
-
-    def _helm_identity(self) -> Json:
-        """Return the digest of the helm binary, which is computed again only if the file has changed."""
-        status = os.stat(self._helm)  # noqa: PTH116
-        known = self.state.get(_BINARIES, self._helm)
-        if known is None or known["signature"] != signature(status):
-            with open(self._helm, "rb") as file:  # noqa: PTH123
-                digest = digest_of(file.read())
-            known = {"signature": signature(status), "digest": digest}
-            if is_settled(status):
-                self.state.put(_BINARIES, self._helm, known)
-        return known["digest"]
-
-    def _context_digests(self, contexts: Sequence[Context], broken: Iterable[ContextRef]) -> dict[ContextRef, str]:
-        """Return a digest of each Context with its parents. Contexts without an exact text get none that is stable."""
-        by_ref = {context.ref: context for context in contexts}
-        # A broken Context has errors that depend on more than its value.
-        digests: dict[ContextRef, str] = {ref: os.urandom(16).hex() for ref in broken}
-
-        def digest(ref: ContextRef, depth: int) -> str:
-            if ref not in digests:
-                context = by_ref.get(ref)
-                if context is None or depth > _DEEPEST:
-                    return "absent"
-                digests[ref] = "cycle"
-                parents = [[str(parent), digest(parent, depth + 1)] for parent in context.parents]
-                own = context.resource.digest or value_text(context.context) or os.urandom(16).hex()
-                digests[ref] = digest_of(json.dumps([str(ref), own, parents]).encode())
-            return digests[ref]
-
-        for ref in by_ref:
-            digest(ref, 0)
-        return digests
-
-
-def stored_summary(summary: Summary) -> list[Json]:
-    """Return a summary without what its entry has anyway. What many Releases share is a text, and read once."""
-    return [
-        [summary.namespace, summary.name, summary.protected, summary.deploys],
-        [*summary.roles],
-        [*summary.dependencies],
-        [summary.package, summary.image, summary.description],
-        dict(summary.usage),
-        "\n".join(summary.contexts),
-        [" ".join(one) for one in summary.resources],
-        "\n".join(f"{file.sha256} {file.size} {name}" for name, file in summary.charts.items()),
-    ]
-
-
-def summary_of(entry: Json, origin: PackageOrigin | None) -> Summary:
-    """Return the summary of a Release from its entry, with the origin of the package in this run."""
-    head, roles, dependencies, texts, usage, contexts, resources, charts = entry["summary"]
-    namespace, name, protected, deploys = head
-    package, image, description = texts
-    created = [one.split(" ", 2) for one in resources]
-    return Summary(
-        namespace,
-        name,
-        False,
-        protected,
-        deploys,
-        tuple(roles),
-        tuple(dependencies),
-        package,
-        image,
-        entry["digest"],
-        origin,
-        description,
-        usage,
-        _lines(contexts),
-        tuple([(kind, where, name) for kind, where, name in created]),
-        _charts(charts),
-    )
-
-
-@lru_cache(maxsize=1024)
-def _lines(text: str) -> tuple[str, ...]:
-    return tuple(text.split("\n")) if text else ()
-
-
-@lru_cache(maxsize=1024)
-def _charts(text: str) -> Mapping[str, ChartFile]:
-    lines = (line.split(" ", 2) for line in _lines(text))
-    return {name: ChartFile(sha256, int(size)) for sha256, size, name in lines}
 
 
 def _place(resource: Resource) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from kubocd_gen.budget.spending import RUN_LIMITS
 from kubocd_gen.model.compilation import ChartFile, Summary
 from kubocd_gen.model.finishing import REQUESTED_AT
-from kubocd_gen.pipeline.known_releases import stored_summary, summary_of
 from kubocd_gen.pipeline.release_output import is_path
+from kubocd_gen.pipeline.stored_summary import stored_summary, summary_of
 from kubocd_gen.state.portable import Json, strict_json
 
 _SHA256 = re.compile("[0-9a-f]{64}")

@@ -22,12 +22,12 @@ from kubocd_gen.model.compilation import Compilation
 from kubocd_gen.model.project import Cluster, Project
 from kubocd_gen.pipeline import compile_cluster
 from kubocd_gen.pipeline.build import Built, state_name
-from kubocd_gen.pipeline.known_releases import DamagedStateError, KnownReleases
+from kubocd_gen.pipeline.known_releases import KnownReleases
 from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.release_output import flux_file
 from kubocd_gen.state.portable import Section, fits, write_portable
 from kubocd_gen.state.rules import rules_fingerprint
-from kubocd_gen.state.store import State, open_state
+from kubocd_gen.state.store import State, StateDoubtError, open_state
 
 if TYPE_CHECKING:
     from kubocd_gen.helm.engine import Helm
@@ -88,7 +88,7 @@ def build_shard(
     run = partial(_build, project, packages, helm, shard, path, jobs)
     try:
         return run(state_cache)
-    except DamagedStateError:
+    except StateDoubtError:
         return run(None)
 
 
@@ -106,7 +106,7 @@ def _build(
     def compiled(cluster: Cluster) -> Built:
         problems = Problems(cluster.name)
         name = f"{state_name(project, cluster)}\0{shard}"
-        state = states[cluster.name] = open_state(state_cache, name) if state_cache else State(None)
+        state = states[cluster.name] = open_state(state_cache, name, project.root) if state_cache else State(None)
         compilation = compile_cluster(project, cluster, packages, helm, problems, state=state, shard=shard)
         return Built(compilation, None, tuple(problems))
 

@@ -1,13 +1,12 @@
 """The resources of source files that have not changed since an earlier run, which are not read again.
 
-A file is known by its signature (see `state/signatures.py`), or else by its content. Only files that were read without
-any problem are known.
+A file is known by its real path and its signature (see `state/signatures.py`), or else by its content. Only files that
+were read without any problem are known.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from kubocd_gen.budget.spending import Budget, Tally
 from kubocd_gen.checkout.discovery import SourceFile
 from kubocd_gen.diagnostics.problems import Position, ProblemsError
 from kubocd_gen.model.resources import Resource
-from kubocd_gen.state.signatures import is_settled, signature
+from kubocd_gen.state.signatures import RealPaths, is_settled, signature
 from kubocd_gen.state.store import Json, State, digest_of
 from kubocd_gen.state.values import value_text
 
@@ -62,6 +61,7 @@ class KnownFiles:
     def __init__(self, state: State, settings: str) -> None:
         self._state = state
         self._settings = digest_of(settings.encode())
+        self._places = RealPaths()
         self.contents: dict[str, str] = {}  # the digest of each file's text by its name in messages
 
     def resources(
@@ -72,19 +72,15 @@ class KnownFiles:
         known = self._state.get(_TABLE, key)
         if known is not None and (known["settings"], known["name"]) != (self._settings, display):
             known = None
-        try:
-            status = os.stat(path)  # noqa: PTH116 - before the file is read, see `is_settled`
-        except OSError:
-            read(budget)  # raises
-            raise
-        settled = is_settled(status)
-        found_signature = list(signature(status)) if settled else None
-        if known is not None and settled and known["signature"] == found_signature:
+        if known is not None and any(amount > budget.left(name) for name, amount in known["spent"].items()):
+            known = None  # reading the file finds out where the limit is exceeded
+        found_signature = self._signature(key)  # before the file is read, see `is_settled`
+        if known is not None and found_signature is not None and known["signature"] == found_signature:
             return self._restored(known, display, read, budget), []
         tally = Tally(budget)
         file = read(tally)
         content = content_of(file) if file else ""
-        if known is not None and known["content"] == content:
+        if known is not None and file is not None and known["content"] == content:
             self._state.put(_TABLE, key, {**known, "signature": found_signature})
             return self._restored(known, display, read, budget, spent=tally.amounts), []
         resources, errors = parse(file, tally) if file else ([], [])
@@ -108,6 +104,14 @@ class KnownFiles:
             self.contents[display] = content
         return resources, errors
 
+    def _signature(self, path: str) -> str | None:
+        """Return what a file is recognized by; None if it can't be, or can't be read."""
+        try:
+            status, real = self._places.status(path)
+        except OSError:
+            return None
+        return f"{signature(status)} {real}" if is_settled(status) else None
+
     def _restored(
         self, known: Json, display: str, read: Read, budget: Budget, spent: dict[str, float] | None = None
     ) -> list[Resource]:
@@ -117,6 +121,7 @@ class KnownFiles:
         self.contents[display] = known["content"]
         if not known["resources"]:
             return []
+        self._state.is_used = True
         file = KnownFile(display, known["content"], lambda: read(Budget()))
         return [
             Resource(file, document, json.loads(text), tuple(prefix), digest=digest)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from kubocd_gen.package_data import data_directory
+from kubocd_gen.state.signatures import signature
 
 _CODE = Path(__file__).parents[1]
 
@@ -20,7 +21,7 @@ def code_signature() -> str:
     """Return a digest of the names, sizes and times of kcd-gen's files and of the installed libraries: 3 ms."""
     digest = hashlib.blake2b(digest_size=16)
     for path, status in _every_file():
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\n".encode())
+        digest.update(f"{path}\0{signature(status)}\n".encode())
     digest.update("\n".join(_environment()).encode())
     return digest.hexdigest()
 

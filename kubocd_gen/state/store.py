@@ -8,7 +8,8 @@
 The file is an optimization and never a source of truth: one that is missing, damaged, or written by other code counts
 as empty. It is replaced in one step, and a reader keeps the file open, so several processes can use it at once; the
 last one to end wins. It is trusted, unlike packages: a result can't be verified without computing it again. Therefore
-it is never read from a checkout, which a pull request controls.
+it is never read from a checkout, which a pull request controls, and only if no other user can have written it. No other
+user can read it either, because it contains what the packages and sources do.
 """
 
 from __future__ import annotations
@@ -33,9 +34,17 @@ _log = logging.getLogger(__name__)
 _HEAD = b"kcd-gen state 1\n"
 _LARGEST = 1 << 30  # bytes of the index; that of 10,000 Releases has some 20 MB
 _DIRECTORY = "state"  # in the cache
+_OTHERS = 0o022  # the permission of others to write
 _KEPT = 4  # states that a process keeps in memory, for `--watch` and several clusters
 
 Json = Any  # what `json.loads` returns
+
+
+class StateDoubtError(Exception):
+    """The result can depend on what the state says, or the state is damaged: everything has to be computed again.
+
+    It is raised before anything is written.
+    """
 
 
 def digest_of(data: bytes) -> str:
@@ -82,6 +91,7 @@ class State:
     _stored: _Stored | None = None
     _signature: Signature | None = None  # of the file as read or written
     _changed: bool = False
+    is_used: bool = False  # whether a part of the result of this run comes from the state
 
     def get(self, table: str, key: str) -> Json | None:
         """Return a value, which must not be modified; None if it is not known. It counts as used."""
@@ -138,7 +148,7 @@ class State:
                 if len(used) < len(values):
                     self._changed = True
                     self.tables[name] = {key: value for key, value in values.items() if key in used}
-        self._used = {}
+        self._used, self.is_used = {}, False
         if not self._changed or self.path is None:
             return
         try:
@@ -161,8 +171,13 @@ class State:
             separators=(",", ":"),
         ).encode()
         head = _HEAD + f"{digest_of(index)} {len(index)}\n".encode()
-        with made_directory(path.parent, mode=0o700) as directory:
-            directory.write(path.name, b"".join((head, index, *contents)), durable=False)
+        with (
+            made_directory(path.parents[1], follow_last=True, mode=0o700),  # with the mode of `packages.cache`
+            made_directory(path.parent, mode=0o700) as directory,
+        ):
+            with directory.replacing(path.name, durable=False) as new:
+                os.fchmod(new.fileno(), 0o600)
+                new.write(b"".join((head, index, *contents)))
             file = directory.open_file(path.name)
         with file:
             self._stored = _Stored(os.dup(file.fileno()), len(head) + len(index), places)
@@ -178,25 +193,36 @@ class State:
 _recent: dict[Path, State] = {}
 
 
-def open_state(cache: Path, name: str) -> State:
+def open_state(cache: Path, name: str, root: Path, *, fresh: bool = False) -> State:
     """Return the state called `name` in the cache directory; an empty one if there is none that can be used.
 
-    A cache in a checkout is not used.
+    A cache in a checkout, or below the project's `root`, is not used. With `fresh`, the state is empty, and replaces
+    the one in the cache when it is saved.
     """
     path = cache / _DIRECTORY / digest_of(name.encode())
-    if checkout_top(Path(os.path.realpath(cache))) is not None:
+    if checkout_top(Path(os.path.realpath(cache)), Path(os.path.realpath(root))) is not None:
         return State(None)
     known = _recent.pop(path, None)
+    if fresh:
+        return State(path)
     try:
         with open_directory(path.parent) as directory, directory.open_file(path.name) as file:
             status = os.fstat(file.fileno())
+            if not _is_own(status) or not _is_own(os.fstat(directory.descriptor)):
+                return State(path)
             if known is not None and known.is_stored_as(status):
                 _recent[path] = known
+                known.is_used = False
                 return known
             found = _read(file.fileno(), path, status)
-    except (OSError, ValueError):  # ValueError: damaged
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # damaged
         return State(path)
     return found or State(path)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Return whether only this user can have written a file or directory."""
+    return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
 
 
 def _read(descriptor: int, path: Path, status: os.stat_result) -> State | None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kubocd_gen.model.compilation import ChartFile, Summary
-from kubocd_gen.pipeline.known_releases import stored_summary
 from kubocd_gen.pipeline.portable_entries import check_charts, check_documents, check_entry, summary_in
+from kubocd_gen.pipeline.stored_summary import stored_summary
 from tests.unit.state.test_portable import replaced
 
 SHA256 = "ab" * 32

@@ -87,7 +87,7 @@ def test_any_missing_end_is_found(tmp_path: Path) -> None:
         contents(path)
 
 
-_ODD = [None, True, -1, 0, 1 << 70, 0.5, "", "x", [], {}, [1], {"a": 1}, [[], []], "\ud800", [None] * 5]
+_ODD: list[Any] = [None, True, -1, 0, 1 << 70, 0.5, "", "x", [], {}, [1], {"a": 1}, [[], []], "\ud800", [None] * 5]
 
 
 def replaced(value: Any, chance: random.Random) -> Any:
