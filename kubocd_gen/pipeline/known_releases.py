@@ -86,7 +86,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class NewRelease:
-    """What a state keeps of a Release that was compiled in this run, beside the Release."""
+    """What a state keeps of a Release that was compiled in this run, in addition to the Release."""
 
     compiled: CompiledRelease
     request: PackageRequest

@@ -91,7 +91,7 @@ def heal(world: World, rng: random.Random) -> None:
         one.parameters.pop("fail", None)
         for name in ("suspended", "nonsense"):
             one.fields.pop(name, None)
-    kept: dict[str, Any] = {}
+    kept: dict[tuple[str, str, str], Any] = {}
     for one in world.project.releases:
         kept.setdefault(
             (one.file.split("/")[1] if one.file.startswith("clusters") else "", one.namespace, one.name), one
