@@ -20,7 +20,6 @@ from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOpt
 from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.files.paths import checkout_root, shown_path
-from kubocd_gen.state.store import StateDoubtError
 
 _log = logging.getLogger(__name__)
 
@@ -273,6 +272,8 @@ def _add_commands(files: UncommittedFiles) -> Iterator[str]:
 
 def run_pipeline(options: CommonBuildOptions, load: Callable[[], Project], **settings: Unpack[_Settings]) -> Outcome:
     """Build the project that `load` returns; see `_run_pipeline`. If the state of earlier builds is in doubt, again."""
+    from kubocd_gen.state.store import StateDoubtError
+
     try:
         return _run_pipeline(options, load, **settings)
     except StateDoubtError as error:
