@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
@@ -16,9 +16,12 @@ from kubocd_gen.cli.console import print_json, print_problems
 from kubocd_gen.cli.help_format import Group
 from kubocd_gen.cli.options import JsonOptions, QuietOptions
 from kubocd_gen.cli.terminal import table
-from kubocd_gen.diagnostics.problems import Problems, has_errors
+from kubocd_gen.diagnostics.problems import Problems, ProblemsError, has_errors
 from kubocd_gen.diagnostics.text import envelope
-from kubocd_gen.packages.cache import Cache, CachedBlob, cache_directory
+from kubocd_gen.packages.cache import Cache, CachedBlob, cache_directory, unreadable, unwritable
+
+if TYPE_CHECKING:
+    from kubocd_gen.state.cached import CachedState
 
 _DAY = 24 * 60 * 60
 _AGE = re.compile(r"([0-9]{1,9})([hdw])")
@@ -56,7 +59,7 @@ class PruneOptions(CacheOptions, QuietOptions):
     """`kcd-gen cache prune`."""
 
     unused_for: Annotated[
-        str, Flag("Remove blobs that have not been read for this long, such as 12h, 30d or 4w.", metavar="AGE")
+        str, Flag("Remove what has not been used for this long, such as 12h, 30d or 4w.", metavar="AGE")
     ] = "30d"
 
 
@@ -93,36 +96,57 @@ def dir_(options: DirOptions) -> int:
 def list_(options: ListOptions) -> int:
     """List the cached blobs: digest, size, last use, and for manifests the package reference.
 
+    Also lists the states that builds keep in the cache, one for each cluster.
+
     \b
     kcd-gen cache list
     kcd-gen cache list --format json
     """
     problems = Problems()
     blobs: list[CachedBlob] = []
+    states: list[CachedState] = []
     with problems.collect():
         blobs = list(options.cache().blobs())
+        from kubocd_gen.state.cached import cached_states  # other commands do not need it
+
+        try:
+            states = cached_states(options.directory())
+        except OSError as error:
+            raise ProblemsError(unreadable(options.directory(), error)) from error
     if options.format == "json":
-        body = {"directory": str(options.directory()), "blobs": [_entry(blob) for blob in blobs]}
+        body = {
+            "directory": str(options.directory()),
+            "blobs": [_entry(blob) for blob in blobs],
+            "states": [{"name": one.name, "size": one.size, "used": _day(one.used)} for one in states],
+        }
         print_json(envelope("Cache", body, list(problems)))
     elif not has_errors(problems):
-        for line in _list_lines(blobs):
+        for line in _list_lines(blobs, states):
             click.echo(line)
     return print_problems(problems)
 
 
 @command(PruneOptions)
 def prune(options: PruneOptions) -> int:
-    """Remove blobs that have not been used recently.
+    """Remove blobs, and states of builds, that have not been used recently.
 
     \b
-    kcd-gen cache prune                   # not read for 30 days
+    kcd-gen cache prune                   # not used for 30 days
     kcd-gen cache prune --unused-for 0d   # everything
     """
     problems = Problems()
     with problems.collect():
-        count, freed = options.cache().prune(_seconds(options.unused_for))
+        unused_for = _seconds(options.unused_for)
+        count, freed = options.cache().prune(unused_for)
+        from kubocd_gen.state.cached import prune_states
+
+        try:
+            states, more = prune_states(options.directory(), unused_for)
+        except OSError as error:
+            raise ProblemsError(unwritable(options.directory(), error)) from error
         if not options.quiet:
-            click.echo(f"Removed {_blobs(count)}, {_size(freed)}")
+            removed = f"{_blobs(count)} and {_states(states)}" if states else _blobs(count)
+            click.echo(f"Removed {removed}, {_size(freed + more)}")
     return print_problems(problems)
 
 
@@ -169,14 +193,21 @@ def _day(seconds: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def _list_lines(blobs: Sequence[CachedBlob]) -> Iterator[str]:
+def _list_lines(blobs: Sequence[CachedBlob], states: Sequence[CachedState]) -> Iterator[str]:
     rows = [(blob.digest, _size(blob.size), _day(blob.used), " ".join(blob.references)) for blob in blobs]
+    rows += [(one.name, _size(one.size), _day(one.used), "") for one in states]
     yield from table(rows, right=(1,))
     yield f"{_blobs(len(blobs))}, {_size(sum(blob.size for blob in blobs))}"
+    if states:
+        yield f"{_states(len(states))}, {_size(sum(one.size for one in states))}"
 
 
 def _blobs(count: int) -> str:
     return f"{count} blob{'' if count == 1 else 's'}"
+
+
+def _states(count: int) -> str:
+    return f"{count} state{'' if count == 1 else 's'} of builds"
 
 
 def _size(count: int) -> str:

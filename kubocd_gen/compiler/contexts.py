@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from kubocd_gen.budget.spending import Budget
@@ -88,12 +88,10 @@ class ContextTrees:
             raise ProblemsError.of(
                 "context-cycle", f"the Context '{ref}' inherits from itself: {loop}", position=locate(), hint=_CYCLE
             )
-        if len(chain) > _DEEPEST:
-            raise ProblemsError.of(
-                "invalid-context",
-                f"the Context '{chain[0]}' has more than {_DEEPEST} levels of parents",
-                position=locate(),
-            )
+        # A long cycle has no height.
+        if (too_high := self._heights[ref] > _DEEPEST) or len(chain) > _DEEPEST:
+            what = f"the Context '{ref if too_high else chain[0]}' has more than {_DEEPEST} levels of parents"
+            raise ProblemsError.of("invalid-context", what, position=locate())
         try:
             merged: Mapping[str, Any] = {}
             for index, parent in enumerate(context.parents):
@@ -105,6 +103,26 @@ class ContextTrees:
             raise
         self._effective[ref] = merged
         return merged
+
+    @cached_property
+    def _heights(self) -> Mapping[ContextRef, int]:
+        """The levels of parents of each Context; a parent that leads back to the Context does not count."""
+        heights: dict[ContextRef, int] = {}
+        entered: set[ContextRef] = set()
+        for first in self._contexts:
+            waiting = [first]
+            while waiting:
+                ref = waiting[-1]
+                context = self._contexts.get(ref)
+                if ref in heights or context is None:
+                    waiting.pop()
+                elif ref not in entered:
+                    entered.add(ref)
+                    waiting += [parent for parent in context.parents if parent not in entered]
+                else:
+                    heights[ref] = max((heights.get(parent, 0) + 1 for parent in context.parents), default=0)
+                    waiting.pop()
+        return heights
 
     def _merge(self, base: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
         self._budget.spend("yaml-values", len(base) + len(over))

@@ -2,6 +2,7 @@
 
     <cache>/blobs/sha256/<two digits>/<digest>    a manifest or layer
     <cache>/names/<digest of a manifest>          the references it was fetched by, one per line
+    <cache>/state/                                what builds keep, see `state`
 
 Files are created by rename and never changed, so no lock is needed: a reader finds a complete blob or none. The cache
 is optional: if it can't be written, the build continues without it. Because `--cache-dir` can be in an untrusted
@@ -46,7 +47,8 @@ class CachedBlob:
 def cache_directory(environment: Mapping[str, str], given: Path | None = None) -> Path:
     """Return the cache directory: `given`, or `kcd-gen` in the platform's cache directory.
 
-    Without a home directory it is in the directory for temporary files. That is safe: every blob is verified.
+    Without a home directory it is in the directory for temporary files. That is safe: every blob is verified, and a
+    state that another user can have written is not used.
     """
     if given is not None:
         return given
@@ -223,18 +225,28 @@ class Cache:
             raise ProblemsError(self._unreadable(error)) from error
 
     def _unwritable(self, error: OSError) -> Problem:
-        return Problem(
-            "unwritable-cache",
-            f"cannot write to the cache '{self.directory}': {error.strerror or error}",
-            hint="packages are not cached and will be downloaded again; choose another directory with --cache-dir",
-        )
+        return unwritable(self.directory, error)
 
     def _unreadable(self, error: OSError) -> Problem:
-        return Problem(
-            "unreadable-cache",
-            f"cannot read the cache '{self.directory}': {error.strerror}",
-            hint="choose another directory with --cache-dir",
-        )
+        return unreadable(self.directory, error)
+
+
+def unwritable(directory: Path, error: OSError) -> Problem:
+    """Return the problem of a cache that can't be written."""
+    return Problem(
+        "unwritable-cache",
+        f"cannot write to the cache '{directory}': {error.strerror or error}",
+        hint="packages are not cached and will be downloaded again; choose another directory with --cache-dir",
+    )
+
+
+def unreadable(directory: Path, error: OSError) -> Problem:
+    """Return the problem of a cache that can't be read."""
+    return Problem(
+        "unreadable-cache",
+        f"cannot read the cache '{directory}': {error.strerror}",
+        hint="choose another directory with --cache-dir",
+    )
 
 
 def _blob(digest: str) -> str:

@@ -19,6 +19,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,8 @@ _log = logging.getLogger(__name__)
 
 _HEAD = b"kcd-gen state 1\n"
 _LARGEST = 1 << 30  # bytes of the index; that of 10,000 Releases has some 20 MB
-_DIRECTORY = "state"  # in the cache
+STATES = "state"  # the directory of states in a cache
+_DAY = 24 * 60 * 60
 _OTHERS = 0o022  # the permission of others to write
 _KEPT = 4  # states that a process keeps in memory, for `--watch` and several clusters
 
@@ -199,7 +201,7 @@ def open_state(cache: Path, name: str, root: Path, *, fresh: bool = False) -> St
     A cache in a checkout, or below the project's `root`, is not used. With `fresh`, the state is empty, and replaces
     the one in the cache when it is saved.
     """
-    path = cache / _DIRECTORY / digest_of(name.encode())
+    path = cache / STATES / digest_of(name.encode())
     if checkout_top(Path(os.path.realpath(cache)), Path(os.path.realpath(root))) is not None:
         return State(None)
     known = _recent.pop(path, None)
@@ -210,6 +212,9 @@ def open_state(cache: Path, name: str, root: Path, *, fresh: bool = False) -> St
             status = os.fstat(file.fileno())
             if not _is_own(status) or not _is_own(os.fstat(directory.descriptor)):
                 return State(path)
+            if time.time() - status.st_mtime > _DAY:  # the time of the last use, for `kcd-gen cache prune`
+                os.utime(file.fileno())
+                status = os.fstat(file.fileno())
             if known is not None and known.is_stored_as(status):
                 _recent[path] = known
                 known.is_used = False

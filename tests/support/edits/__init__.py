@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.edits import definitions, output, packages, sources, state
+from tests.support.edits import definitions, healing, output, packages, sources, state
 from tests.support.edits.table import EDITS
 
-__all__ = ["EDITS", "definitions", "output", "packages", "sources", "state"]
+__all__ = ["EDITS", "definitions", "healing", "output", "packages", "sources", "state"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
 
@@ -34,8 +35,9 @@ def damage_the_state(world: World, rng: random.Random) -> None:
             continue
         data = bytearray(path.read_bytes())
         head = data.find(b"\n", data.find(b"\n") + 1) + 1
-        size = int(data[:head].split()[-1]) if head else 0
-        areas = [(0, head), (head, head + size), (head + size, len(data)), (head + size, len(data))]
+        found = re.search(rb" (\d+)\n$", data[:head])
+        blobs = min(len(data), head + int(found[1]) if found else head)
+        areas = [(0, head), (head, blobs), (blobs, len(data)), (blobs, len(data))]
         start, end = rng.choice(areas)
         for _ in range(rng.choice((1, 1, 20)) if end > start else 0):
             data[rng.randrange(start, end)] ^= 1 << rng.randrange(8)
