@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Required, TypedDict, Unpack
 import click
 
 from kubocd_gen.cli.command import Flag, command, options
-from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, paint_difference, print_problems
+from kubocd_gen.cli.console import DIFFERENCE, echo, json_text, print_problems
 from kubocd_gen.cli.option_values import Report, complete_names, parse_helms
 from kubocd_gen.cli.options import CommonBuildOptions, RemovalOptions, ReportOptions
 from kubocd_gen.cli.profile_options import ProfileOptions
+from kubocd_gen.cli.shard_options import ShardOptions, merged_shards
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.files.paths import checkout_root, shown_path
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # `--help` needs none of them
 
 
 @options
-class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions, ProfileOptions):
+class BuildOptions(CommonBuildOptions, RemovalOptions, ReportOptions, ProfileOptions, ShardOptions):
     """`kcd-gen build`."""
 
     check: Annotated[bool, Flag("Write nothing; exit 3 if the output is out of date.")] = False
@@ -100,7 +101,16 @@ def build(options: BuildOptions) -> int:
     kcd-gen build --check --fail-on-stale-image              # … and does the pinned server image have the charts?
     kcd-gen build --compare-helm helm3,helm4                 # before an update of helm: do the results differ?
     kcd-gen build --fail-on-change                           # in a pre-commit hook: is everything committed?
+    kcd-gen build --shard 3/7 --shard-file shards            # on one of 7 machines: compile a part of the Releases
+    kcd-gen build --merge shards                             # … and write the output from the results of all parts
     """
+    if options.shard or options.merge or options.shard_file:
+        from kubocd_gen.cli.shards import misused, shard
+
+        if problem := misused(options):
+            return print_problems([problem])
+        if options.shard:
+            return shard(options)
     if options.watch:
         from kubocd_gen.cli.watch import build_on_change
 
@@ -162,6 +172,7 @@ def built(options: BuildOptions, load: Callable[[], Project] | None = None) -> O
         prune_outputs=None if options.releases else options.prune_outputs,
         releases=options.releases,
         push_charts=options.push_charts,
+        merge=options.merge,
     )
 
 
@@ -204,35 +215,14 @@ def _lines(outcome: Outcome, options: BuildOptions, root: Path, fix_command: str
 
         yield from ci_report(options.format, root, built, problems, fix_command=fix_command)
     elif options.check and not has_errors(problems):
-        yield from _drift(built, full=options.full_diff, quiet=options.quiet)
+        from kubocd_gen.cli.check_result import check_lines
+
+        yield from check_lines(built, fix_command, full=options.full_diff, quiet=options.quiet)
     elif not options.quiet:
         for one in outcome.pushed:
             if one.change == "pushed" or options.verbose:
                 yield printable(f"{'Pushed' if one.change == 'pushed' else 'Unchanged'} {one.reference}")
         yield from text_report(built, verbose=options.verbose > 0, written=not options.only_plan)
-
-
-def _drift(built: Sequence[Built], *, full: bool, quiet: bool) -> Iterator[str]:
-    """Yield the result of `--check` for each cluster: the diff, a summary and the command that updates the output."""
-    from kubocd_gen.output.drift import drift_lines, drift_summary
-    from kubocd_gen.output.journal import is_interrupted
-    from kubocd_gen.pipeline.build import is_current
-
-    for one in built:
-        name = f"{one.cluster.name}: " if len(built) > 1 else ""
-        output = shown_path(one.cluster.output)
-        if is_current(one):
-            if not quiet:
-                yield printable(f"{name}{output} is up to date")
-            continue
-        changes = one.drift
-        if not quiet:
-            for line in drift_lines(changes, output, full=full):
-                yield paint_difference(printable(line))
-        notices = [drift_summary(changes)] if changes else []
-        if is_interrupted(one.cluster.output):
-            notices.append("an earlier build was interrupted")
-        yield printable(f"{name}{output}: {'; '.join(notices)}; run: {_fix_command()}")
 
 
 def _fix_command() -> str:
@@ -278,6 +268,7 @@ def run_pipeline(options: CommonBuildOptions, load: Callable[[], Project], **set
         return _run_pipeline(options, load, **settings)
     except StateDoubtError as error:
         _log.info("build again without the state of earlier builds: %s", error)
+        settings.pop("merge", None)
         return _run_pipeline(options, load, **settings, fresh_state=True)
 
 
@@ -291,6 +282,7 @@ class _Settings(TypedDict, total=False):
     prune_outputs: bool | None
     releases: Collection[str]
     push_charts: bool
+    merge: Sequence[Path]
 
 
 def _run_pipeline(
@@ -304,6 +296,7 @@ def _run_pipeline(
     prune_outputs: bool | None = None,
     releases: Collection[str] = (),
     push_charts: bool = False,
+    merge: Sequence[Path] = (),
     fresh_state: bool = False,
 ) -> Outcome:
     """Build the project that `load` returns. Errors are in the outcome; if `load` fails, nothing else is.
@@ -312,8 +305,8 @@ def _run_pipeline(
     written. With `compare_kept`, the HelmReleases of suspended Releases are compared with the base revision. With
     `report_version`, helm's version is determined even if the lock file does not need it. `prune_outputs` tells whether
     outputs that no cluster writes to are removed, or only reported; None ignores them. With `releases`, only these are
-    written. With `push_charts`, charts are pushed before anything is written. With `fresh_state`, the state of earlier
-    builds is replaced. Raises StateDoubtError.
+    written. With `push_charts`, charts are pushed before anything is written. `merge` are the files of all shards. With
+    `fresh_state`, the state of earlier builds is replaced. Raises StateDoubtError.
     """
     from kubocd_gen.cli.tools import Outcome, tools
     from kubocd_gen.packages.cache import cache_directory
@@ -327,7 +320,10 @@ def _run_pipeline(
     pushed: list[PushedChart] = []
     with problems.collect():
         project = load()
-        with tools(options, project, problems, report_version=report_version) as tool:
+        with (
+            tools(options, project, problems, report_version=report_version) as tool,
+            merged_shards(merge, quiet=options.quiet) as shards,
+        ):
 
             def waiting(output: Path) -> None:
                 tool.line.clear()
@@ -364,6 +360,7 @@ def _run_pipeline(
                 before_writing=before_writing,
                 waiting=waiting,
                 state_cache=None if options.full else cache_directory(os.environ, project.cache),
+                shards=shards,
                 fresh_state=fresh_state,
             )
         if prune_outputs is not None and all(one.plan is not None for one in compiled):

@@ -128,6 +128,10 @@ class Repository:
         file = Path(found[1])
         return (str(file.relative_to(self.top) if file.is_relative_to(self.top) else file), int(found[2]), found[3])
 
+    def is_tracked(self, path: str) -> bool:
+        """Return whether a path below `top` is in the index. Raises ProblemsError `git-failed`."""
+        return bool(self._listed("--", f"./{path}"))
+
     def uncommitted(self) -> Uncommitted:
         """Return the files of the working tree that differ from the index; in a hook, from the commit.
 
@@ -139,7 +143,7 @@ class Repository:
         return Uncommitted(untracked, changed - self._in_lfs(changed) if filters_off else changed)
 
     def _listed(self, *options: str, settings: Sequence[tuple[str, str]] = ()) -> frozenset[str]:
-        done = self._ask("ls-files", *options, "-z", index=self._index(), settings=settings)
+        done = self._ask("ls-files", "-z", *options, index=self._index(), settings=settings)
         if done.status:
             raise ProblemsError.of("git-failed", f"git failed to list the files of the repository: {done.reason}")
         return frozenset(_text(done.stdout).split("\0")) - {""}

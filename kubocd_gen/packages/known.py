@@ -6,9 +6,11 @@ verified. Whether it is still the package of a reference is found out in every r
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kubocd_gen.files.directory import open_directory
 from kubocd_gen.model.compilation import PackageOrigin
 from kubocd_gen.oci.descriptors import Descriptor
 from kubocd_gen.packages.source import PackageRequest, PackageSources
@@ -43,6 +45,10 @@ class KnownPackages:
             self._found[request] = self._find(request)
         return self._found[request]
 
+    def add(self, request: PackageRequest, package: KnownPackage) -> None:
+        """Set the package of a request, whose blobs were read and verified in this run."""
+        self._found[request] = package
+
     def note(self, request: PackageRequest, image: PackageImage) -> None:
         """Remember the blobs of a package that was read and verified in this run."""
         located = self._sources.located(request)
@@ -54,9 +60,8 @@ class KnownPackages:
                 status, real = self._places.status(str(path))
             except OSError:
                 return
-            if not is_settled(status, self._sources.began):  # it can have changed since it was read
-                return
-            self._state.put(_BLOBS, str(path), f"{signature(status)} {real}")
+            if is_settled(status, self._sources.began):  # otherwise, it can have changed since it was read
+                self._state.put(_BLOBS, str(path), f"{signature(status)} {real}")
         self._state.put(_LAYERS, image.digest, [_described(image.manifest), _described(image.layer)])
         self._found.pop(request, None)
 
@@ -70,20 +75,34 @@ class KnownPackages:
         descriptors = (located.manifest, Descriptor(*known[1]))
         if located.layer is not None and _described(located.layer) != known[1]:
             return None
-        if not all(self._is_unchanged(located.path(one)) for one in descriptors):
+        if not all(self._is_unchanged(located.path(one), one) for one in descriptors):
             return None
         located.note_use(*descriptors)
         return KnownPackage(located.manifest.digest, located.origin)
 
-    def _is_unchanged(self, path: Path) -> bool:
+    def _is_unchanged(self, path: Path, blob: Descriptor) -> bool:
+        """Return whether a file is still the blob that was read: by its status, or else by its content.
+
+        A new checkout has the same files with other times.
+        """
         known = self._state.get(_BLOBS, str(path))
-        if known is None:
-            return False
         try:
             status, real = self._places.status(str(path))
+            described = f"{signature(status)} {real}"
+            if known == described:
+                return True
+            if status.st_size != blob.size or _digest(path, blob.size) != blob.digest:
+                return False
         except OSError:
             return False
-        return bool(known == f"{signature(status)} {real}")
+        if is_settled(status):
+            self._state.put(_BLOBS, str(path), described)
+        return True
+
+
+def _digest(path: Path, size: int) -> str:
+    with open_directory(path.parent) as directory:
+        return f"sha256:{hashlib.sha256(directory.read(path.name, size)).hexdigest()}"
 
 
 def _described(one: Descriptor) -> list[str | int]:

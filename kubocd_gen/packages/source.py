@@ -102,9 +102,15 @@ class PackageSources:
 
     def fetch_all(self, requests: Iterable[PackageRequest]) -> dict[PackageRequest, Fetched]:
         """Return the outcome of each distinct request, in the order of the input."""
+        distinct = list(dict.fromkeys(requests))
+        if len(distinct) <= 1:
+            try:
+                return {request: self._answer(request) for request in distinct}
+            except BaseException:
+                self.close()
+                raise
         from concurrent.futures import ThreadPoolExecutor  # 10 ms to import
 
-        distinct = list(dict.fromkeys(requests))
         with ThreadPoolExecutor(max_workers=max(1, min(self._jobs, len(distinct)))) as pool:
             try:
                 return dict(zip(distinct, pool.map(self._answer, distinct), strict=True))

@@ -28,12 +28,14 @@ from kubocd_gen.processes.timing import timed
 from kubocd_gen.sources.cluster_resources import ClusterResources, load_definitions
 from kubocd_gen.sources.documents import Sources, read_resources
 from kubocd_gen.sources.known_admission import Admission
-from kubocd_gen.sources.known_files import KnownFiles
+from kubocd_gen.sources.known_files import KnownFiles, identified
 
 if TYPE_CHECKING:
     from kubocd_gen.compiler.settings import Settings
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.packages.source import PackageSources
+    from kubocd_gen.pipeline.merging import Shards
+    from kubocd_gen.pipeline.shards import Shard
     from kubocd_gen.pipeline.suspended_providers import WrittenOutput
     from kubocd_gen.state.store import State
 
@@ -52,18 +54,23 @@ def compile_cluster(
     inspect: Inspect | None = None,
     written: WrittenOutput | None = None,
     state: State | None = None,
+    shard: Shard | None = None,
+    shards: Shards | None = None,
 ) -> Compilation:
     """Compile the sources of `cluster` and return the result, still in memory. All problems go to `problems`.
 
     After rendering, `inspect` is called with the Releases that have a package and a context, and with their packages'
     templates. `written` returns the output from which the HelmReleases of suspended Releases are kept, None if it is
     not known; by default, it is that of the cluster, on disk. With `state`, Releases that an earlier run has compiled
-    are restored from it; `inspect` is not called with these.
+    are restored from it; `inspect` is not called with these. With `shard`, only its Releases are compiled, and nothing
+    is assembled; with `shards`, what they have compiled is added to the state.
     """
     try:
         with timed(_log, "read sources", cluster.name, level=logging.DEBUG):
-            read = read_definitions(project, cluster, problems, state)
-        run = CompileRun(project, cluster, packages, helm, problems, read)
+            read = read_definitions(project, cluster, problems, state, portable=bool(shard or shards))
+        if shard is not None:
+            read = read.restricted(lambda key: shard.has(key), cluster.namespace)
+        run = CompileRun(project, cluster, packages, helm, problems, read, shard is not None, shards)
         compilation = run.compile(state, written, inspect)
         compilation = replace(compilation, existing_namespaces=read.existing_namespaces)
         return _keeping_variables(compilation) if read.substituted else compilation
@@ -111,8 +118,13 @@ class ReadCluster(NamedTuple):
     complete: bool
 
 
-def read_definitions(project: Project, cluster: Cluster, problems: Problems, state: State | None = None) -> Definitions:
-    """Read the sources of `cluster`. Its Releases are not admitted yet."""
+def read_definitions(
+    project: Project, cluster: Cluster, problems: Problems, state: State | None = None, *, portable: bool = False
+) -> Definitions:
+    """Read the sources of `cluster`. Its Releases are not admitted yet.
+
+    If `portable`, all resources are identified, also those of files that a state can't know.
+    """
     outputs = [other.output for other in project.clusters]
     settings = repr((project.files, project.limits, cluster.namespace))
     known = KnownFiles(state, settings) if state is not None and not project.origin else None
@@ -133,6 +145,9 @@ def read_definitions(project: Project, cluster: Cluster, problems: Problems, sta
     refuse_ignored(project, cluster, sources, syncs, problems)
     if cluster.rendered:
         sources = _with_rendered(sources, project, cluster, problems)
+    contents = known.contents if known else {}
+    if portable:
+        sources = replace(sources, resources=tuple(identified(sources.resources, contents)))
     complete = sources.complete and not has_errors(problems)  # a source may not exist
     resources = load_definitions(sources, cluster.namespace, cluster.kubocd_namespace, problems, Admission(state))
     if complete and not (resources.pending or resources.failed):
@@ -142,4 +157,4 @@ def read_definitions(project: Project, cluster: Cluster, problems: Problems, sta
         problems.warning(Problem("no-releases", message, hint=hint))
     substituted = substitutes_in_output(project, cluster, syncs)
     existing = existing_namespaces(project, cluster, resources, syncs, surroundings(project, problems))
-    return Definitions(resources, complete, substituted, existing, known.contents if known else {})
+    return Definitions(resources, complete, substituted, existing, contents)

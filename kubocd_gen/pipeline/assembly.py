@@ -35,13 +35,38 @@ def assemble(
     the output of an earlier build, from which the HelmReleases of suspended Releases are kept.
     """
     every = sorted(compiled, key=lambda one: (one.summary.namespace, one.summary.name))
-    records = (*resources.releases, *resources.contexts, *resources.configs)
-    files = [*files, *(one.resource.file.path for one in records)]
     compiled = _without_clashes(every, problems)
     broken = _broken(resources, every, compiled)
     if project.dependencies == "order":
         compiled = _ordered(resources, compiled, broken.values(), cluster_roles, problems, written)
         broken = _broken(resources, every, compiled)
+    return _compilation(resources, compiled, broken, cluster, complete=complete, files=files)
+
+
+def unassembled(
+    resources: ClusterResources,
+    compiled: Sequence[CompiledRelease],
+    cluster: Cluster,
+    *,
+    complete: bool,
+    files: Sequence[str] = (),
+) -> Compilation:
+    """Return a compilation of these Releases; see `assemble`."""
+    broken = _broken(resources, compiled, compiled)
+    return _compilation(resources, compiled, broken, cluster, complete=complete, files=files)
+
+
+def _compilation(
+    resources: ClusterResources,
+    compiled: Sequence[CompiledRelease],
+    broken: Mapping[str, Release],
+    cluster: Cluster,
+    *,
+    complete: bool,
+    files: Sequence[str],
+) -> Compilation:
+    records = (*resources.releases, *resources.contexts, *resources.configs)
+    files = [*files, *(one.resource.file.path for one in records)]
     return Compilation(
         cluster=cluster,
         releases=tuple(compiled),

@@ -47,6 +47,7 @@ _log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from kubocd_gen.helm.engine import Helm
     from kubocd_gen.packages.source import PackageSources
+    from kubocd_gen.pipeline.merging import Shards
     from kubocd_gen.pipeline.suspended import Kept
 
 _PRUNE_DISABLED = "kustomize.toolkit.fluxcd.io/prune: disabled"
@@ -87,6 +88,7 @@ def build(
     before_writing: Callable[[Sequence[Compilation]], None] | None = None,
     waiting: Callable[[Path], None] | None = None,
     state_cache: Path | None = None,
+    shards: Shards | None = None,
     fresh_state: bool = False,
 ) -> list[Built]:
     """Compile all clusters, plan all outputs, and write them unless `only_plan`. Return the clusters in project order.
@@ -98,17 +100,18 @@ def build(
     `before_writing` is called with all compilations if they can be written; if it raises ProblemsError, nothing is.
     `waiting` is called with the path of an output that another process is writing, before waiting for that process.
     With the cache directory `state_cache`, what did not change since an earlier build is not compiled again, unless
-    `fresh_state`. Raises StateDoubtError if it has to be: then the arguments can't be used again.
+    `fresh_state`; with `shards`, nor is what they have compiled. Raises StateDoubtError if it has to be: then the
+    arguments can't be used again.
     """
     states: dict[str, State | None] = {}
 
     def compiled(cluster: Cluster) -> tuple[Compilation, Problems]:
         problems = Problems(cluster.name)
-        state = None
+        state = State(None) if shards else None
         if state_cache:
             state = open_state(state_cache, state_name(project, cluster), project.root, fresh=fresh_state)
         states[cluster.name] = state
-        return compile_cluster(project, cluster, packages, helm, problems, state=state), problems
+        return compile_cluster(project, cluster, packages, helm, problems, state=state, shards=shards), problems
 
     def prepare(compiled: tuple[Compilation, Problems]) -> Built:
         compilation, problems = compiled

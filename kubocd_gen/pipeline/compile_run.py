@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from kubocd_gen.diagnostics.problems import Problem, Problems
 from kubocd_gen.model.compilation import Compilation, CompiledRelease, Resolved
 from kubocd_gen.model.project import Cluster, Project
-from kubocd_gen.pipeline.assembly import assemble
+from kubocd_gen.pipeline.assembly import assemble, unassembled
 from kubocd_gen.pipeline.cluster_settings import report_broken_configs, settings_of
 from kubocd_gen.pipeline.source_paths import path_in_source
 from kubocd_gen.processes.timing import timed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kubocd_gen.model.resources import Release, Resource
     from kubocd_gen.packages.source import PackageRequest, PackageSources
     from kubocd_gen.pipeline.known_releases import KnownReleases, Restored
+    from kubocd_gen.pipeline.merging import Shards
     from kubocd_gen.pipeline.rendering import Texts
     from kubocd_gen.pipeline.suspended import Written
     from kubocd_gen.pipeline.suspended_providers import WrittenOutput
@@ -49,6 +50,11 @@ class Definitions(NamedTuple):
     existing_namespaces: Mapping[str, str] | None
     contents: Mapping[str, str]
 
+    def restricted(self, wanted: Callable[[str], bool], default_namespace: str) -> Definitions:
+        """Return the definitions with only the Releases whose key is `wanted`."""
+        pending = (one for one in self.resources.pending if wanted(f"{one.namespace or default_namespace}/{one.name}"))
+        return self._replace(resources=replace(self.resources, pending=tuple(pending)))
+
 
 def admitted(
     resources: ClusterResources, default_namespace: str, problems: Problems
@@ -64,7 +70,11 @@ def admitted(
 
 @dataclass(frozen=True, slots=True)
 class CompileRun:
-    """The compilation of what `read` defines."""
+    """The compilation of what `read` defines.
+
+    If it is `partial`, other Releases are compiled elsewhere, so nothing that crosses Releases is computed. `shards`
+    have compiled Releases elsewhere.
+    """
 
     project: Project
     cluster: Cluster
@@ -72,15 +82,21 @@ class CompileRun:
     helm: Helm
     problems: Problems
     read: Definitions
+    partial: bool = False
+    shards: Shards | None = None
 
     def compile(self, state: State | None, written: WrittenOutput | None, inspect: Inspect | None) -> Compilation:
-        """Return the compilation; see `compile_cluster`."""
+        """Return the compilation; see `compile_cluster`. Raises ProblemsError `bad-shard`, which ends the run."""
         settings = settings_of(self.read.resources)
         if isinstance(settings, tuple):
             resources, _ = admitted(self.read.resources, self.cluster.namespace, self.problems)
             return self._assembled(resources, (), frozenset(), written)
         known = self._known(state, settings) if state is not None else None
+        if self.shards is not None and state is not None:
+            self.shards.add_to(known, self, settings)
         restored = self._restored(known, settings) if known else {}
+        if self.shards is not None:
+            self.shards.note(self.cluster.name, restored)
         with timed(_log, "admit", self.cluster.name, level=logging.DEBUG):
             resources = admit_releases(self.read.resources, self.cluster.namespace, self.problems, restored.keys())
         from kubocd_gen.pipeline.secret_search import SecretSearch
@@ -101,7 +117,8 @@ class CompileRun:
             raise StateDoubtError("the secrets that an earlier run has found depend on the order of the sources")
         if known is not None:
             known.report(restored, self.problems)
-        self._warn_of_unused(resources, restored, settings)
+        if not self.partial:
+            self._warn_of_unused(resources, restored, settings)
         every = [*compiled, *(one.compiled for one in restored.values())]
         compilation = self._assembled(
             resources, every, settings.cluster_roles, written, files=[one.file for one in restored.values()]
@@ -123,12 +140,16 @@ class CompileRun:
         """The path of the output in Flux's source; a build refuses an output outside of it."""
         return path_in_source(self.cluster, self.project) or "."
 
+    def admitted_release(self, resource: Resource, settings: Settings) -> Release:
+        """Return a Release as it is compiled. Raises ProblemsError."""
+        from kubocd_gen.compiler.settings import with_package_interval
+        from kubocd_gen.sources.admission import admit_release
+
+        return with_package_interval(admit_release(resource, self.cluster.namespace), settings)
+
     def _restored(self, known: KnownReleases, settings: Settings) -> dict[str, Restored]:
         def admit(resource: Resource) -> Release:
-            from kubocd_gen.compiler.settings import with_package_interval
-            from kubocd_gen.sources.admission import admit_release
-
-            return with_package_interval(admit_release(resource, self.cluster.namespace), settings)
+            return self.admitted_release(resource, settings)
 
         def read_package(request: PackageRequest) -> Package:
             from kubocd_gen.pipeline.resolution import package_of
@@ -156,6 +177,9 @@ class CompileRun:
         written: WrittenOutput | None,
         files: Sequence[str] = (),
     ) -> Compilation:
+        if self.partial:
+            return unassembled(resources, compiled, self.cluster, complete=self.read.complete, files=files)
+
         def on_disk_output() -> Written | None:
             from kubocd_gen.pipeline.suspended import on_disk
 

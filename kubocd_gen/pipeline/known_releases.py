@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,7 @@ from kubocd_gen.diagnostics.problems import MOST, Problem, Problems, has_errors
 from kubocd_gen.model.compilation import (
     ChartFile,
     CompiledRelease,
-    PackageOrigin,
     PackedContent,
-    Summary,
     documents_text,
 )
 from kubocd_gen.model.project import Cluster, Project
@@ -36,6 +34,7 @@ from kubocd_gen.packages.source import PackageRequest
 from kubocd_gen.pipeline.known_inputs import context_digests, helm_identity
 from kubocd_gen.pipeline.secret_search import SecretSearch
 from kubocd_gen.pipeline.stored_problems import are_current, report_stored, stored_problems
+from kubocd_gen.pipeline.stored_summary import stored_summary, summary_of
 from kubocd_gen.sources.cluster_resources import ClusterResources
 from kubocd_gen.state.store import Json, State, StateDoubtError, digest_of
 from kubocd_gen.state.values import value_text
@@ -87,7 +86,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class NewRelease:
-    """What a state keeps of a Release that was compiled in this run, beside the Release."""
+    """What a state keeps of a Release that was compiled in this run, in addition to the Release."""
 
     compiled: CompiledRelease
     request: PackageRequest
@@ -133,6 +132,31 @@ class KnownReleases:
         described = [self._environment, sorted((str(ref), digest) for ref, digest in digests.items())]
         self._definitions = digest_of(json.dumps(described).encode())
         return True
+
+    @property
+    def environment(self) -> str:
+        """The digest of what all Releases share, which does not depend on the machine."""
+        return self._environment
+
+    def current(self) -> Iterator[tuple[str, Json, bytes]]:
+        """Yield the Releases of this run that can be restored, sorted: key, entry and documents.
+
+        Raises StateDoubtError.
+        """
+        for key in sorted(self._current):
+            if (entry := self.state.get(_RELEASES, key)) is not None:
+                documents = self.state.blob(entry["blob"])
+                if documents is None:
+                    raise StateDoubtError(f"the content of the Release {key} is damaged")
+                yield key, entry, documents
+
+    def take_in(self, key: str, entry: Json, blob: str, read: Callable[[], bytes]) -> None:
+        """Add a Release from another machine; `read` returns the documents with the key `blob`."""
+        before = self.state.table(_RELEASES).get(key)
+        if before is not None and before["blob"] == blob:
+            entry = {**entry, "written": before["written"] or entry["written"]}
+        self.state.add_blob(blob, read)
+        self.state.put(_RELEASES, key, {**entry, "blob": blob})
 
     def restore(
         self,
@@ -192,16 +216,16 @@ class KnownReleases:
             "document": _place(resource),
             "contexts": json.dumps([[ref.namespace, ref.name, self._contexts.get(ref)] for ref in used]),
             "own": [[ref.namespace, ref.name] for ref in compiled.release.contexts],
-            "request": _request_text(new.request),
+            "request": request_text(new.request),
             "digest": summary.digest,
             "problems": problems,
             "searched": new.searched,
             "spent": dict(new.spent),
-            "summary": _stored_summary(summary),
+            "summary": stored_summary(summary),
             "blob": self.state.put_blob(documents),
             "written": None,
         }
-        if _summary(entry, summary.origin) != summary:  # a name with a line break
+        if summary_of(entry, summary.origin) != summary:  # a name with a line break
             return
         before = self.state.get(_RELEASES, summary.key)
         if before is not None and before["blob"] == entry["blob"]:  # the same resources, so the same file
@@ -284,7 +308,7 @@ class KnownReleases:
         read_package: Callable[[PackageRequest], Package],
     ) -> Restored:
         known = self.packages.find(request)
-        summary = _summary(entry, known.origin if known else None)
+        summary = summary_of(entry, known.origin if known else None)
         content = _StoredContent(self.state, entry["blob"], lambda: admit(resource), lambda: read_package(request))
         compiled = CompiledRelease(summary, self._cluster.delivery, content)
         return Restored(
@@ -313,56 +337,6 @@ class KnownReleases:
         return json.dumps(described)
 
 
-def _stored_summary(summary: Summary) -> list[Json]:
-    """Return a summary without what its entry has anyway. What many Releases share is a text, and read once."""
-    return [
-        [summary.namespace, summary.name, summary.protected, summary.deploys],
-        [*summary.roles],
-        [*summary.dependencies],
-        [summary.package, summary.image, summary.description],
-        dict(summary.usage),
-        "\n".join(summary.contexts),
-        [" ".join(one) for one in summary.resources],
-        "\n".join(f"{file.sha256} {file.size} {name}" for name, file in summary.charts.items()),
-    ]
-
-
-def _summary(entry: Json, origin: PackageOrigin | None) -> Summary:
-    head, roles, dependencies, texts, usage, contexts, resources, charts = entry["summary"]
-    namespace, name, protected, deploys = head
-    package, image, description = texts
-    created = [one.split(" ", 2) for one in resources]
-    return Summary(
-        namespace,
-        name,
-        False,
-        protected,
-        deploys,
-        tuple(roles),
-        tuple(dependencies),
-        package,
-        image,
-        entry["digest"],
-        origin,
-        description,
-        usage,
-        _lines(contexts),
-        tuple([(kind, where, name) for kind, where, name in created]),
-        _charts(charts),
-    )
-
-
-@lru_cache(maxsize=1024)
-def _lines(text: str) -> tuple[str, ...]:
-    return tuple(text.split("\n")) if text else ()
-
-
-@lru_cache(maxsize=1024)
-def _charts(text: str) -> Mapping[str, ChartFile]:
-    lines = (line.split(" ", 2) for line in _lines(text))
-    return {name: ChartFile(sha256, int(size)) for sha256, size, name in lines}
-
-
 def _place(resource: Resource) -> str:
     """Return the value of a document and where it is, on which the texts of problems depend."""
     return f"{resource.digest} {resource.document} {resource.prefix} {resource.file.path}"
@@ -373,7 +347,8 @@ def _finish(compiled: CompiledRelease) -> list[Json]:
     return [[[one["name"], one["namespace"]] for one in finish.depends_on], finish.image, finish.keep_variables]
 
 
-def _request_text(request: PackageRequest) -> str:
+def request_text(request: PackageRequest) -> str:
+    """Return a text that identifies a request."""
     return json.dumps(asdict(request), sort_keys=True)
 
 

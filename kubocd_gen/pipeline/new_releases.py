@@ -17,6 +17,7 @@ from kubocd_gen.helm.template import Functions
 from kubocd_gen.model.compilation import CompiledRelease, Resolved
 from kubocd_gen.model.package import Package
 from kubocd_gen.model.resources import ContextRef, Release
+from kubocd_gen.packages.known import KnownPackage
 from kubocd_gen.pipeline.divided_work import Compiler, compile_outcomes
 from kubocd_gen.pipeline.known_releases import KnownReleases, NewRelease
 from kubocd_gen.pipeline.portability import refuse_varying, varies
@@ -137,6 +138,8 @@ class NewReleases:
         for request, fetched in self._run.packages.fetch_all(requests.values()).items():
             if not isinstance(fetched.package, ProblemsError):
                 known.packages.note(request, fetched.package)
+                if self._run.partial and fetched.origin is not None:  # the merge verifies the package again
+                    known.packages.add(request, KnownPackage(fetched.package.digest, fetched.origin))
         of_packages: dict[str, list[Problem] | None] = {}  # None: the result depends on time or chance
         for reference, package in packages_of(resolved).items():
             of_packages[reference] = None if varies(package, texts[reference]) else _warnings(package)

@@ -42,7 +42,7 @@ def release_output(one: CompiledRelease, kept: Mapping[str, Kept], known: KnownR
         if documents := (*one.documents, *written):
             files.append(OutputFile(path, emit_documents(documents).encode()))
     elif summary.resources:
-        files.append(_flux_file(path, one, known))
+        files.append(flux_file(one, known))
     files += [
         OutputFile(name, partial(_chart, one, name), (file.sha256, file.size))
         for name, file in one.written_charts.items()
@@ -50,7 +50,9 @@ def release_output(one: CompiledRelease, kept: Mapping[str, Kept], known: KnownR
     return ReleaseOutput(summary.namespace, summary.name, tuple(files), keep=summary.suspended)
 
 
-def _flux_file(path: str, one: CompiledRelease, known: KnownReleases | None) -> OutputFile:
+def flux_file(one: CompiledRelease, known: KnownReleases | None) -> OutputFile:
+    """Return a Release's Flux file. If `known` has its digest, its content is computed when it is needed."""
+    path = f"flux/{one.key}.yaml"
     written = known.written(one) if known else None
     if written is not None:
         return OutputFile(path, partial(flux_content, one), (written.sha256, written.size))

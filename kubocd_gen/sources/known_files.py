@@ -7,7 +7,8 @@ were read without any problem are known.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kubocd_gen.budget.spending import Budget, Tally
@@ -126,6 +127,24 @@ class KnownFiles:
             Resource(file, document, json.loads(text), tuple(prefix), digest=digest)
             for document, prefix, text, digest in known["resources"]
         ]
+
+
+def identified(resources: Iterable[Resource], contents: dict[str, str]) -> list[Resource]:
+    """Return the resources with their digests, also those of files that no state can know.
+
+    For these, the digests of their texts are added to `contents`, by the name of the file.
+    """
+    found = []
+    texts: dict[str, dict[int, SourceFile]] = {}  # a name can stand for several texts, such as what kustomize prints
+    for one in resources:
+        if not one.digest and not one.faults and (text := value_text(one.value)) is not None:
+            one = replace(one, digest=digest_of(text.encode()))
+        if one.file.path not in contents:
+            texts.setdefault(one.file.path, {})[id(one.file)] = one.file
+        found.append(one)
+    for path, files in texts.items():
+        contents[path] = digest_of(" ".join(content_of(file) for file in files.values()).encode())
+    return found
 
 
 def _with_digests(resources: Sequence[Resource], digests: Sequence[str]) -> list[Resource]:

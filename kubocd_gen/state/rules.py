@@ -1,4 +1,4 @@
-"""The fingerprint of what determines a result beside its inputs: kcd-gen's code, Python and the libraries."""
+"""The fingerprint of what determines a result in addition to its inputs: kcd-gen's code, Python and the libraries."""
 
 from __future__ import annotations
 

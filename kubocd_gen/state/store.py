@@ -20,7 +20,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ class State:
     tables: dict[str, dict[str, Json]] = field(default_factory=dict)
     _used: dict[str, set[str]] = field(default_factory=dict)
     _blobs: dict[str, bytes] = field(default_factory=dict)  # new ones
+    _elsewhere: dict[str, Callable[[], bytes]] = field(default_factory=dict)  # readers of blobs in other files
     _stored: _Stored | None = None
     _signature: Signature | None = None  # of the file as read or written
     _changed: bool = False
@@ -128,8 +129,16 @@ class State:
             self._blobs[key] = data
         return key
 
+    def add_blob(self, key: str, read: Callable[[], bytes]) -> None:
+        """Keep a content in another file. `read` returns it, or raises ValueError or OSError."""
+        self._elsewhere[key] = read
+
     def blob(self, key: str) -> bytes | None:
         """Return a content; None if it can't be read."""
+        if read := self._elsewhere.get(key):
+            with contextlib.suppress(ValueError, OSError):
+                return read()
+            return None
         found = self._blobs.get(key)
         return found if found is not None else self._stored.read(key) if self._stored else None
 
@@ -176,6 +185,7 @@ class State:
             self._stored = _Stored(os.dup(file.fileno()), len(head) + len(index), places)
             self._signature = signature(os.fstat(file.fileno()))
         self._blobs = {}
+        self._elsewhere = {}
         self._changed = False
         _recent[path] = self
         while len(_recent) > _KEPT:

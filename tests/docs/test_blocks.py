@@ -40,12 +40,22 @@ def tutorial_repository(directory: Path) -> Stage:
 
 def quickstart_with_another_host(directory: Path) -> Stage:
     """Commit the quickstart's directory, and leave a change uncommitted."""
-    shutil.copytree(QUICKSTART, directory, dirs_exist_ok=True)
+    if not directory.joinpath("kcd-gen.yaml").exists():
+        shutil.copytree(QUICKSTART, directory, dirs_exist_ok=True)
     git(directory, "init", "--quiet", "--initial-branch=main")
     commit_all(directory)
     release = directory / "cluster/releases/podinfo1.yaml"
     release.write_text(release.read_text().replace("fqdn: podinfo1.", "fqdn: shop."))
     return Stage()
+
+
+def built_quickstart(directory: Path) -> Stage:
+    """Set up the same, with an output in the directory that does not have the change."""
+    shutil.copytree(QUICKSTART, directory, dirs_exist_ok=True)
+    project = directory / "kcd-gen.yaml"
+    project.write_text(project.read_text().replace("../../.demo/output", "output"))
+    assert kcd_gen("build", "--quiet", directory=directory).exit == 0
+    return quickstart_with_another_host(directory)
 
 
 def quickstart_with_output(directory: Path) -> Stage:
@@ -61,6 +71,7 @@ def quickstart_with_output(directory: Path) -> Stage:
 # How to set up a page's directory in order to run the page from top to bottom.
 RUN_HERE: dict[str, SetUp] = {
     "docs/diff.md": quickstart_with_another_host,
+    "docs/how-to/shards.md": built_quickstart,
     "docs/performance.md": quickstart_with_output,
     "docs/tutorial.md": empty_directory,
     "docs/under-the-hood.md": tutorial_repository,

@@ -19,7 +19,8 @@ def change_a_context(world: World, rng: random.Random) -> None:
 def toggle_a_context(world: World, rng: random.Random) -> None:
     name = rng.choice(("apps/local", "infra/local", "platform/unused", "platform/secret", "apps/base"))
     secret = {"password": "h7Gs9x!kQ2w"} if name.endswith("secret") else {"domain": name}
-    toggle(world.project.contexts, name, {"context": secret}, rng)
+    spec = {"context": secret}
+    toggle(world.project.contexts, name, spec, rng)
 
 
 @edit

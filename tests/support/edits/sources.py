@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 from tests.support.changing_project import NAMESPACES, Release
 from tests.support.edits.table import EDITS, edit, one_of, toggle
@@ -90,7 +91,7 @@ def heal(world: World, rng: random.Random) -> None:
         one.parameters.pop("fail", None)
         for name in ("suspended", "nonsense"):
             one.fields.pop(name, None)
-    kept = {}
+    kept: dict[tuple[str, str, str], Any] = {}
     for one in world.project.releases:
         kept.setdefault(
             (one.file.split("/")[1] if one.file.startswith("clusters") else "", one.namespace, one.name), one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from tests.support.changing_project import Release
 from tests.support.incremental import World
@@ -23,7 +24,7 @@ def one_of(world: World, rng: random.Random) -> Release:
     return rng.choice(world.project.releases)
 
 
-def toggle(values: dict[str, object], name: str, value: object, rng: random.Random) -> None:
+def toggle(values: dict[str, Any], name: str, value: object, rng: random.Random) -> None:
     """Remove a value, or set it."""
     if name in values and rng.random() < 0.8:
         del values[name]
