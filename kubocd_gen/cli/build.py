@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import sys
@@ -21,8 +20,6 @@ from kubocd_gen.cli.profile_options import ProfileOptions
 from kubocd_gen.cli.shard_options import ShardOptions, merged_shards
 from kubocd_gen.diagnostics.problems import Problem, Problems, ProblemsError, has_errors, printable
 from kubocd_gen.files.paths import checkout_root, shown_path
-
-_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # `--help` needs none of them
     from kubocd_gen.cli.tools import Outcome
@@ -267,7 +264,9 @@ def run_pipeline(options: CommonBuildOptions, load: Callable[[], Project], **set
     try:
         return _run_pipeline(options, load, **settings)
     except StateDoubtError as error:
-        _log.info("build again without the state of earlier builds: %s", error)
+        import logging
+
+        logging.getLogger(__name__).info("build again without the state of earlier builds: %s", error)
         settings.pop("merge", None)
         return _run_pipeline(options, load, **settings, fresh_state=True)
 

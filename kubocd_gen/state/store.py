@@ -27,6 +27,7 @@ from typing import Any
 
 from kubocd_gen.files.directory import made_directory, open_directory
 from kubocd_gen.files.paths import checkout_top
+from kubocd_gen.state.cached import STATES
 from kubocd_gen.state.rules import code_signature, rules_fingerprint
 from kubocd_gen.state.signatures import Signature, signature
 
@@ -34,7 +35,6 @@ _log = logging.getLogger(__name__)
 
 _HEAD = b"kcd-gen state 1\n"
 _LARGEST = 1 << 30  # bytes of the index; that of 10,000 Releases has some 20 MB
-STATES = "state"  # the directory of states in a cache
 _DAY = 24 * 60 * 60
 _OTHERS = 0o022  # the permission of others to write
 _KEPT = 4  # states that a process keeps in memory, for `--watch` and several clusters
