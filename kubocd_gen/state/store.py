@@ -195,14 +195,15 @@ class State:
 _recent: dict[Path, State] = {}
 
 
-def open_state(cache: Path, name: str, root: Path, *, fresh: bool = False) -> State:
+def open_state(cache: Path, name: str, project: Path | None = None, *, fresh: bool = False) -> State:
     """Return the state called `name` in the cache directory; an empty one if there is none that can be used.
 
-    A cache in a checkout, or below the project's `root`, is not used. With `fresh`, the state is empty, and replaces
+    A cache in a checkout, or below the directory `project`, is not used. With `fresh`, the state is empty, and replaces
     the one in the cache when it is saved.
     """
     path = cache / STATES / digest_of(name.encode())
-    if checkout_top(Path(os.path.realpath(cache)), Path(os.path.realpath(root))) is not None:
+    current = Path(os.path.realpath(project)) if project else None
+    if checkout_top(Path(os.path.realpath(cache)), current) is not None:
         return State(None)
     known = _recent.pop(path, None)
     if fresh:
