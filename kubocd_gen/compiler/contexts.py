@@ -88,10 +88,8 @@ class ContextTrees:
             raise ProblemsError.of(
                 "context-cycle", f"the Context '{ref}' inherits from itself: {loop}", position=locate(), hint=_CYCLE
             )
-        # A long cycle has no height.
-        if (too_high := self._heights[ref] > _DEEPEST) or len(chain) > _DEEPEST:
-            what = f"the Context '{ref if too_high else chain[0]}' has more than {_DEEPEST} levels of parents"
-            raise ProblemsError.of("invalid-context", what, position=locate())
+        if self._heights[ref] > _DEEPEST or len(chain) > _DEEPEST:  # in a long cycle, only the chain is too long
+            raise ProblemsError(self._too_high(ref))
         try:
             merged: Mapping[str, Any] = {}
             for index, parent in enumerate(context.parents):
@@ -103,6 +101,15 @@ class ContextTrees:
             raise
         self._effective[ref] = merged
         return merged
+
+    def _too_high(self, ref: ContextRef) -> Problem:
+        """Return the problem of a Context with too many levels: that of the lowest one, which all above share."""
+        heights = self._heights
+        context = self._contexts[ref]
+        while above := [one for one in context.parents if _DEEPEST < heights.get(one, 0) < heights[context.ref]]:
+            context = self._contexts[above[0]]
+        message = f"the Context '{context.ref}' has more than {_DEEPEST} levels of parents"
+        return Problem("invalid-context", message, context.position("spec", "parents"))
 
     @cached_property
     def _heights(self) -> Mapping[ContextRef, int]:

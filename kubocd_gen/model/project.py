@@ -145,6 +145,11 @@ class Project:
             object.__setattr__(self, "files", CheckoutFiles.around(self.root))
 
     @property
+    def directory(self) -> Path | None:
+        """The directory of the project file; None if the project is only on the command line, in any directory."""
+        return self.root if (self.root / PROJECT_FILE).exists() else None
+
+    @property
     def lock_path(self) -> Path:
         """The lock next to the project file, or in the current directory if there is no project file."""
         return self.root / LOCK_FILE

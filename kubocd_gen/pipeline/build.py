@@ -109,7 +109,7 @@ def build(
         problems = Problems(cluster.name)
         state = State(None) if shards else None
         if state_cache:
-            state = open_state(state_cache, state_name(project, cluster), project.root, fresh=fresh_state)
+            state = open_state(state_cache, state_name(project, cluster), project.directory, fresh=fresh_state)
         states[cluster.name] = state
         return compile_cluster(project, cluster, packages, helm, problems, state=state, shards=shards), problems
 

@@ -106,7 +106,7 @@ def _build(
     def compiled(cluster: Cluster) -> Built:
         problems = Problems(cluster.name)
         name = f"{state_name(project, cluster)}\0{shard}"
-        state = states[cluster.name] = open_state(state_cache, name, project.root) if state_cache else State(None)
+        state = states[cluster.name] = open_state(state_cache, name, project.directory) if state_cache else State(None)
         compilation = compile_cluster(project, cluster, packages, helm, problems, state=state, shard=shard)
         return Built(compilation, None, tuple(problems))
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubocd_gen.files.directory import STAGED, Directory, open_directory
-from kubocd_gen.state.store import STATES
 
+STATES = "state"  # the directory of states in a cache
 _ABANDONED = 60 * 60  # seconds: a file of this age that is not complete was left by a process that was killed
 _NAME = re.compile(r"[0-9a-f]{32}")
 

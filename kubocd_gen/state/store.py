@@ -26,12 +26,12 @@ from typing import Any
 
 from kubocd_gen.files.directory import made_directory, open_directory
 from kubocd_gen.files.paths import checkout_top
+from kubocd_gen.state.cached import STATES
 from kubocd_gen.state.rules import code_signature, rules_fingerprint
 from kubocd_gen.state.signatures import Signature, signature
 
 _HEAD = b"kcd-gen state 1\n"
 _LARGEST = 1 << 30  # bytes of the index; that of 10,000 Releases has some 20 MB
-STATES = "state"  # the directory of states in a cache
 _DAY = 24 * 60 * 60
 _OTHERS = 0o022  # the permission of others to write
 _KEPT = 4  # states that a process keeps in memory, for `--watch` and several clusters
@@ -194,14 +194,15 @@ class State:
 _recent: dict[Path, State] = {}
 
 
-def open_state(cache: Path, name: str, root: Path, *, fresh: bool = False) -> State:
+def open_state(cache: Path, name: str, project: Path | None = None, *, fresh: bool = False) -> State:
     """Return the state called `name` in the cache directory; an empty one if there is none that can be used.
 
-    A cache in a checkout, or below the project's `root`, is not used. With `fresh`, the state is empty, and replaces
+    A cache in a checkout, or below the directory `project`, is not used. With `fresh`, the state is empty, and replaces
     the one in the cache when it is saved.
     """
     path = cache / STATES / digest_of(name.encode())
-    if checkout_top(Path(os.path.realpath(cache)), Path(os.path.realpath(root))) is not None:
+    current = Path(os.path.realpath(project)) if project else None
+    if checkout_top(Path(os.path.realpath(cache)), current) is not None:
         return State(None)
     known = _recent.pop(path, None)
     if fresh:

@@ -26,7 +26,7 @@ def test_the_page_names_only_existing_modules() -> None:
 def test_the_site_shows_what_each_room_imports() -> None:
     shown = rooms.with_rooms(PAGE)
     assert rooms.MARK not in shown
-    assert re.search(r"^\| `model` \| \d+ \| [\d,]+ \| `schema` \|$", shown, re.MULTILINE)
+    assert re.search(r"^\| `model` \| \d+ \| [\d,]+ \| `kustomize` \|$", shown, re.MULTILINE)
     edges = rooms.imports()
     order = [room for layer in rooms.layers() for room in layer]
     for room, imported in edges.items():

@@ -126,6 +126,9 @@ def test_what_changed_since_the_run_began_is_not_known(vendored: Vendored) -> No
     assert isinstance(image, PackageImage)
     sources.began -= 3_600_000_000_000
     known.note(REQUEST, image)
+    assert vendored.state.table("blobs") == {}
+    (layer, *_) = (path for path in vendored.blobs() if path.read_bytes() == LAYER)
+    layer.write_bytes(LAYER[:-1] + b"x")
     assert not vendored.is_known()
 
 
