@@ -264,7 +264,7 @@ def run_pipeline(options: CommonBuildOptions, load: Callable[[], Project], **set
     try:
         return _run_pipeline(options, load, **settings)
     except StateDoubtError as error:
-        import logging
+        import logging  # `--help` needs no log
 
         logging.getLogger(__name__).info("build again without the state of earlier builds: %s", error)
         settings.pop("merge", None)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -30,8 +29,6 @@ from kubocd_gen.files.paths import checkout_top
 from kubocd_gen.state.cached import STATES
 from kubocd_gen.state.rules import code_signature, rules_fingerprint
 from kubocd_gen.state.signatures import Signature, signature
-
-_log = logging.getLogger(__name__)
 
 _HEAD = b"kcd-gen state 1\n"
 _LARGEST = 1 << 30  # bytes of the index; that of 10,000 Releases has some 20 MB
@@ -156,7 +153,9 @@ class State:
         try:
             self._write(self.path)
         except OSError as error:
-            _log.info("cannot keep the state of this build: %s", error)
+            import logging  # most commands need no log
+
+            logging.getLogger(__name__).info("cannot keep the state of this build: %s", error)
 
     def _write(self, path: Path) -> None:
         places: dict[str, list[int]] = {}

@@ -180,7 +180,7 @@ def toggle_a_file(world: World, rng: random.Random) -> None:
         ),
     ]
     name, text = rng.choice(choices)
-    toggle(world.project.files, name, text, rng)  # type: ignore[arg-type]
+    toggle(world.project.files, name, text, rng)
 
 
 _PINNED = f"""\

@@ -70,8 +70,10 @@ def test_a_binary_of_helm_is_read_once() -> None:
     helm = find_helm(None)
     found = helm_identity(helm, state)
     assert found
-    assert state.get("binaries", str(helm))["is_helm"]
-    state.put("binaries", str(helm), {**state.get("binaries", str(helm)), "digest": "as remembered"})
+    known = state.get("binaries", str(helm))
+    assert known
+    assert known["is_helm"]
+    state.put("binaries", str(helm), {**known, "digest": "as remembered"})
     assert helm_identity(helm, state) == "as remembered"
 
 

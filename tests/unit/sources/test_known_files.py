@@ -10,6 +10,7 @@ import pytest
 
 from kubocd_gen.budget.limits import LIMITS, moved
 from kubocd_gen.budget.spending import Budget, BudgetExceededError
+from kubocd_gen.checkout import discovery
 from kubocd_gen.checkout.files import CheckoutFiles
 from kubocd_gen.diagnostics.problems import Problems, ProblemsError
 from kubocd_gen.sources import documents
@@ -33,7 +34,7 @@ class Reading:
     settings: str = ""
 
     def __post_init__(self) -> None:
-        real = documents.read_source
+        real = discovery.read_source
 
         def read_source(path: Path, *rest: object) -> object:
             self.read.append(path.name)
