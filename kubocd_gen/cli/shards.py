@@ -18,9 +18,10 @@ from kubocd_gen.files.paths import hint_of, shown_path
 from kubocd_gen.packages.cache import cache_directory
 from kubocd_gen.pipeline.build import Built
 from kubocd_gen.pipeline.report import build_report
-from kubocd_gen.pipeline.shards import SUFFIX, Shard, build_shard
+from kubocd_gen.pipeline.shards import SUFFIX, BuiltShard, Shard, build_shard
 from kubocd_gen.pipeline.unknown_hosts import unknown_hosts_note
 from kubocd_gen.sources.project_file import load_project, messages_root
+from kubocd_gen.state.store import StateDoubtError
 
 if TYPE_CHECKING:
     from kubocd_gen.cli.build import BuildOptions
@@ -83,13 +84,10 @@ def shard(options: BuildOptions) -> int:
         _check(path)
         if refused:
             raise ProblemsError(*refused.values())
-        project = load_project(options.flags(), Path.cwd())
-        with tools(options, project, problems, report_version=options.format == "json") as tool:
-            cache = None if options.full else cache_directory(os.environ, project.cache)
-            result = build_shard(
-                project, tool.packages, tool.helm, one, path, jobs=options.job_count, state_cache=cache
-            )
-            version = tool.version()
+        try:
+            result, version = _compiled(options, one, path, problems, use_state=not options.full)
+        except StateDoubtError:
+            result, version = _compiled(options, one, path, problems, use_state=False)
         built, kept = result.built, result.kept
         for note in unknown_hosts_note(each.compilation for each in built):
             problems.note(note)
@@ -100,6 +98,17 @@ def shard(options: BuildOptions) -> int:
     if options.format == "github":  # already printed all problems
         return exit_code(found)
     return print_problems(found, quiet=options.quiet, name_clusters=len(built) > 1)
+
+
+def _compiled(
+    options: BuildOptions, one: Shard, path: Path, problems: Problems, *, use_state: bool
+) -> tuple[BuiltShard, str | None]:
+    """Return the shard and helm's version. Raises ProblemsError and StateDoubtError."""
+    project = load_project(options.flags(), Path.cwd())
+    with tools(options, project, problems, report_version=options.format == "json") as tool:
+        cache = cache_directory(os.environ, project.cache) if use_state else None
+        result = build_shard(project, tool.packages, tool.helm, one, path, jobs=options.job_count, state_cache=cache)
+        return result, tool.version()
 
 
 def _check(path: Path) -> None:

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from kubocd_gen.pipeline.packages import closing_on_error
 from kubocd_gen.pipeline.release_output import flux_file
 from kubocd_gen.state.portable import Section, fits, write_portable
 from kubocd_gen.state.rules import rules_fingerprint
-from kubocd_gen.state.store import State, StateDoubtError, open_state
+from kubocd_gen.state.store import State, open_state
 
 if TYPE_CHECKING:
     from kubocd_gen.helm.engine import Helm
@@ -83,24 +82,9 @@ def build_shard(
 
     Releases with errors are not in the file: their errors are in the result, and the merge compiles them again. If a
     limit of the run is exceeded, there is no file. With the cache directory `state_cache`, what did not change since
-    an earlier build of the same shard is not compiled again. Raises ProblemsError `unusable-file`.
+    an earlier build of the same shard is not compiled again. Raises ProblemsError `unusable-file`, and StateDoubtError:
+    then the arguments can't be used again.
     """
-    run = partial(_build, project, packages, helm, shard, path, jobs)
-    try:
-        return run(state_cache)
-    except StateDoubtError:
-        return run(None)
-
-
-def _build(
-    project: Project,
-    packages: PackageSources,
-    helm: Helm,
-    shard: Shard,
-    path: Path,
-    jobs: int,
-    state_cache: Path | None,
-) -> BuiltShard:
     states: dict[str, State] = {}
 
     def compiled(cluster: Cluster) -> Built:
