@@ -258,7 +258,7 @@ def test_help_is_as_wide_as_the_terminal(tmp_path: Path) -> None:
 def test_a_mistyped_word_gets_a_suggestion(arguments: str, meant: str, tmp_path: Path) -> None:
     outcome = kcd_gen(*arguments.split(), directory=tmp_path)
     assert (outcome.exit, outcome.out) == (2, "")
-    assert re.search(rf"[Dd]id you mean:? '?{meant}'?\b", outcome.err)
+    assert re.search(rf"[Dd]id you mean(?: one of)?:? (?:'[^']*', )*'?{meant}'?\b", outcome.err)
     assert re.search(r"^Try 'kcd-gen.* --help' for help\.$", outcome.err, re.MULTILINE)
 
 
