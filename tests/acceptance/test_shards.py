@@ -91,9 +91,10 @@ def test_the_union_of_the_shards_is_the_whole(whole: Whole, count: int, tmp_path
 def test_a_later_build_without_shards_uses_the_results(whole: Whole, tmp_path: Path) -> None:
     shards_of(whole, 2, tmp_path)
     merging = another_checkout(whole.workspace, tmp_path / "merging")
-    merged = run(merging, "build", "--merge", str(tmp_path / "shards"), "--keep-going", "--format", "json")
+    flags = ("--keep-going", "--format", "json", "--cache-dir", str(tmp_path / "cache"))
+    merged = run(merging, "build", "--merge", str(tmp_path / "shards"), *flags)
     assert merged.out == whole.outcome.out
-    again = run(merging, "build", "--keep-going", "--format", "json", "-vv")
+    again = run(merging, "build", *flags)
     assert files_below(merging / "output") == whole.files
     assert json.loads(again.out)["summary"]["written"] == 0
 
@@ -109,7 +110,7 @@ def test_the_shard_of_a_release_follows_from_its_name(whole: Whole, tmp_path: Pa
 def test_a_shard_is_compiled_only_once(whole: Whole, tmp_path: Path) -> None:
     """Its own state is kept apart from that of a whole build."""
     checkout = another_checkout(whole.workspace, tmp_path / "checkout")
-    arguments = ("build", "--shard", "1/2", "--shard-file", "a.shard", "--cluster", "prod")
+    arguments = ("build", "--shard", "1/2", "--shard-file", "a.shard", "--cache-dir", str(tmp_path / "cache"))
     first = run(checkout, *arguments)
     before = (checkout / "a.shard").read_bytes()
     second = run(checkout, *arguments, "-v")
@@ -310,15 +311,16 @@ def test_a_shard_can_be_written_nowhere_else(small: Workspace, tmp_path: Path) -
     assert not list(tmp_path.glob("*.shard"))
 
 
-def test_a_new_checkout_with_the_same_cache_compiles_nothing(small: Workspace) -> None:
+def test_a_new_checkout_with_the_same_cache_compiles_nothing(small: Workspace, tmp_path: Path) -> None:
     """As with a cache between CI jobs: the files have other times and the same content."""
-    assert "helm" in small.build("-v").err
+    cache = ("--cache-dir", str(tmp_path / "cache"))
+    assert "helm" in small.build("-v", *cache).err
     for path in small.root.rglob("*"):
         if path.is_file() and ".cache" not in path.parts:
             data = path.read_bytes()
             path.unlink()
             path.write_bytes(data)
-    again = small.build("-v")
+    again = small.build("-v", *cache)
     assert again.exit == 0
     assert "helm" not in again.err
 
@@ -430,12 +432,13 @@ def test_a_shard_has_the_reports_of_a_build(whole: Whole, tmp_path: Path) -> Non
     assert not (checkout / "a.shard").exists()
 
 
-def test_a_damaged_state_of_a_shard_is_not_used(small: Workspace) -> None:
-    first = shard(small, "1/1")
+def test_a_damaged_state_of_a_shard_is_not_used(small: Workspace, tmp_path: Path) -> None:
+    cache = ("--cache-dir", str(tmp_path / "cache"))
+    first = shard(small, "1/1", *cache)
     expected = (small.root / "shards/1-of-1.shard").read_bytes()
-    for path in (small.root / ".cache").rglob("state/*"):
-        data = path.read_bytes()
-        path.write_bytes(data[:-40] + b"x" * 40)
-    again = shard(small, "1/1")
+    (path,) = (tmp_path / "cache").rglob("state/*")
+    data = path.read_bytes()
+    path.write_bytes(data[:-40] + b"x" * 40)
+    again = shard(small, "1/1", *cache)
     assert again.out == first.out
     assert (small.root / "shards/1-of-1.shard").read_bytes() == expected

@@ -35,7 +35,15 @@ packages: { vendor: layout }
 clusters: [{ name: prod, sources: [sources], output: output }]
 """
 _HALF = "benchmark-half"
-_LIMITS = ("--limit", "helm-time=200")  # the default is for some thousand Releases
+# The defaults are for some thousand Releases.
+_LIMITS = (
+    "cpu-time=400",
+    "helm-time=200",
+    "memory=3GiB",
+    "rendered=512MiB",
+    "yaml-values=12000000",
+    "schema-steps=12000000",
+)
 
 
 @dataclass
@@ -94,7 +102,7 @@ class Checkout:
 
     def compiling(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> Command:
         """Return a run of kcd-gen that compiles the fleet."""
-        return self.command(*arguments, *_LIMITS, codes=codes)
+        return self.command(*arguments, *(f"--limit={one}" for one in _LIMITS), codes=codes)
 
     def forget(self) -> None:
         """Remove the output and everything that kcd-gen has kept of earlier builds."""
