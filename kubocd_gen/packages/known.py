@@ -92,7 +92,7 @@ class KnownPackages:
             if known == described:
                 return True
             # A symlink above the file can lead out of the checkout, which only reading the package finds out.
-            if real not in (str(path), str(known).partition(" ")[2]):
+            if real not in (str(path.absolute()), str(known).partition(" ")[2]):
                 return False
             if status.st_size != blob.size or _digest(path, blob.size) != blob.digest:
                 return False

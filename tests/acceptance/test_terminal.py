@@ -252,7 +252,7 @@ def test_help_is_as_wide_as_the_terminal(tmp_path: Path) -> None:
         ("lint --ignore literal-secrt", "literal-secret"),
         ("init --ci gitlb", "gitlab"),
         ("completion bsh", "bash"),
-        ("build --full-dif", "--full-diff"),
+        ("build --keep-goin", "--keep-going"),
     ],
 )
 def test_a_mistyped_word_gets_a_suggestion(arguments: str, meant: str, tmp_path: Path) -> None:
