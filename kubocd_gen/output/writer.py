@@ -42,7 +42,7 @@ def plan_at_rest(
     known: KnownOutput | None = None,
     waiting: Callable[[], None] | None = None,
 ) -> Plan:
-    """Return the plan of `plan_output`. While another process writes, its files seem to belong to nobody.
+    """Return the plan of `plan_output`. While another process writes, its files seem to belong to nobody, or vanish.
 
     Therefore, an output with such files is planned again when no process writes to it. If one does, `waiting` is called
     before waiting for it. Raises what `plan_output` raises.
@@ -50,7 +50,7 @@ def plan_at_rest(
     try:
         return plan_output(root, releases, shared, complete=complete, known=known)
     except ProblemsError as error:
-        if error.problem.code != "foreign-file":
+        if error.problem.code not in ("foreign-file", "unreadable-output"):
             raise
         try:
             with open_directory(root) as directory, directory.locked(waiting):

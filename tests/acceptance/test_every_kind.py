@@ -8,13 +8,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from kubocd_gen.files.directory import open_directory
+from kubocd_gen.files.walk import OpenDirectory
 from kubocd_gen.oci.descriptors import REF_NAME
 from kubocd_gen.output.journal import open_staging
 from kubocd_gen.output.moves import NEW, STAGING
@@ -51,6 +51,8 @@ IN_UNIT_TESTS = {
     "ambiguous-flux-folder": "../acceptance/test_init_server.py::test_a_cluster_with_an_unknown_directory_is_an_error",
     "ambiguous-release": "../acceptance/test_selected_releases.py::test_a_name_must_select_a_release",
     "applied-output": "../acceptance/test_init_server.py::test_an_output_that_flux_applies_as_a_whole_is_an_error",
+    "bad-shard": "../acceptance/test_shards.py::test_another_file_is_refused",
+    "incomplete-shards": "../acceptance/test_shards.py::test_every_shard_is_needed_once",
     "bad-base": "oci/test_base_image.py::test_an_invalid_base_is_refused",
     "bad-chart": "archives/test_chart.py::test_a_harmful_archive_is_refused",
     "bad-credentials": "oci/test_credentials.py::test_a_helper_that_fails_is_named",
@@ -285,15 +287,15 @@ def not_a_package(workspace: Workspace) -> Outcome:
 def other_file_system(workspace: Workspace) -> Outcome:
     workspace.release("web")
     workspace.build()
-    real = os.stat
+    real = OpenDirectory.statuses
 
-    def other(path: Any, **options: Any) -> os.stat_result:
-        found = real(path, **options)
-        if path != "hr":
-            return found
-        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:]))
+    def other(directory: OpenDirectory) -> dict[str, os.stat_result]:
+        found = real(directory)
+        if "hr" in found:
+            found["hr"] = os.stat_result((*found["hr"][:2], found["hr"].st_dev + 1, *found["hr"][3:]))
+        return found
 
-    with mock.patch.object(os, "stat", other):
+    with mock.patch.object(OpenDirectory, "statuses", other):
         return workspace.build()
 
 

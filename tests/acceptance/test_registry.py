@@ -152,7 +152,8 @@ def test_the_cache_lists_packages_by_name(registry: Running, workspace: Workspac
     assert run(workspace, "build").exit == 0
     listed = kcd_gen("cache", "list", directory=workspace.root).out
     assert len([line for line in listed.splitlines() if line.endswith(f"  {reference}")]) == 1
-    assert listed.splitlines()[-1].startswith("2 blobs, ")
+    assert any(line.startswith("2 blobs, ") for line in listed.splitlines())
+    assert listed.splitlines()[-1].startswith("1 state of builds, ")
 
 
 def test_a_package_missing_in_the_registry_is_a_network_error_at_its_tag(

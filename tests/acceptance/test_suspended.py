@@ -11,7 +11,7 @@ import pytest
 
 from kubocd_gen.budget.spending import BudgetExceededError
 from kubocd_gen.diagnostics.problems import ProblemsError
-from kubocd_gen.pipeline import suspended
+from kubocd_gen.git import repository
 from tests.support.charts import commit_all, git
 from tests.support.git_traps import RecordingGit
 from tests.support.workspace import WEB, WEB_MANIFEST, Outcome, Workspace, files_below, kcd_gen
@@ -215,7 +215,7 @@ def test_an_output_that_git_ignores_is_compared_with_its_inventory(web: Workspac
 
 @pytest.mark.parametrize("error", [ProblemsError.of("git-failed", "Git failed"), BudgetExceededError("cpu-time", 1)])
 def test_an_error_of_the_comparison_is_not_reduced_to_a_note(web: Workspace, error: ProblemsError) -> None:
-    with mock.patch.object(suspended, "find_repository", side_effect=error):
+    with mock.patch.object(repository, "find_repository", side_effect=error):
         outcome = run(web, "build", "--check")
     assert outcome.exit == 1
     assert f"error[{error.problem.code}]: " in outcome.err

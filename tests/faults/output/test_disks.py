@@ -6,6 +6,7 @@ also have a test that needs neither.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kubocd_gen.state import store
 from tests.faults.output.conftest import BUILD, Platform, build, run
 from tests.faults.output.driver import Driver
 from tests.support.workspace import files_below
@@ -41,6 +43,8 @@ def mount() -> Iterator[Mount]:
             mounted.append(arguments[-1])
 
     yield call
+    store._recent.clear()  # a build in this process keeps the file of its state open
+    gc.collect()
     for target in reversed(mounted):
         subprocess.run(["umount", target], check=True)
 
