@@ -1,4 +1,4 @@
-"""Fifty clients download while charts are replaced a few times; `.ci/run` runs this for 20 seconds."""
+"""Fifty clients download while charts are replaced a few times; `.ci/run` runs this for ten seconds."""
 
 from __future__ import annotations
 
