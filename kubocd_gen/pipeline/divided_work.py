@@ -67,7 +67,11 @@ def compile_outcomes(
         return compiler.compile(outcomes, problems, tallies)
     first, second = outcomes[: len(outcomes) // 2], outcomes[len(outcomes) // 2 :]
     budget = tallies.budget
-    with Copy(lambda: _in_copy(compiler, second, Tallies(budget.copy())), budget.limits.cpu_time) as copy:
+    try:
+        copying = Copy(lambda: _in_copy(compiler, second, Tallies(budget.copy())), budget.limits.cpu_time)
+    except CopyError:
+        return compiler.compile(outcomes, problems, tallies)
+    with copying as copy:
         began = time.monotonic()
         compiled = [_printed(one) for one in compiler.compile(first, problems, tallies)]
         try:

@@ -39,14 +39,21 @@ def can_copy() -> bool:
 class Copy(Generic[Result]):
     """A copy of this process that computes `work()`. `seconds` limit its CPU time.
 
-    As a context manager, it is killed at the end of the block if it is still running.
+    As a context manager, it is killed at the end of the block if it is still running. Raises CopyError.
     """
 
     def __init__(self, work: Callable[[], Result], seconds: int) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about threads: see above
-            self.pid = os.fork()
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        except OSError as error:
+            raise CopyError(f"it cannot be started: {error.strerror}") from error
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about threads: see above
+                self.pid = os.fork()
+        except OSError as error:  # a limit on processes
+            self._file.close()
+            raise CopyError(f"it cannot be started: {error.strerror}") from error
         self.returncode: int | None = None
         if self.pid == 0:
             _compute(work, self._file, seconds)
